@@ -21,6 +21,7 @@ from metaexo.errors import InputError, MetaexoError, ShapeError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.inputs import check_flag, read_numbers, whole_number
+from metaexo.models.counts.beta_binomial.model import BetaBinomialResults
 from metaexo.models.counts.common_effect import CommonEffectResults
 from metaexo.models.counts.mixed.many import refitted as refitted_counts
 from metaexo.models.counts.mixed.results import CountGLMMResults
@@ -317,7 +318,7 @@ def refits(
         make = _batch_part
     elif isinstance(fit, CommonEffectResults) and is_pooled_together(fit):
         make = _pooled_part
-    elif isinstance(fit, CountGLMMResults) and fit.model != RANDOM:
+    elif isinstance(fit, BetaBinomialResults) or (isinstance(fit, CountGLMMResults) and fit.model != RANDOM):
         make = _mixed_part
     elif isinstance(fit, MultilevelResults) and fit.test in ("t", "z") and is_batched(fit):
         make = _multilevel_part
@@ -601,7 +602,7 @@ def _pooled_part(
 
 
 def _mixed_part(
-    fit: CountGLMMResults,
+    fit: CountGLMMResults | BetaBinomialResults,
     counts: Array,
     y: Array | None,
     v: Array | None,
@@ -609,10 +610,10 @@ def _mixed_part(
     alone: bool,
     see: See,
 ) -> dict[str, Any]:
-    """Return the arrays of some refits of a mixed model of counts, made in one call."""
+    """Return the arrays of some refits of a mixed or beta-binomial model of counts, made in one call."""
     out = _empty(fit, len(counts))
     out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
-    found = refitted_counts(fit, counts)
+    found = fit.many(counts) if isinstance(fit, BetaBinomialResults) else refitted_counts(fit, counts)
     which = np.flatnonzero(found.certified)
     tau2, typical = found.tau2[which], found.typical_variance[which]
     df = np.full(which.size, np.nan) if fit.test == "z" else found.k[which] - fit.design.p

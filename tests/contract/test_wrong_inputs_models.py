@@ -44,7 +44,7 @@ WRONG: list[Any] = [
     pd.Timestamp("2020-01-01"), np.ma.masked, lambda q: q, pd.NA, (), np.array([]), range(3), 10**400,
 ]  # fmt: skip
 # What results ask each other for, with arrays of their own.
-INNER = ("df_of", "joint_test", "own_inference", "on")
+INNER = ("df_of", "joint_test", "own_inference", "on", "many")
 USUAL = {"weights": "intercept", "definition": "tau2"}
 SHOWN = ("to_latex", "to_html", "to_text", "to_markdown", "to_frame", "to_dict", "reader_tables")
 
@@ -101,6 +101,8 @@ def results() -> dict[str, Any]:
             "peto": mx.Peto(counts()).fit(),
             "conditional": mx.ExactConditional(counts()).fit(),
             "mixed": mx.CountGLMM(counts(), model="UM.RS").fit("EE"),
+            "beta-binomial": mx.BetaBinomial(counts()).fit(),
+            "arm-based": mx.ArmBased(counts(), structure="compound").fit(points=3),
             "vif": mx.RandomEffects(effects(), "g + dose").fit().vif(),
             "robust": mx.RandomEffects(effects()).fit().robust("lab"),
             "compare": models.compare(fit, mx.RandomEffects(effects()).fit("ML")),
@@ -120,6 +122,10 @@ def entries() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     yield "CountGLMM", mx.CountGLMM, {"counts": counts()}
     yield "fit_many_counts", models.fit_many_counts, {"events": [[0, 1, 2]], "totals": [[9, 9, 9]]}
     yield "CountGLMM.fit", mx.CountGLMM(counts()).fit, {"method": "EE"}
+    yield "BetaBinomial", mx.BetaBinomial, {"counts": counts()}
+    yield "BetaBinomial.fit", mx.BetaBinomial(counts()).fit, {}
+    yield "ArmBased", mx.ArmBased, {"counts": counts()}
+    yield "ArmBased.fit", mx.ArmBased(counts(), structure="compound").fit, {"points": 3}
     yield "MantelHaenszel.fit", mx.MantelHaenszel(counts()).fit, {}
     yield "Peto.fit", mx.Peto(counts()).fit, {}
     yield "ExactConditional.fit", mx.ExactConditional(counts()).fit, {}

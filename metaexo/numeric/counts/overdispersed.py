@@ -38,6 +38,8 @@ MOST_HALVINGS = 40
 LONGEST_STEP = 4.0  # in units of the linear predictor
 SMALL_RISE = 1e-13
 ROUNDING = 1e-15
+SINGULAR = 1e-12  # least eigenvalue of the information of a maximum, scaled to ones on its diagonal
+LARGEST_RISE = 1e-8  # that one more step from a maximum may promise
 FLAT = 1e-12
 SAME_PLACE = 1e-5
 # Terms that are added one by one; those after them change so slowly that five corrections are exact.
@@ -197,6 +199,10 @@ class Highest:
         """Which data sets have w = 1, shape (B,)."""
         return np.asarray(self.w == 1)
 
+    def at(self, which: Index) -> Highest:
+        """Return some of the maxima."""
+        return Highest(*(getattr(self, name)[which] for name in Highest.__slots__))
+
     def cov(self) -> Array:
         """Return the inverse of the observed information, shape (B, p + 1, p + 1); NaN for w at an edge."""
         n = self.beta.shape[1]
@@ -211,6 +217,21 @@ class Highest:
         free = np.ones_like(self.gradient, dtype=bool)
         free[:, -1] = ~(self.at_zero | self.at_one)
         return _newton(self.gradient, -self.information, free)[1]
+
+    def certified(self) -> Mask:
+        """Say which are known to be maxima, shape (B,): no slope, and curvature in every free direction."""
+        edge = self.at_zero | self.at_one
+        information = self.information.copy()
+        information[edge, -1], information[edge, :, -1] = 0.0, 0.0
+        information[edge, -1, -1] = 1.0
+        size = np.sqrt(np.abs(np.diagonal(information, axis1=1, axis2=2)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = information / (size[:, :, None] * size[:, None, :])
+        usable = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(self.value)
+        least = np.linalg.eigvalsh(np.where(usable[:, None, None], scaled, np.eye(size.shape[1])))[:, 0]
+        known = usable & (least > SINGULAR)
+        known[known] = self.rise()[known] <= LARGEST_RISE
+        return np.asarray(known)
 
 
 def maximise(arms: Arms, correlated: bool = True) -> Highest:

@@ -63,7 +63,7 @@ def test_the_likelihood_is_the_integral_and_highest_there(link, structure):
     assert fit.llf == pytest.approx(on_a_grid(moments, link), abs=2e-5)
     rng = np.random.default_rng(3)
     for _ in range(3):
-        near = fit.moments_at(fit.maximum.psi[0] + rng.normal(0, 0.1, fit.maximum.psi.shape[1])).values
+        near = fit._moments_at(fit.maximum.psi[0] + rng.normal(0, 0.1, fit.maximum.psi.shape[1])).values
         assert on_a_grid(near, link) < fit.llf
     if structure == "compound":
         assert moments[2] == moments[3]
@@ -75,14 +75,14 @@ def test_standard_errors_are_those_of_the_integral():
     steps = h * np.eye(psi.size)
 
     def value(at):
-        return on_a_grid(fit.moments_at(at).values, "logit", step=0.25)
+        return on_a_grid(fit._moments_at(at).values, "logit", step=0.25)
 
     def crossed(a, b):
         return value(psi + a + b) - value(psi + a - b) - value(psi - a + b) + value(psi - a - b)
 
     second = np.array([[crossed(a, b) for b in steps] for a in steps]) / (4 * h * h)
-    slope = np.array([fit.measure_of(fit.moments_at(psi + s).values)[0] for s in steps])
-    slope = (slope - [fit.measure_of(fit.moments_at(psi - s).values)[0] for s in steps]) / (2 * h)
+    slope = np.array([fit._measure_of(fit._moments_at(psi + s).values)[0] for s in steps])
+    slope = (slope - [fit._measure_of(fit._moments_at(psi - s).values)[0] for s in steps]) / (2 * h)
     assert fit.se[0] == pytest.approx(np.sqrt(slope @ np.linalg.inv(-second) @ slope), rel=1e-3)
 
 
@@ -150,7 +150,7 @@ def test_laplace_approximation_as_in_lme4():
     wanted = [-4.865071148, -4.123399757, 1.435683465, 2.437720814, 1.768657894]
     assert fit.moments.values == pytest.approx(wanted, abs=2e-4)
     assert fit.correlation == pytest.approx(0.9454150353, abs=2e-5)
-    se = [np.sqrt(fit.variance_of(np.eye(5)[j])) for j in range(2)]
+    se = [np.sqrt(fit._variance_of(np.eye(5)[j])) for j in range(2)]
     assert se == pytest.approx([0.3402899364, 0.4372515164], rel=2e-3)
 
 
@@ -160,7 +160,7 @@ def test_profile_intervals_are_where_the_likelihood_has_fallen_enough():
 
     def highest(constraint, start):
         found = minimize(
-            lambda at: -on_a_grid(fit.moments_at(at).values, "logit", step=0.25),
+            lambda at: -on_a_grid(fit._moments_at(at).values, "logit", step=0.25),
             start,
             method="SLSQP",
             constraints=[{"type": "eq", "fun": constraint}],
@@ -170,10 +170,12 @@ def test_profile_intervals_are_where_the_likelihood_has_fallen_enough():
 
     risks = fit.risks()
     high = risks.loc["control", "high"]
-    value = highest(lambda at: fit.risks_of(fit.moments_at(at).values)[0][1] - high, fit.maximum.psi[0] + 0.3)
+    value = highest(
+        lambda at: fit._risks_of(fit._moments_at(at).values)[0][1] - high, fit.maximum.psi[0] + 0.3
+    )
     assert fit.llf - value == pytest.approx(drop, abs=2e-3)
     low = fit.marginal().loc["OR", "low"]
-    value = highest(lambda at: fit.measure_of(fit.moments_at(at).values)[0] - low, fit.maximum.psi[0])
+    value = highest(lambda at: fit._measure_of(fit._moments_at(at).values)[0] - low, fit.maximum.psi[0])
     assert fit.llf - value == pytest.approx(drop, abs=2e-3)
     assert (risks["low"] < risks["estimate"]).all()
     assert (risks["estimate"] < risks["high"]).all()

@@ -431,6 +431,28 @@ def test_sensitivity_refits_the_same_model():
     assert fit.on(fit.counts, fit.design).estimate == fit.estimate
 
 
+@pytest.mark.parametrize("moderators", [None, "g"])
+def test_many_refits_at_once_are_those_one_by_one(moderators):
+    fit = mx.BetaBinomial(two_arms().with_columns(g=["a", "b"] * 4), "OR", moderators).fit(test="t")
+    sets = np.array(
+        [
+            [1, 1, 1, 1, 1, 1, 1, 1],
+            [0, 2, 1, 1, 1, 1, 0, 2],
+            [2, 0, 1, 0, 0, 0, 1, 0],
+            [0, 1, 1, 0, 3, 1, 1, 1],
+        ]
+    )
+    found = mx.sensitivity.refits(fit, sets)
+    for i in (0, 1, 3):
+        alone = mx.sensitivity.refit(fit, np.repeat(np.arange(8), sets[i]))
+        assert found.beta[i] == pytest.approx(alone.beta, rel=1e-6)
+        assert found.se[i] == pytest.approx(alone.se, rel=1e-6)
+        assert found.tau2[i] == pytest.approx(alone.tau2, rel=1e-6)
+        assert found.i2[i] == pytest.approx(alone.i2, rel=1e-6)
+        assert found.q[i] == pytest.approx(alone.q.statistic, rel=1e-9)
+    assert list(found.reasons) == [2]
+
+
 # -- properties ---------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from metaexo.effects.measure import get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.immutable import lock
+from metaexo.inputs import check_flag
 from metaexo.models.counts.fit import CountFit, statistics_of_arms
 from metaexo.models.counts.mixed.fit import CountCertificate
 from metaexo.models.linear.choices import get_interval
@@ -215,11 +216,11 @@ class ArmBasedFit(CountFit):
     @cached_property
     def formulation(self) -> Formulation:
         """The model as the kernels see it."""
-        return formulation(self.counts, self.link, self.structure, self.points)
+        return lock(formulation(self.counts, self.link, self.structure, self.points))
 
     # -- parameters --------------------------------------------------------------------------------------
 
-    def moments_at(self, psi: Array) -> Moments:
+    def _moments_at(self, psi: Array) -> Moments:
         """Return means and covariances of the linear predictors at parameters of the search, shape (P,)."""
         effect, level, sigma, tau = psi[:4]
         slopes = np.zeros((5, psi.size))
@@ -240,7 +241,7 @@ class ArmBasedFit(CountFit):
     @cached_property
     def moments(self) -> Moments:
         """Means and covariances of the linear predictors at the maximum."""
-        return self.moments_at(self.maximum.psi[0])
+        return lock(self._moments_at(self.maximum.psi[0]))
 
     @cached_property
     def parameter_cov(self) -> Array:
@@ -250,25 +251,25 @@ class ArmBasedFit(CountFit):
         cov[np.ix_(free, free)] = np.linalg.inv(-self.maximum.hessian[0][np.ix_(free, free)])
         return lock(cov)
 
-    def risks_of(self, moments: Array) -> tuple[Array, Array]:
+    def _risks_of(self, moments: Array) -> tuple[Array, Array]:
         """Return the marginal risks or rates of both arms, shape (2,), and derivatives by the moments."""
         found = averaged(LINKS[self.link], moments[:2], moments[2:4])
         slopes = np.zeros((2, 5))
         slopes[[0, 1], [0, 1]], slopes[[0, 1], [2, 3]] = found.slope, found.bend / 2
         return found.mean, slopes
 
-    def measure_of(self, moments: Array) -> tuple[float, Array]:
+    def _measure_of(self, moments: Array) -> tuple[float, Array]:
         """Return the marginal effect, and its derivatives by the moments."""
-        risks, slopes = self.risks_of(moments)
+        risks, slopes = self._risks_of(moments)
         value, by_risks = MEASURES[self.measure.code](risks)
         return value, by_risks @ slopes
 
     @cached_property
     def beta(self) -> Array:
         """The marginal effect, shape (1,)."""
-        return lock(np.array([self.measure_of(self.moments.values)[0]]))
+        return lock(np.array([self._measure_of(self.moments.values)[0]]))
 
-    def variance_of(self, slope: Array) -> float:
+    def _variance_of(self, slope: Array) -> float:
         """Return the variance of a function of the moments by the delta method, from its derivatives."""
         along = slope @ self.moments.slopes
         return max(float(along @ self.parameter_cov @ along), 0.0)
@@ -276,12 +277,12 @@ class ArmBasedFit(CountFit):
     @cached_property
     def model_inference(self) -> WaldInference:
         """Variance of the marginal effect by the delta method; t on k - 1, or z."""
-        variance = self.variance_of(self.measure_of(self.moments.values)[1])
+        variance = self._variance_of(self._measure_of(self.moments.values)[1])
         return WaldInference(np.array([[variance]]), None if self.test == "z" else float(self.df_residual))
 
     # -- heterogeneity -----------------------------------------------------------------------------------
 
-    def effect_variance(self, psi: Array) -> tuple[float, Array]:
+    def _effect_variance(self, psi: Array) -> tuple[float, Array]:
         """Return the variance of true effects over studies on the scale of the measure, and its slope by psi.
 
         The predictors of the arms are linear in psi, with standard normal variables as factors.
@@ -309,7 +310,7 @@ class ArmBasedFit(CountFit):
     @cached_property
     def tau2_by_component(self) -> Mapping[str, float]:
         """The variance of true effects by name."""
-        return {COMPONENT: self.effect_variance(self.maximum.psi[0])[0]}
+        return {COMPONENT: self._effect_variance(self.maximum.psi[0])[0]}
 
     @property
     def new_effect_variance(self) -> float:
@@ -329,7 +330,7 @@ class ArmBasedFit(CountFit):
         if method is not None:
             get_interval(method, (PROFILE,))
         if level not in self._tau2_limits:
-            self._tau2_limits[level] = self.variance_ends(self.effect_variance, level)
+            self._tau2_limits[level] = self._variance_ends(self._effect_variance, level)
         return Tau2Limits({COMPONENT: self._tau2_limits[level]}, PROFILE)
 
     @cached_property
@@ -345,7 +346,7 @@ class ArmBasedFit(CountFit):
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc; each arm of each row is an observation."""
-        if restricted:
+        if restricted is not None and check_flag("restricted", restricted):
             raise InputError("counts have no restricted likelihood", "restricted=False")
         return statistics_of_arms(self.counts, float(self.maximum.value[0]), self.maximum.psi.shape[1])
 
@@ -373,19 +374,19 @@ class ArmBasedFit(CountFit):
         cov = np.array(self.parameter_cov)
         for j in np.flatnonzero(~self.maximum.free[0]):
             cov[j, j] = 1 / max(-float(self.maximum.hessian[0, j, j]), 1.0)
-        return np.asarray(np.linalg.cholesky(cov))
+        return lock(np.asarray(np.linalg.cholesky(cov)))
 
-    def through_moments(self, function: Function) -> Function:
+    def _through_moments(self, function: Function) -> Function:
         """Return a function of the moments, with its derivatives by them, as one of the parameters."""
 
         def of_parameters(psi: Array) -> tuple[float, Array]:
-            moments = self.moments_at(psi)
+            moments = self._moments_at(psi)
             value, slope = function(moments.values)
             return value, slope @ moments.slopes
 
         return of_parameters
 
-    def ends(self, target: Function, level: float, *, from_edge: bool = False) -> tuple[float, float]:
+    def _ends(self, target: Function, level: float, *, from_edge: bool = False) -> tuple[float, float]:
         """Return the profile-likelihood interval of a function of the parameters of the search.
 
         `from_edge`: the function may be flat at the maximum, where a variance is 0. NaN where no end was
@@ -409,7 +410,7 @@ class ArmBasedFit(CountFit):
         low, high = (region_end(region, target, sign, nudge).value for sign in (-1.0, 1.0))
         return low, high
 
-    def variance_ends(self, target: Function, level: float) -> tuple[float, float]:
+    def _variance_ends(self, target: Function, level: float) -> tuple[float, float]:
         """Return the profile-likelihood interval of a variance."""
-        low, high = self.ends(target, level, from_edge=True)
+        low, high = self._ends(target, level, from_edge=True)
         return (0.0 if low < GONE else low), (math.inf if high > LARGEST_VARIANCE else high)

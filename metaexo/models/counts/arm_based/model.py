@@ -96,12 +96,12 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         import pandas as pd
 
         chosen, method = self.at_level(level), get_interval(method, INTERVALS)
-        values, slopes = self.risks_of(self.moments.values)
+        values, slopes = self._risks_of(self.moments.values)
         link, rows = LINKS[self.link], {}
         for j, arm in enumerate(ARMS):
-            se = math.sqrt(self.variance_of(slopes[j]))
+            se = math.sqrt(self._variance_of(slopes[j]))
             if method == PROFILE:
-                low, high = self.ends(self.through_moments(partial(self._risk_of, j)), chosen)
+                low, high = self._ends(self._through_moments(partial(self._risk_of, j)), chosen)
             else:
                 eta = link.forward(values[j : j + 1])
                 half = float(quantiles(chosen, self.df_test)) * se / float(link.means(eta).slope[0])
@@ -115,7 +115,7 @@ class ArmBasedResults(ArmBasedFit, CountResults):
 
     def _risk_of(self, j: int, moments: Array) -> tuple[float, Array]:
         """Return the marginal risk of one arm, and its derivatives by the moments."""
-        values, slopes = self.risks_of(moments)
+        values, slopes = self._risks_of(moments)
         return float(values[j]), slopes[j]
 
     def marginal(self, level: float | None = None, method: str = PROFILE) -> pd.DataFrame:
@@ -140,10 +140,10 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         rows = {}
         for code in MEASURES[self.counts.person_time]:
             other = self if code == self.measure.code else self._of_measure(code)
-            value, slope = other.measure_of(self.moments.values)
-            se = math.sqrt(self.variance_of(slope))
+            value, slope = other._measure_of(self.moments.values)
+            se = math.sqrt(self._variance_of(slope))
             if method == PROFILE:
-                low, high = self.ends(self.through_moments(other.measure_of), chosen)
+                low, high = self._ends(self._through_moments(other._measure_of), chosen)
             else:
                 half = float(quantiles(chosen, self.df_test)) * se
                 low, high = value - half, value + half
@@ -178,10 +178,10 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         chosen, method = self.at_level(level), get_interval(method, INTERVALS)
         slope = np.array([1.0, -1.0, 0.0, 0.0, 0.0])
         moments = self.moments.values
-        estimate, se = float(slope @ moments), math.sqrt(self.variance_of(slope))
+        estimate, se = float(slope @ moments), math.sqrt(self._variance_of(slope))
         quantile = float(quantiles(chosen, self.df_test))
         if method == PROFILE:
-            low, high = self.ends(self.through_moments(partial(_combined, slope)), chosen)
+            low, high = self._ends(self._through_moments(partial(_combined, slope)), chosen)
         else:
             low, high = estimate - quantile * se, estimate + quantile * se
         wide = quantile * math.sqrt(se**2 + max(moments[2] + moments[3] - 2 * moments[4], 0.0))
@@ -214,12 +214,12 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         for name, estimate in self.component_estimates.items():
             if name == "correlation":
                 known = not math.isnan(estimate)
-                target = self.through_moments(_correlation)
-                ends = self.ends(target, chosen, from_edge=True) if known else (math.nan, math.nan)
+                target = self._through_moments(_correlation)
+                ends = self._ends(target, chosen, from_edge=True) if known else (math.nan, math.nan)
                 ends = tuple(np.clip(ends, -1.0, 1.0))
             else:
-                target = self.through_moments(partial(_combined, VARIANCES[name]))
-                ends = self.variance_ends(target, chosen)
+                target = self._through_moments(partial(_combined, VARIANCES[name]))
+                ends = self._variance_ends(target, chosen)
             rows[name] = [estimate, *ends]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
@@ -405,6 +405,8 @@ class ArmBased:
         found = None if measure is None else find_measure(getattr(measure, "code", measure))
         if measure is not None and (found is None or found.code not in known):
             raise UnknownChoiceError("measure of these counts", measure, known)
+        if link is not None:
+            check_choice("link", link, RISK_LINKS)
         if link is not None and counts.person_time:
             raise InputError(
                 f"link {link!r} was given for person-time",
@@ -412,8 +414,6 @@ class ArmBased:
                 "leave it out",
             )
         self.link = "log" if counts.person_time else (link or RISK_LINKS[0])
-        if not counts.person_time:
-            check_choice("link", self.link, RISK_LINKS)
         self.counts = counts
         self.code = known[0] if found is None else found.code
         self.structure = structure

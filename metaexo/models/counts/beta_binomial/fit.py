@@ -16,7 +16,9 @@ from metaexo.effects.measure import get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError
 from metaexo.immutable import lock
+from metaexo.inputs import check_flag
 from metaexo.models.counts.fit import CountFit, statistics_of_arms
+from metaexo.models.counts.mixed.many import Refitted, q_and_trace
 from metaexo.models.counts.mixed.model import CLOGLOG
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
@@ -25,13 +27,11 @@ from metaexo.models.linear.fit_statistics import Certificate, FitStatistics, Var
 from metaexo.models.linear.hypothesis import WaldInference
 from metaexo.numeric.counts.mean_links import LINKS
 from metaexo.numeric.counts.overdispersed import LARGEST, Arms, Highest, height, maximise, single
-from metaexo.numeric.counts.separation import direction_of_infinity
+from metaexo.numeric.counts.separation import direction_of_infinity, separated
 from metaexo.numeric.region import Function, Region, region_end
 from metaexo.numeric.tails import normal_quantile
 from metaexo.types import Array, Mask
 
-SINGULAR = 1e-12  # least eigenvalue of the information, scaled to ones on its diagonal
-LARGEST_RISE = 1e-8
 PROFILE = "profile-likelihood"
 COMPONENT = "between studies"
 
@@ -67,14 +67,7 @@ def highest(counts: EventCounts, design: Design, link: str, method: str) -> High
     rows = arm_rows(counts, design.matrix(counts.k), link)
     _refuse_infinite(counts, rows, design.x is None)
     found = maximise(rows, correlated=method != "EE")
-    information = found.information[0]
-    if found.at_zero[0] | found.at_one[0]:
-        information = information[:-1, :-1]
-    size = np.sqrt(np.abs(np.diagonal(information)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = information / np.outer(size, size)
-    firm = bool(np.isfinite(scaled).all()) and float(np.linalg.eigvalsh(scaled)[0]) > SINGULAR
-    if not (np.isfinite(found.value[0]) and firm and found.rise()[0] <= LARGEST_RISE):
+    if not found.certified()[0]:
         inside = link in ("log", "identity") and not counts.person_time
         raise ConvergenceError(
             "the likelihood has no maximum inside the possible values"
@@ -118,6 +111,17 @@ def _infinite(counts: EventCounts, no_event: bool, where: str) -> NotIdentifiabl
     )
 
 
+def _infinite_in_sets(rows: Arms, arms: int, alone: bool) -> Mask:
+    """Return which sets of rows have an infinite estimate, or columns that they do not determine, (B,)."""
+    none, everyone = rows.events == 0, (rows.events == rows.totals) & (not rows.person_time)
+    counted = rows.weight > 0
+    if not alone:
+        return separated(rows.x, none, everyone, counted)
+    shape = (rows.size, arms, -1)
+    sides = [(side | ~counted).reshape(shape).all(axis=2).any(axis=1) for side in (none, everyone)]
+    return np.asarray(sides[0] | sides[1])
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class BetaBinomialFit(CountFit):
     """A fitted model of overdispersed counts; `BetaBinomialResults` describes the fields."""
@@ -150,7 +154,7 @@ class BetaBinomialFit(CountFit):
     @cached_property
     def rows(self) -> Arms:
         """The arms with the columns of their linear predictor."""
-        return arm_rows(self.counts, self.design.matrix(self.k), self.link)
+        return lock(arm_rows(self.counts, self.design.matrix(self.k), self.link))
 
     # -- coefficients ------------------------------------------------------------------------------------
 
@@ -182,7 +186,7 @@ class BetaBinomialFit(CountFit):
         """Mean risk or rate of each row of each arm, shape (g, k), and the slope of the link there."""
         eta = (self.rows.x[0] @ self.every_beta).reshape(self.counts.arms, self.k)
         found = LINKS[self.link].means(eta)
-        return np.stack([found.mean, found.slope])
+        return lock(np.stack([found.mean, found.slope]))
 
     @property
     def rho(self) -> float:
@@ -195,7 +199,7 @@ class BetaBinomialFit(CountFit):
         w = float(self.maximum.w[0])
         return w / (1 - w) if self.counts.person_time else math.nan
 
-    def risk_variances(self, w: float) -> Array:
+    def _risk_variances(self, w: float) -> Array:
         """Return the variance of true risks or rates around each mean, shape (g, k), at a correlation."""
         mean = self._means[0]
         return np.asarray(mean**2 * (w / (1 - w)) if self.counts.person_time else w * mean * (1 - mean))
@@ -207,14 +211,14 @@ class BetaBinomialFit(CountFit):
         """Whether true risks differ between studies in this model; False for equal risks."""
         return self.method != "EE"
 
-    def tau2_at(self, w: float) -> float:
+    def _tau2_at(self, w: float) -> float:
         """Return the variance of true effects at a correlation, averaged over the rows."""
-        return float((self.risk_variances(w) / self._means[1] ** 2).sum(axis=0).mean())
+        return float(self._heterogeneity(np.array([w]), self._means[:, None], np.ones((1, self.k)))[0][0])
 
     @property
     def tau2_by_component(self) -> Mapping[str, float]:
         """The variance of true effects by name, by the delta method from that of the risks."""
-        return {COMPONENT: self.tau2_at(float(self.maximum.w[0]))}
+        return {COMPONENT: self._tau2_at(float(self.maximum.w[0]))}
 
     @property
     def new_effect_variance(self) -> float:
@@ -224,11 +228,57 @@ class BetaBinomialFit(CountFit):
     @property
     def typical_variance(self) -> float:
         """Sampling variance of an effect of arms of typical size, the harmonic mean of those there are."""
-        mean, slope = self._means
-        size = self.k / (1 / self.counts.totals.T).sum(axis=1, keepdims=True)
-        apart = max(1 - self.rho, 1e-9)  # above 0 at the edge too
-        within = mean if self.counts.person_time else apart * mean * (1 - mean)
-        return float((within / size / slope**2).sum(axis=0).mean())
+        w = np.minimum(self.maximum.w[:1], LARGEST)
+        return float(self._heterogeneity(w, self._means[:, None], np.ones((1, self.k)))[1][0])
+
+    def _heterogeneity(self, w: Array, means: Array, n: Array) -> tuple[Array, Array]:
+        """Return tau2 and the typical sampling variance of B fits, shape (B,) each.
+
+        `w`, shape (B,); `means`, shape (2, B, g, k): risks and slopes of the link there; `n`, shape (B, k):
+        how often each row counts.
+        """
+        (mean, slope), size = means, self.counts.totals.T
+        total = n.sum(axis=1)
+        harmonic = total[:, None] / (n @ (1 / size.T))
+        w = w[:, None, None]
+        if self.counts.person_time:
+            between, within = mean**2 * (w / (1 - w)), mean
+        else:
+            between, within = w * mean * (1 - mean), (1 - w) * mean * (1 - mean)
+        parts = (between / slope**2, within / harmonic[:, :, None] / slope**2)
+        tau2, typical = ((part.sum(axis=1) * n).sum(axis=1) / total for part in parts)
+        return tau2, typical
+
+    def many(self, n: Array) -> Refitted:
+        """Return the fit of many sets of its rows, each row as often as `n`, shape (B, k), says."""
+        size, p, arms = len(n), self.design.p, self.counts.arms
+        rows = self.rows
+        weight = np.tile(n, (1, arms))
+        every = replace(
+            rows,
+            events=np.broadcast_to(rows.events, weight.shape),
+            totals=np.broadcast_to(rows.totals, weight.shape),
+            weight=weight,
+        )
+        total = n.sum(axis=1)
+        fine = (total >= p + (self.test == "t")) & ~_infinite_in_sets(every, arms, self.design.x is None)
+        beta, cov = np.full((size, p), np.nan), np.full((size, p, p), np.nan)
+        tau2, typical = np.full(size, np.nan), np.full(size, np.nan)
+        certified = np.zeros(size, dtype=bool)
+        at = np.flatnonzero(fine)
+        if at.size:
+            found = maximise(every.at(at), correlated=self.is_random)
+            known = found.certified()
+            at, found = at[known], found.at(np.flatnonzero(known))
+            beta[at], cov[at], certified[at] = found.beta[:, :p], found.cov()[:, :p, :p], True
+            eta = (rows.x @ found.beta[:, :, None])[..., 0].reshape(at.size, arms, self.k)
+            means = LINKS[self.link].means(eta)
+            w = np.minimum(found.w, LARGEST)
+            tau2[at], typical[at] = self._heterogeneity(w, np.stack([means.mean, means.slope]), n[at])
+        has = self.has_estimate
+        x, y, v = self.design.matrix(self.k)[has], self.effects.y[has], self.effects.v[has]
+        q, q_df, _ = q_and_trace(x, y, v, n[:, has])
+        return Refitted(beta, cov, tau2, q, q_df, typical, total, certified)
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:
         """Return the profile-likelihood interval of the correlation, taken to tau2 at the mean risks."""
@@ -236,8 +286,8 @@ class BetaBinomialFit(CountFit):
             get_interval(method, (PROFILE,) if self.is_random else ())
         if not self.is_random:
             return None
-        low, high = (min(w, LARGEST) for w in self.correlation_limits(level))
-        return Tau2Limits({COMPONENT: (self.tau2_at(low), self.tau2_at(high))}, PROFILE)
+        low, high = (min(w, LARGEST) for w in self._correlation_limits(level))
+        return Tau2Limits({COMPONENT: (self._tau2_at(low), self._tau2_at(high))}, PROFILE)
 
     def variance_model(self) -> VarianceModel:
         """Return how tau2 depends on parameters, for likelihood-ratio tests."""
@@ -249,7 +299,7 @@ class BetaBinomialFit(CountFit):
 
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc; each arm of each row is an observation."""
-        if restricted:
+        if restricted is not None and check_flag("restricted", restricted):
             raise InputError("counts have no restricted likelihood", "restricted=False")
         count = self.every_beta.size + self.is_random
         return statistics_of_arms(self.counts, float(self.maximum.value[0]), count)
@@ -279,7 +329,7 @@ class BetaBinomialFit(CountFit):
         """
         rows, top, cov = self.rows, self.every_beta, np.array(self.every_cov)
         n = top.size
-        if self.free_of_limits:
+        if self._free_of_limits:
             x = np.repeat(np.eye(n), self.k, axis=0)
             rows = replace(rows, x=x[None], link="logit")
             mean, slope = self._means[:, :, 0]
@@ -299,14 +349,14 @@ class BetaBinomialFit(CountFit):
             ends = [-1.0, 0.0] if rows.link == "identity" else [0.0]
             least = np.concatenate([least, np.repeat(ends, len(x))])
         top = np.append(top, min(float(self.maximum.w[0]), LARGEST))
-        return rows, top, np.asarray(np.linalg.cholesky(cov)), limits, least
+        return lock((rows, top, np.asarray(np.linalg.cholesky(cov)), limits, least))
 
     @property
-    def free_of_limits(self) -> bool:
+    def _free_of_limits(self) -> bool:
         """Whether intervals are searched in the log odds of the arms."""
         return self.design.x is None and not self.counts.person_time
 
-    def ends(self, target: Function, level: float) -> tuple[float, float]:
+    def _ends(self, target: Function, level: float) -> tuple[float, float]:
         """Return the smallest and largest value of a function of the parameters by the likelihood.
 
         The parameters are those of `_search`, and then the correlation; equal risks keep it at 0. NaN where
@@ -324,12 +374,12 @@ class BetaBinomialFit(CountFit):
         low, high = (region_end(region, target, sign).value for sign in (-1.0, 1.0))
         return low, high
 
-    def linear_ends(self, along: Array, level: float) -> tuple[float, float]:
+    def _linear_ends(self, along: Array, level: float) -> tuple[float, float]:
         """Return the profile-likelihood interval of a combination of all coefficients."""
         n = along.size
-        if not self.free_of_limits:
+        if not self._free_of_limits:
             gradient = np.append(along, 0.0)
-            return self.ends(lambda at: (float(gradient @ at), gradient), level)
+            return self._ends(lambda at: (float(gradient @ at), gradient), level)
         weights = np.linalg.solve(self.rows.x[0, :: self.k].T, along)  # of the arms' linear predictors
         link = LINKS[self.link]
 
@@ -339,22 +389,22 @@ class BetaBinomialFit(CountFit):
             slope = odds.slope / link.means(eta).slope
             return float(weights @ eta), np.append(weights * slope, 0.0)
 
-        return self.ends(target, level)
+        return self._ends(target, level)
 
-    def correlation_limits(self, level: float) -> tuple[float, float]:
+    def _correlation_limits(self, level: float) -> tuple[float, float]:
         """Return the profile-likelihood interval of the correlation."""
-        if level not in self._correlation_limits:
+        if level not in self._limits_by_level:
             gradient = np.eye(self.every_beta.size + 1)[-1]
-            low, high = self.ends(lambda at: (float(gradient @ at), gradient), level)
+            low, high = self._ends(lambda at: (float(gradient @ at), gradient), level)
             w = float(self.maximum.w[0])
             low, high = min(low, w), max(high, w)
-            self._correlation_limits[level] = (
+            self._limits_by_level[level] = (
                 0.0 if low < 1e-12 else low,
                 1.0 if high >= LARGEST else high,
             )
-        return self._correlation_limits[level]
+        return self._limits_by_level[level]
 
     @cached_property
-    def _correlation_limits(self) -> dict[float, tuple[float, float]]:
+    def _limits_by_level(self) -> dict[float, tuple[float, float]]:
         """Intervals of the correlation that were found, by level."""
         return {}

@@ -164,7 +164,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
             eta = float(along @ self.every_beta)
             se = math.sqrt(max(float(along @ self.every_cov[:-1, :-1] @ along), 0.0))
             if method == PROFILE:
-                ends = self.linear_ends(along, chosen)
+                ends = self._linear_ends(along, chosen)
             else:
                 half = float(quantiles(chosen, self.df_test)) * se
                 ends = (eta - half, eta + half)
@@ -199,7 +199,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
 
         if not self.is_random:
             raise InputError("the fit is of equal risks", "a fit by maximum likelihood", 'fit(method="ML")')
-        w = np.array([float(self.maximum.w[0]), *self.correlation_limits(self.at_level(level))])
+        w = np.array([float(self.maximum.w[0]), *self._correlation_limits(self.at_level(level))])
         if self.counts.person_time:
             with np.errstate(divide="ignore"):
                 rows = {"coefficient of variation": np.sqrt(w / (1 - w))}
@@ -209,7 +209,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
             kept = np.minimum(w, 1 - 1e-15)
             for j, name in enumerate(self._arms()):
                 what = "rates" if self.counts.person_time else "risks"
-                rows[f"SD of {what}, {name}"] = np.sqrt([self.risk_variances(one)[j, 0] for one in kept])
+                rows[f"SD of {what}, {name}"] = np.sqrt([self._risk_variances(one)[j, 0] for one in kept])
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
     def profile_intervals(
@@ -250,7 +250,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
             check_choice("coefficient", name, self.design.names)
             j = self.design.names.index(name)
             along = np.eye(self.every_beta.size)[j]
-            rows[name] = [float(self.beta[j]), *self.linear_ends(along, chosen)]
+            rows[name] = [float(self.beta[j]), *self._linear_ends(along, chosen)]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
     def _arms(self) -> Mapping[str, Array]:
@@ -546,6 +546,7 @@ class BetaBinomial:
         self.code = _measure(measure, known)
         self.link = known[self.code][0]
         if link is not None:
+            check_choice("link", link, tuple(LINKS))
             if len(known[self.code]) == 1 and link != self.link:
                 raise InputError(
                     f"link {link!r} was given for the measure {self.code}",

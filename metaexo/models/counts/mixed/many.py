@@ -252,15 +252,15 @@ def refitted(fit: CountGLMMFit, n: Array) -> Refitted:
         tau2[fine], certified[fine] = _tau2(fit.model, fit.is_random, found, p), found.certified
     saturated = fit.saturated
     own = n[:, saturated.finite]
-    q, q_df = _q_and_trace(x[saturated.finite], saturated.y, np.diagonal(saturated.cov), own)[:2]
+    q, q_df = q_and_trace(x[saturated.finite], saturated.y, np.diagonal(saturated.cov), own)[:2]
     has = fit.has_estimate & fit.informative
-    _, df, trace = _q_and_trace(x[has], fit.effects.y[has], fit.effects.v[has], n[:, has])
+    _, df, trace = q_and_trace(x[has], fit.effects.y[has], fit.effects.v[has], n[:, has])
     with np.errstate(divide="ignore", invalid="ignore"):
         typical = np.where(df > 0, df / trace, np.nan)
     return Refitted(beta, cov, tau2, q, q_df, typical, k, certified)
 
 
-def _q_and_trace(x: Array, y: Array, v: Array, n: Array) -> tuple[Array, Array, Array]:
+def q_and_trace(x: Array, y: Array, v: Array, n: Array) -> tuple[Array, Array, Array]:
     """Return Cochran's Q of sets of estimates, its degrees of freedom, and trace(P); NaN without any."""
     df = n.sum(axis=1) - x.shape[1]
     w = n / v
