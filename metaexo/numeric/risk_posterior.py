@@ -25,11 +25,11 @@ FALL = 32.0  # what lies so much lower on the log scale is left out: 1e-14
 NODES = 12  # per piece
 PIECES = 4  # of the heterogeneity
 SCAN = 41
-AS_GOOD_AS_NONE, NEGLIGIBLE = 1e-7, 1e-13
+AS_GOOD_AS_NONE, NEGLIGIBLE = 1e-7, 1e-12
 FARTHEST = 700.0  # logits, or log rates times person-time
 AT_ONCE = 400_000  # probabilities per block
 FEWEST = 64  # counts whose probabilities are computed at first
-MOST_COUNTS = 50_000
+MOST_WORK = 20_000_000  # probabilities that a prediction may take
 
 
 class Predictive(ABC):
@@ -42,18 +42,28 @@ class Predictive(ABC):
         """Return the expected mean risk, or rate."""
 
     @abstractmethod
-    def count_pmf(self, counts: Array, total: float) -> Array:
-        """Return the predictive probabilities of counts in a new study of a size."""
+    def count_pmf(self, most: int, total: float) -> Array:
+        """Return the predictive probabilities of 0, 1, ..., most events in a new study of a size."""
 
-    def predicted(self, total: float, tail: float) -> Array:
-        """Return the predictive probabilities of 0, 1, ... events, up to a tail of the given probability."""
-        most = int(total) if self.of_people else MOST_COUNTS
-        size = FEWEST
+    @property
+    @abstractmethod
+    def nodes(self) -> int:
+        """Number of distributions that the count is a mixture of."""
+
+    def predicted(self, total: float, tail: float) -> Array | None:
+        """Return the predictive probabilities of 0, 1, ... events, up to a tail of the given probability.
+
+        None if there are too many to compute.
+        """
+        most = int(total) if self.of_people else np.iinfo(np.int64).max
+        limit, size = max(FEWEST, MOST_WORK // self.nodes), FEWEST
         while True:
-            last = min(most, size, MOST_COUNTS)
-            made = self.count_pmf(np.arange(last + 1.0), total)
-            if last >= min(most, MOST_COUNTS) or 1 - made.sum() < tail:
+            last = min(most, size, limit)
+            made = self.count_pmf(last, total)
+            if last == most or 1 - made.sum() < tail:
                 return made
+            if last == limit:
+                return None
             size *= 4
 
 
@@ -75,14 +85,18 @@ class NodePredictive(Predictive, Immutable):
         """Return the expected mean risk."""
         return float(self.risks.mean(self.t, self.h) @ self.weights)
 
-    def count_pmf(self, counts: Array, total: float) -> Array:
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self.weights.size
+
+    def count_pmf(self, most: int, total: float) -> Array:
         """Return the probabilities of counts, averaged over the nodes."""
-        made = np.zeros(counts.size)
-        block = max(1, AT_ONCE // counts.size)
+        made = np.zeros(most + 1)
+        block = max(1, AT_ONCE // (most + 1))
         for start in range(0, self.weights.size, block):
             at = slice(start, start + block)
-            logs = self.risks.log_pmf(counts, total, self.t[at, None], self.h[at, None])
-            made += self.weights[at] @ np.exp(logs)
+            made += self.weights[at] @ np.exp(self.risks.log_pmfs(most, total, self.t[at], self.h[at]))
         return np.asarray(made / self.weights.sum())
 
 
@@ -132,8 +146,14 @@ class ConjugatePosterior(RiskPosterior, Immutable):
         """Return the quantile of the risk: it is the same in all studies."""
         return self.quantile(share)
 
-    def count_pmf(self, counts: Array, total: float) -> Array:
+    @property
+    def nodes(self) -> int:
+        """One: the distribution has a closed form."""
+        return 1
+
+    def count_pmf(self, most: int, total: float) -> Array:
         """Return beta-binomial, or negative-binomial, probabilities."""
+        counts = np.arange(most + 1.0)
         if self.of_people:
             chosen = special.gammaln(total + 1) - special.gammaln(counts + 1)
             chosen = chosen - special.gammaln(total - counts + 1)
@@ -212,15 +232,16 @@ class GridPosterior(RiskPosterior, Immutable):
             return float(self.risks.below(self._risk(eta), t, h) @ weights) - share
 
         low, high = float(self.edges[0]), float(self.edges[-1])
-        while excess(low) > 0 and low > -FARTHEST:
-            low -= 20
+        step = 5.0
         while excess(high) < 0 and high < FARTHEST:
-            high += 5
+            high, step = high + step, 2 * step
+        while excess(low) > 0 and low > -FARTHEST:
+            low, step = low - step, 2 * step
         if excess(low) >= 0:
             return 0.0
         if excess(high) <= 0:
             return 1.0 if self.of_people else math.inf
-        return self._risk(float(brentq(excess, low, high, xtol=1e-9)))
+        return self._risk(float(brentq(excess, low, high, xtol=1e-8)))
 
     def heterogeneity_quantile(self, share: float) -> float:
         """Return a quantile of the heterogeneity: its distribution function at the nodes, interpolated."""
@@ -234,9 +255,14 @@ class GridPosterior(RiskPosterior, Immutable):
         curve = PchipInterpolator(at[first], self.heterogeneity[first])
         return float(curve(np.clip(share, at[0], at[-1])))
 
-    def count_pmf(self, counts: Array, total: float) -> Array:
+    @property
+    def nodes(self) -> int:
+        """Number of nodes that matter."""
+        return int((self.weights > NEGLIGIBLE).sum())
+
+    def count_pmf(self, most: int, total: float) -> Array:
         """Return the probabilities of counts, averaged over the nodes."""
-        return NodePredictive(self.risks, *self._important()).count_pmf(counts, total)
+        return NodePredictive(self.risks, *self._important()).count_pmf(most, total)
 
     def _important(self) -> tuple[Array, Array, Array]:
         """Return locations, heterogeneity and weights of the nodes that matter."""

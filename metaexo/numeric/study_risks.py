@@ -23,6 +23,7 @@ SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 SHIFT = 10
 FARTHEST = 60.0  # locations are sought from -60 to 60: risks from 1e-26 on
 WIDEST = 9.5  # standard deviations of a normal distribution of study risks that are summed over
+FEW = 4  # events up to which probabilities are computed one by one
 DIRECT = 64  # events from which on sums are made by fast Fourier transforms
 LARGEST_LOG = 700.0
 TINY = float(np.finfo(float).tiny)
@@ -79,6 +80,10 @@ class StudyRisks(ABC):
     def log_pmf(self, x: ArrayLike, total: ArrayLike, t: ArrayLike, h: ArrayLike) -> Array:
         """Return the log probability of x events in a study of a size or person-time."""
 
+    def log_pmfs(self, most: int, total: float, t: Array, h: Array) -> Array:
+        """Return the log probabilities of 0, 1, ..., most events for each t and h, shape (B, most + 1)."""
+        return self.log_pmf(np.arange(most + 1.0), total, t[:, None], h[:, None])
+
     @abstractmethod
     def mean(self, t: ArrayLike, h: ArrayLike) -> Array:
         """Return the mean risk over studies."""
@@ -120,6 +125,16 @@ class BetaRisks(StudyRisks):
                 none = np.where(x == 0, q, 0.0) + np.where(x == n, p, 0.0)
                 made = np.where(whole, np.log(none), made)
         return np.asarray(made)
+
+    def log_pmfs(self, most: int, total: float, t: Array, h: Array) -> Array:
+        """Return the log probabilities of 0, 1, ..., most events, each from the one before."""
+        if most < FEW or (h >= 1).any():
+            return super().log_pmfs(most, total, t, h)
+        p, q, j = special.expit(t)[:, None], special.expit(-t)[:, None], np.arange(float(most))
+        step = (h / (1 - h))[:, None]
+        with np.errstate(divide="ignore"):
+            ratios = np.log((total - j) / (j + 1)) + np.log(p + j * step) - np.log(q + (total - j - 1) * step)
+        return _from_first(self.log_pmf(0.0, total, t, h), ratios)
 
     def mean(self, t: ArrayLike, h: ArrayLike) -> Array:
         """Return the mean risk."""
@@ -165,6 +180,15 @@ def _log_none(p: Array, q: Array, n: Array, step: Array) -> Array:
     return np.where(some, varied, equal)
 
 
+def _from_first(first: Array, ratios: Array) -> Array:
+    """Return log probabilities from the first, shape (B,), and the logs of their ratios, shape (B, most)."""
+    made = np.empty((ratios.shape[0], ratios.shape[1] + 1))
+    made[:, 0] = first
+    np.cumsum(ratios, axis=1, out=made[:, 1:])
+    made[:, 1:] += first[:, None]
+    return made
+
+
 class GammaRates(StudyRisks):
     """Rates with a gamma distribution: t is the log of the mean, h the coefficient of variation."""
 
@@ -182,6 +206,17 @@ class GammaRates(StudyRisks):
             varied = log_factors(1.0, x, step) - x * spread - spread / apart
         counted = special.xlogy(x, expected) - special.gammaln(x + 1)
         return np.asarray(counted + np.where(some, varied, -expected))
+
+    def log_pmfs(self, most: int, total: float, t: Array, h: Array) -> Array:
+        """Return the log probabilities of 0, 1, ..., most events, each from the one before."""
+        if most < FEW:
+            return super().log_pmfs(most, total, t, h)
+        j, step = np.arange(float(most)), (h**2)[:, None]
+        with np.errstate(over="ignore"):
+            log_expected = t[:, None] + math.log(total)
+            spread = np.logaddexp(0.0, log_expected + np.log(np.maximum(step, TINY)))
+        ratios = log_expected + np.log1p(j * step) - np.log(j + 1) - spread
+        return _from_first(self.log_pmf(0.0, total, t, h), ratios)
 
     def mean(self, t: ArrayLike, h: ArrayLike) -> Array:
         """Return the mean rate."""
@@ -367,7 +402,7 @@ def sum_probabilities(
     for size, count in zip(sizes.tolist(), times.tolist(), strict=True):
         most = min(x, int(size)) if risks.of_people else x
         one = np.zeros_like(made)
-        one[:, : most + 1] = np.exp(risks.log_pmf(np.arange(most + 1.0), size, t[:, None], h[:, None]))
+        one[:, : most + 1] = np.exp(risks.log_pmfs(most, size, t, h))
         made = _convolved(made, _power(one, count))
     return np.minimum(made.sum(axis=1), 1.0), made[:, -1]
 

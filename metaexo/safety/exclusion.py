@@ -15,7 +15,7 @@ from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MissingInputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, percent, plural
 from metaexo.inputs import check_level, check_number, describe, read_numbers, whole_number
-from metaexo.numeric.study_risks import StudyRisks, sum_probabilities
+from metaexo.numeric.study_risks import StudyRisks, root, sum_probabilities
 from metaexo.safety.limits import limit_locations, mean_at, refuse_too_much
 from metaexo.safety.results import (
     Arm,
@@ -228,7 +228,7 @@ def exclusion_curve(
         level=float(level),
         said=same_study_cautions(rows),
         number=at,
-        limit=np.array([rule.limit(rule.studies(n), events) for n in at]),
+        limit=rule.curve(at, events),
         allowed=events,
         heterogeneity=h,
         scale=kind.scale,  # type: ignore[arg-type]
@@ -266,27 +266,47 @@ class _Rule:
         t = limit_locations(self.kind, x, sizes, h, self.tail, times=times)
         return float(mean_at(self.kind, t, h)[0])
 
-    def at_most(self, x: int, studies: Studies, risk: float) -> float:
-        """Return the probability of at most x events in these studies, for a mean risk."""
+    def curve(self, numbers: Array, x: int) -> Array:
+        """Return the upper limits of x events among each number of people; without events all at once."""
+        if x or not self.h:
+            return np.array([self.limit(self.studies(n), x) for n in numbers])
+        full = np.floor(numbers / self.size)
+        rest = numbers - full * self.size
+        h = np.full(numbers.shape, self.h)
+
+        def excess(t: Array, full: Array, rest: Array, h: Array) -> Array:
+            whole = self.kind.log_pmf(0.0, self.size, t, h)
+            last = self.kind.log_pmf(0.0, np.where(rest > 0, rest, 1.0), t, h)
+            return np.asarray(np.exp(full * whole + np.where(rest > 0, last, 0.0)) - self.tail)
+
+        low, high = self.kind.ends(float(numbers.max()), h)
+        t = root(excess, low, high, full, rest, h)
+        return mean_at(self.kind, np.where(np.isnan(t), np.inf, t), h)
+
+    def place(self, risk: float) -> float:
+        """Return the location of a mean risk; the risk itself where it is the same in all studies."""
+        return float(self.kind.location(np.array([risk]), np.array([self.h]))[0]) if risk and self.h else risk
+
+    def at_most(self, x: int, studies: Studies, place: float) -> float:
+        """Return the probability of at most x events in these studies, for the place of a mean risk."""
         sizes, times = studies
         n = float(sizes @ times)
-        if risk == 0 or n == 0 or (self.kind.of_people and x >= n):
+        if place == 0 or n == 0 or (self.kind.of_people and x >= n):
             return 1.0
         if self.h == 0:  # one study is as good as all of them
             if self.kind.of_people:
-                return float(special.betaincc(x + 1, n - x, risk))
-            return float(special.gammaincc(x + 1, n * risk))
+                return float(special.betaincc(x + 1, n - x, place))
+            return float(special.gammaincc(x + 1, n * place))
         h = np.array([self.h])
         refuse_too_much(self.kind, x, sizes, h)
-        t = self.kind.location(np.array([risk]), h)
-        return float(sum_probabilities(self.kind, x, sizes, times, t, h)[0][0])
+        return float(sum_probabilities(self.kind, x, sizes, times, np.array([place]), h)[0][0])
 
     def needed(self, risk: float, x: int, there: Array = NO_ONE) -> float:
         """Return the fewest people, beside those who are there, that exclude a risk with x events in all."""
-        most = MOST_PEOPLE if self.kind.of_people else MOST_PEOPLE / risk
+        most, place = MOST_PEOPLE if self.kind.of_people else MOST_PEOPLE / risk, self.place(risk)
 
         def enough(n: float) -> bool:
-            return self.at_most(x, self.studies(n, there), risk) <= self.tail
+            return self.at_most(x, self.studies(n, there), place) <= self.tail
 
         found = _fewest(enough, self.kind.of_people, most)
         if found is None:
@@ -621,7 +641,7 @@ def _plan(
     """Return the number of new people, the events allowed among them, and the power."""
     for allowed in range(fixed, fixed + 1 if wanted is None else MOST_EVENTS):
         more = rule.needed(risk, before + allowed, there)
-        sure = rule.at_most(allowed, rule.studies(more), true) if more else 1.0
+        sure = rule.at_most(allowed, rule.studies(more), rule.place(true)) if more else 1.0
         if wanted is None or sure >= wanted:
             return more, allowed, sure
     raise NotIdentifiableError(

@@ -156,6 +156,12 @@ def predict_count(
     else:
         rests_on = _of_fit(results, total)
     made = rests_on.predictive.predicted(total, TAIL)
+    if made is None:
+        raise InputError(
+            f"n is {total:,.10g}, of which too many may have an event",
+            "a size of which fewer may",
+            "predict for fewer people; for many, their share of events is near the risk of the new study",
+        )
     at_most, tail, last = np.cumsum(made), (1 - level) / 2, made.size - 1
     return CountPrediction(
         level=float(level),

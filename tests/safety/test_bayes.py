@@ -142,3 +142,14 @@ def test_what_is_improper_or_unsaid_is_refused():
         room.bayesian_limit(SILENT, heterogeneity=0.1, heterogeneity_prior="uniform", prior_scale=0.5)
     with pytest.raises(InputError, match="some events"):
         room.bayesian_limit(SOME, heterogeneity=1.0)
+
+
+def test_a_million_people_next():
+    """In closed form for a common risk; refused where sums over nodes and counts would not end."""
+    made = room.predict_count(room.bayesian_limit(SOME), 10**6)
+    wanted = stats.beta(5.5, 90.5)
+    assert made.high / 10**6 == pytest.approx(wanted.ppf(0.975), rel=1e-3)
+    assert made.expected == pytest.approx(10**6 * wanted.mean())
+    assert made.probabilities.sum() == pytest.approx(1, abs=1e-8)
+    with pytest.raises(InputError, match="too many may have an event"):
+        room.predict_count(room.bayesian_limit(SOME, heterogeneity=0.2), 10**6)
