@@ -342,6 +342,19 @@ def test_labbe_plots_of_fits_have_all_studies_and_the_curve_of_the_pooled_effect
     assert {layer.name.partition(" ")[0] for layer in groups if layer.name} == {"a", "b"}
 
 
+def test_a_labbe_plot_has_the_mean_risks_of_a_model_that_has_them():
+    fit = mx.ArmBased(two_arms()).fit()
+    plan = mx.plots.labbe_plan(fit, scale="odds")
+    table = plan.to_frame()
+    mark = table[(table["layer"] == "points") & table["name"].str.startswith("mean risks")].iloc[0]
+    risks = fit.risks()["estimate"]
+    assert (mark["x"], mark["y"]) == pytest.approx(
+        (risks["control"] / (1 - risks["control"]), risks["treatment"] / (1 - risks["treatment"]))
+    )
+    assert len(plan.layers(mx.plots.canvas.chart.Intervals)) == 2
+    assert overlapping_texts(mx.plots.labbe(plan)) == []
+
+
 def test_other_models_must_be_of_the_same_counts_and_measure(pooled):
     plan = forest_plan(pooled, models=[mx.Peto(two_arms()).fit()])
     assert row_of(plan, "model:0")["estimate"] == pytest.approx(np.exp(mx.Peto(two_arms()).fit().estimate))

@@ -21,7 +21,17 @@ from metaexo.inputs import read_numbers
 from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.plots.canvas.arguments import checked
-from metaexo.plots.canvas.chart import Band, Chart, ChartAxis, Curve, Layer, Panel, Points, steady
+from metaexo.plots.canvas.chart import (
+    Band,
+    Chart,
+    ChartAxis,
+    Curve,
+    Intervals,
+    Layer,
+    Panel,
+    Points,
+    steady,
+)
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import derived_words, with_ledger
@@ -46,6 +56,7 @@ from metaexo.plots.forest.rows import caution_notes, has_one_mean, no_single_eff
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
@@ -164,7 +175,9 @@ def labbe_plan(
     Chart
         Points, diagonal, curve and band in units of the axes. The table of the points has the further columns
         id, group, treated and control (risks or rates as observed). Where several studies stand at one place,
-        as those without any event do, "×4" beside their marks says how many they are.
+        as those without any event do, "×4" beside their marks says how many they are. A model that has mean
+        risks of both arms (:class:`metaexo.ArmBased`, :class:`metaexo.BetaBinomial`) has them as a diamond
+        with both intervals.
 
     Raises
     ------
@@ -229,6 +242,7 @@ def labbe_plan(
                     Curve(x=list(ends), y=list(ends), name="no effect", color="pale"),
                     *(layer for layer in pooled if not isinstance(layer, Band)),
                     *points,
+                    *_means(fit, scale),
                 ],
                 equal=True,
             ),
@@ -479,6 +493,25 @@ def _pooled(
             )
         )
     return layers, []
+
+
+def _means(fit: FitResults | None, scale: str) -> list[Layer]:
+    """Return the mean risks, or rates, of both arms where a model has them, with their intervals."""
+    known = isinstance(fit, CountResults) and has_one_mean(fit) and callable(getattr(fit, "risks", None))
+    if not isinstance(fit, CountResults) or not known:
+        return []
+    table: pd.DataFrame = fit.risks().loc[["control", "treatment"], ["estimate", "low", "high"]]  # type: ignore[attr-defined]
+    values = table.to_numpy(dtype=float)
+    (x, *across), (y, *up) = (values / (1 - values) if scale == "odds" else values).tolist()
+    name = f"mean {'rates' if fit.counts.person_time else 'risks'} of the model, {level_words(fit.level)} CI"
+    mark = Points(x=[x], y=[y], name=name, shape="diamond", color="pooled", size=7.0)
+    if not np.isfinite([*across, *up]).all():
+        return [mark]
+    return [
+        Intervals(at=[y], low=[across[0]], high=[across[1]], color="pooled"),
+        Intervals(at=[x], low=[up[0]], high=[up[1]], across=False, color="pooled"),
+        mark,
+    ]
 
 
 def _lower(words: str) -> str:

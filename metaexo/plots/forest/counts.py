@@ -25,6 +25,7 @@ from metaexo.formatting import at_least, fixed, level_words, percent, plural, te
 from metaexo.heterogeneity import CountStrata, CountStratum
 from metaexo.inputs import describe
 from metaexo.models import (
+    ArmBasedResults,
     BetaBinomialResults,
     CountGLMMResults,
     ExactConditionalResults,
@@ -71,6 +72,7 @@ MODELS: dict[type, str] = {
     ExactConditionalResults: "exact conditional",
     BetaBinomialResults: "beta-binomial",
     CountGLMMResults: "mixed model",
+    ArmBasedResults: "arm-based",
 }
 LIMITS = (UpperLimit, BayesianLimit)
 WEIGHTED = (MantelHaenszelResults, PetoResults)
@@ -341,7 +343,8 @@ def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
     if none.any():
         count, silent = int(none.sum()), int((none & ~fit.informative).sum())
         where = "in the pooled effect" if has_one_mean(fit) else "by the model"
-        part = f"{f'{silent} of them ' if silent < count else ''}{'not ' if silent else ''}used {where}"
+        some = f"{silent} of them " if 0 < silent < count else ""
+        part = f"{some}{'not ' if silent else ''}used {where}"
         rows = plural(count, "study", "studies")
         notes.append(f"Not estimable: {rows} {_silent(fit.counts)}; {part}.")
     flat = int((write.es.v == 0).sum())
