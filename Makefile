@@ -69,6 +69,7 @@ benchmark: env find-r
 	$(PY) -m benchmarks.bias_speed
 	$(PY) -m benchmarks.sensitivity_speed
 	$(PY) -m benchmarks.subsets
+	$(PY) -m benchmarks.count_models
 	$(PY) -m benchmarks.multilevel --dense $(DENSE)
 
 # A venv apart, with the lower bounds of pyproject.toml. Old versions of other packages warn about newer
@@ -114,7 +115,7 @@ find-python:
 find-r:
 	@Rscript --vanilla -e 'q(status = !all(c("metafor", "jsonlite") %in% rownames(installed.packages())))' \
 		>/dev/null 2>&1 || { echo "R with the packages metafor and jsonlite is not here. On Debian:" >&2; \
-		echo "apt-get install r-base-core r-cran-metafor r-cran-metadat r-cran-clubsandwich r-cran-jsonlite" >&2; \
+		echo "apt-get install r-base-core r-cran-metafor r-cran-metadat r-cran-clubsandwich r-cran-jsonlite r-cran-lme4 r-cran-biasedurn" >&2; \
 		exit 1; }
 
 # The stamp holds what .venv was built from: the two files, and the folder (an environment cannot be moved).
