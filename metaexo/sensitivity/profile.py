@@ -28,6 +28,9 @@ from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import describe, read_numbers
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.results import CensoredResults
+from metaexo.models.counts.arm_based.model import ArmBasedResults
+from metaexo.models.counts.beta_binomial.model import BetaBinomialResults
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
 from metaexo.models.linear.results import FitResults
@@ -319,14 +322,17 @@ def _read_grid(curve: Curve, grid: ArrayLike) -> Array:
 @singledispatch
 def curve_of(fit: LinearFit, parameter: str | None) -> Curve:
     """Return how the likelihood of a fit depends on a parameter; a family registers its own."""
+    likelihood = "no profile of their likelihood here" if isinstance(fit, CountResults) else "no likelihood"
     raise InputError(
-        f"{type(fit).__name__} have no likelihood",
+        f"{type(fit).__name__} have {likelihood}",
         "a fit by likelihood: of RandomEffects, Multilevel, LocationScale, CensoredRandomEffects or stratify",
         _REMEDIES.get(type(fit), ""),
     )
 
 
 _REMEDIES: dict[type, str] = {
+    BetaBinomialResults: "profile_intervals() and dispersion() of the fit have profile-likelihood intervals",
+    ArmBasedResults: "marginal(), risks() and components() of the fit have profile-likelihood intervals",
     MomentResults: "fit the effects with mx.Multilevel, and profile that fit",
     ImputedResults: "profile the fit by likelihood that was imputed from, results.likelihood",
     AttributionResults: "profile the additive model of all factors, results.model",

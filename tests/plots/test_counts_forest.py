@@ -202,6 +202,12 @@ def test_studies_without_an_estimate_keep_their_row_and_counts_without_a_mark(po
     assert rows[1].mark.low == pytest.approx(odds * np.exp(-half))
 
 
+def test_double_zeros_that_the_model_uses_are_said_to_be_used():
+    plan = forest_plan(mx.BetaBinomial(two_arms(), "OR").fit())
+    said = "Not estimable: 3 studies without event, or with events in everyone; used in the pooled effect."
+    assert said in plan.notes
+
+
 def test_a_zero_cell_is_drawn_with_a_half_and_the_pooled_effect_is_not(pooled):
     plan = forest_plan(pooled)
     mark = studies(plan)[2].mark
