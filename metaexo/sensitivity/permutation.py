@@ -537,6 +537,14 @@ def _test(
     """Return the permutation test of one part of a model."""
     experiment = _experiment(model, design, scheme, choices)
     observed = experiment.statistics(experiment.of_data, model.y)[0]
+    tested = np.array(experiment.tested)
+    lost = bool(np.isnan(observed[tested]).any())
+    if lost and not experiment.quick:
+        raise NotIdentifiableError(
+            "a coefficient has no standard error in the data: it is at the boundary of what it can be",
+            "coefficients with a test statistic",
+            'use fewer moderators or, for a location-scale model, link="log"',
+        )
     values: Array | None = None
     options: dict[str, Any] = {
         "size": experiment.size,
@@ -551,15 +559,7 @@ def _test(
     else:
         counts = run(counting, reduce=np.add, **options)
     fitted = experiment.size * (2 if experiment.mirrored else 1)
-    tested = np.array(experiment.tested)
     undefined = np.where(tested, counts[3], 0)
-    lost = bool(np.isnan(observed[tested]).any())
-    if lost and not experiment.quick:
-        raise NotIdentifiableError(
-            "a coefficient has no standard error in the data: it is at the boundary of what it can be",
-            "coefficients with a test statistic",
-            'use fewer moderators or, for a location-scale model, link="log"',
-        )
     refuse_undefined(int(undefined.max()) if experiment.quick else 0, fitted, lost)
     kinds = [*(("coefficient", name) for name in design.names), *_joint(design)]
     tests = []
