@@ -10,7 +10,8 @@ from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.censored.strata import CensoredStrata, CensoredStratum, censored_strata
 from metaexo.models.counts.arm_based.model import ArmBased, ArmBasedResults
-from metaexo.models.counts.beta_binomial.model import BetaBinomial, BetaBinomialResults
+from metaexo.models.counts.beta_binomial.model import BetaBinomial
+from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.exact import ExactConditional, ExactConditionalResults
 from metaexo.models.counts.exact_test import ExactTest
 from metaexo.models.counts.mantel_haenszel import MantelHaenszel, MantelHaenszelResults

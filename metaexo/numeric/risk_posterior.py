@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import special
-from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
 from metaexo.immutable import Immutable
@@ -245,6 +244,8 @@ class GridPosterior(RiskPosterior, Immutable):
 
     def heterogeneity_quantile(self, share: float) -> float:
         """Return a quantile of the heterogeneity: its distribution function at the nodes, interpolated."""
+        from scipy.interpolate import PchipInterpolator  # slow to load
+
         shares = self.weights.sum(axis=0).reshape(-1, NODES)
         within = np.polynomial.legendre.legval(_unit_nodes()[0], _integrals(shares))
         before = np.cumsum(shares.sum(axis=1)) - shares.sum(axis=1)

@@ -12,7 +12,7 @@ from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent
 from metaexo.inputs import check_level, check_number, describe, whole_number
-from metaexo.models.counts.beta_binomial.model import BetaBinomialResults
+from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.fit import CountResults, check_event_counts
 from metaexo.models.counts.mixed.results import CountGLMMResults
 from metaexo.numeric.risk_posterior import NodePredictive, Predictive

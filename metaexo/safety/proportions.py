@@ -13,14 +13,14 @@ import numpy as np
 from scipy import special
 
 from metaexo.effects.conversions.scales import back_pooled, inverse_double_arcsine
+from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning
 from metaexo.formatting import level_words, number, percent, plural
 from metaexo.inputs import check_level, describe
-from metaexo.models.counts.beta_binomial.model import BetaBinomial, BetaBinomialResults
-from metaexo.models.counts.mixed.model import CountGLMM
+from metaexo.models import BetaBinomial, CountGLMM, RandomEffects
+from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.linear.results import FitResults
-from metaexo.models.univariate.model import RandomEffects
 from metaexo.numeric.study_risks import KINDS
 from metaexo.numeric.tails import normal_quantile
 from metaexo.safety.results import Arm, OneArmResult, SafetyResult, kind_of, one_arm, same_study_cautions
@@ -209,9 +209,8 @@ def _tried(row: Callable[[], _Row]) -> _Row:
 
 
 def _sum(rows: EventCounts, level: float) -> _Row:
-    x, n, tail = float(rows.events.sum()), float(rows.totals.sum()), (1 - level) / 2
-    low = float(special.betaincinv(x, n - x + 1, tail)) if x > 0 else 0.0
-    high = float(special.betainccinv(x + 1, n - x, tail)) if x < n else 1.0
+    x, n = float(rows.events.sum()), float(rows.totals.sum())
+    low, high = (float(end) for end in clopper_pearson(x, n, level))
     return _Row(x / n, low, high, fault="takes one risk for all studies: too narrow where they differ")
 
 

@@ -21,7 +21,7 @@ from metaexo.errors import InputError, MetaexoError, ShapeError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.inputs import check_flag, read_numbers, whole_number
-from metaexo.models.counts.beta_binomial.model import BetaBinomialResults
+from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.common_effect import CommonEffectResults
 from metaexo.models.counts.mixed.many import refitted as refitted_counts
 from metaexo.models.counts.mixed.results import CountGLMMResults

@@ -360,7 +360,7 @@ def test_what_is_fitted_is_kept_when_the_reader_stops():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check(row(found, model="multilevel", test="z"), mx.correlated_effects(CLUSTERED, 0.6).fit(test="z"))
-    with pytest.raises(RunInterrupted, match="0 of 1 paths"):
+    with pytest.raises(RunInterrupted, match="before the first of 1 paths"):
         multiverse(CLUSTERED, {"model": [stopped]})
 
 

@@ -34,6 +34,7 @@ NOTHING_ADDED = ZeroCells(0.0)
 # The studies' own estimates, for Q, tables and drawings, where they need something added to zeros.
 HALF_IN_STUDIES = ZeroCells(0.5, drop_double_zero=True)
 DOUBLE_ZERO = "no event in either arm, or an event in everyone of both"
+OF_PEOPLE, OF_TIME = ("OR", "RR", "RD"), ("IRR", "IRD")
 TESTS = ("mantel-haenszel", "cochran")
 # Below this number of events in an arm, all studies together, normal intervals are rough.
 FEW_EVENTS = 5
@@ -64,6 +65,28 @@ def check_rule(name: str, rule: ZeroCells | None, default: ZeroCells, pooling: b
             'leave out share="..."',
         )
     return rule
+
+
+def check_measure(
+    measure: object,
+    counts: EventCounts,
+    *,
+    people: tuple[str, ...] = OF_PEOPLE,
+    time: tuple[str, ...] = OF_TIME,
+) -> str:
+    """Return the measure, by default the first of its kind; refuse one of people for person-time."""
+    allowed = time if counts.person_time else people
+    if measure is None:
+        return allowed[0]
+    check_choice("measure", measure, (*people, *time))
+    if measure not in allowed:
+        what = "person-time" if counts.person_time else "people"
+        raise InputError(
+            f"measure is {measure}, and the counts are of {what}",
+            f"a measure of {what}: {', '.join(allowed)}",
+            f'measure="{allowed[0]}"',
+        )
+    return str(measure)
 
 
 def check_dependence(counts: EventCounts, dependence: str) -> None:

@@ -21,11 +21,11 @@ from metaexo.models.counts.common_effect import (
     CommonEffectFit,
     CommonEffectResults,
     check_dependence,
+    check_measure,
     check_rule,
 )
 from metaexo.models.counts.exact_test import ExactTest, conditional_sum, exact_test
 from metaexo.models.counts.fit import check_event_counts
-from metaexo.models.counts.mantel_haenszel import check_measure
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import OwnInference, TestResult

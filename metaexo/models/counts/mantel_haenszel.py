@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, check_level
@@ -21,6 +21,7 @@ from metaexo.models.counts.common_effect import (
     CommonEffectResults,
     ManyPooled,
     check_dependence,
+    check_measure,
     check_rule,
     others_of_each,
     pooled_tables,
@@ -33,7 +34,6 @@ from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.two_arms import KERNELS, Sums, TwoArms, risk_difference_binomial
 from metaexo.types import Array, Mask
 
-OF_PEOPLE, OF_TIME = ("OR", "RR", "RD"), ("IRR", "IRD")
 VARIANCES = {
     "OR": ("robins-breslow-greenland",),
     "RR": ("greenland-robins",),
@@ -309,28 +309,6 @@ class MantelHaenszel:
             variance=chosen,
             sums=sums,
         )
-
-
-def check_measure(
-    measure: object,
-    counts: EventCounts,
-    *,
-    people: tuple[str, ...] = OF_PEOPLE,
-    time: tuple[str, ...] = OF_TIME,
-) -> str:
-    """Return the measure, by default the first of its kind; refuse one of people for person-time."""
-    allowed = time if counts.person_time else people
-    if measure is None:
-        return allowed[0]
-    check_choice("measure", measure, (*people, *time))
-    if measure not in allowed:
-        what = "person-time" if counts.person_time else "people"
-        raise InputError(
-            f"measure is {measure}, and the counts are of {what}",
-            f"a measure of {what}: {', '.join(allowed)}",
-            f'measure="{allowed[0]}"',
-        )
-    return str(measure)
 
 
 def no_ratio(counts: EventCounts, measure: str, t: TwoArms) -> NotIdentifiableError:
