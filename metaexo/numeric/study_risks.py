@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import signal, special
+from scipy import special
 from scipy.optimize import elementwise
 
 from metaexo.types import Array, Index
@@ -423,6 +423,8 @@ def _convolved(a: Array, b: Array) -> Array:
     """Return the distribution of a sum, cut off where both are."""
     size = a.shape[1]
     if size > DIRECT:
+        from scipy import signal  # slow to load
+
         return np.asarray(np.maximum(signal.fftconvolve(a, b, axes=1)[:, :size], 0.0))
     made = np.zeros_like(a)
     for j in range(size):

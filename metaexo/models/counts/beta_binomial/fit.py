@@ -14,7 +14,8 @@ from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError
+from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError, TooFewStudiesError
+from metaexo.formatting import plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.models.counts.fit import CountFit, statistics_of_arms
@@ -122,6 +123,16 @@ def _infinite_in_sets(rows: Arms, arms: int, alone: bool) -> Mask:
     return np.asarray(sides[0] | sides[1])
 
 
+def require_df(test: str, counts: EventCounts, design: Design) -> None:
+    """Refuse t tests without a degree of freedom."""
+    if test == "t" and counts.k <= design.p:
+        raise TooFewStudiesError(
+            f"{plural(counts.k, 'row')} for t tests of {plural(design.p, 'coefficient')}",
+            f"at least {design.p + 1} rows",
+            'use test="z"',
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class BetaBinomialFit(CountFit):
     """A fitted model of overdispersed counts; `BetaBinomialResults` describes the fields."""
@@ -138,6 +149,7 @@ class BetaBinomialFit(CountFit):
 
     def on(self, counts: EventCounts, design: Design) -> Self:
         """Return the same model fitted to other counts, with the columns of the design for their rows."""
+        require_df(self.test, counts, design)
         return replace(
             self,
             counts=counts,

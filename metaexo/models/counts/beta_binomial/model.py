@@ -8,10 +8,9 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measure import find_measure
-from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
-from metaexo.formatting import plural
+from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import check_choice, check_level
-from metaexo.models.counts.beta_binomial.fit import estimates, highest
+from metaexo.models.counts.beta_binomial.fit import estimates, highest, require_df
 from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.common_effect import check_dependence
 from metaexo.models.counts.fit import check_event_counts
@@ -188,12 +187,7 @@ class BetaBinomial:
         """
         check_choice("method", method, METHODS)
         kind = get_test(test, TESTS)
-        if kind == "t" and self.counts.k <= self.design.p:
-            raise TooFewStudiesError(
-                f"{plural(self.counts.k, 'row')} for t tests of {plural(self.design.p, 'coefficient')}",
-                f"at least {self.design.p + 1} rows",
-                'use test="z"',
-            )
+        require_df(kind, self.counts, self.design)
         return BetaBinomialResults(
             counts=self.counts,
             effects=estimates(self.counts, self.code, self.link),
