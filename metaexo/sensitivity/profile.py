@@ -29,7 +29,7 @@ from metaexo.inputs import describe, read_numbers
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.counts.arm_based.model import ArmBasedResults
-from metaexo.models.counts.beta_binomial.model import BetaBinomialResults
+from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
