@@ -106,7 +106,10 @@ def risk_difference(t: TwoArms, n: Array | None = None) -> Sums:
     p = _total(t.x2 * share1**2 - t.x1 * share2**2 + share1 * share2 * (t.n2 - t.n1) / 2, n)
     q = _total(t.x1 * (t.n2 - t.x2) / (t.n1 + t.n2) + t.x2 * (t.n1 - t.x1) / (t.n1 + t.n2), n) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Sums(estimate, np.asarray((estimate * p + q) / total**2), weights)
+        variance = np.maximum(
+            (estimate * p + q) / total**2, 0.0
+        )  # 0 but for rounding: events in one whole arm
+        return Sums(estimate, np.asarray(variance), weights)
 
 
 def risk_difference_binomial(t: TwoArms, n: Array | None = None) -> Sums:

@@ -64,6 +64,8 @@ from metaexo.safety.results import SHORT
 from metaexo.types import Array, Index, Mask
 
 EVENTS = "events"
+FURTHEST = 200.0  # from 0, of a logarithm that is drawn
+LARGE = 1000.0  # ratios above it have two decimals at most
 WHOLE = 0.6  # an axis of shares is shown as a whole if the intervals reach further than that
 DECIMALS = {1: 3, 100: 1, 1000: 1}  # of shares of people, by what they are per
 MODELS: dict[type, str] = {
@@ -127,6 +129,8 @@ class CountWriter(RowWriter):
         super().__init__(
             es, replace(options, columns=others), level, weights, shown=shown, used=(options.by,)
         )
+        if np.nanmax(self.shown, initial=0.0) >= LARGE:
+            self.decimals = min(self.decimals, 2)
         self.counts = counts
         people = counts.totals.sum(axis=1)
         self.areas = people / people.max()
@@ -147,7 +151,9 @@ class CountWriter(RowWriter):
 
     def _pair(self, x: float, n: float) -> str:
         """Return events among people, or in person-time."""
-        decimals = whole_or_decimals(self.counts.totals.ravel().tolist())
+        totals = self.counts.totals.ravel()
+        most = 0 if totals.max() >= 1000 else 2
+        decimals = min(most, whole_or_decimals(totals.tolist()))
         return f"{fixed(x, 0)} / {fixed(n, decimals)}".replace(".", self.options.look.point)
 
     def table(self, rows: Sequence[Row], notes: Sequence[str]) -> Table:
@@ -323,10 +329,12 @@ def _estimates(fit: CountResults) -> EffectSizes:
     Where no one, or everyone, has the event, there is no ratio; the difference is 0, without an interval.
     """
     es, none = fit.effects, fit.counts.is_double_zero
-    value = np.nan if es.measure.display_log else 0.0
+    ratios = es.measure.display_log
+    value = np.nan if ratios else 0.0
+    y = np.clip(es.y, -FURTHEST, FURTHEST) if ratios else es.y  # Peto's may be too far to have a ratio
     derived = [REPORTED if same else mark for same, mark in zip(none, es.derived, strict=False)]
     made = object.__new__(EffectSizes)
-    filled = {name: np.where(none, value, getattr(es, name)) for name in ("y", "v")}
+    filled = {"y": np.where(none, value, y), "v": np.where(none, value, es.v)}
     made.__setstate__(es.__dict__ | filled | {"derived": tuple(derived)})
     return made
 

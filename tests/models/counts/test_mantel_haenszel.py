@@ -226,3 +226,11 @@ def test_wrong_choices_are_said():
     with pytest.warns(DependentEffectsWarning, match="5 rows of counts come from 4 studies"):
         mx.MantelHaenszel(counts(study=list("abcda")))
     assert mx.MantelHaenszel(counts(time=True)).measure == "IRR"
+
+
+def test_the_variance_of_a_difference_of_all_and_none_is_zero_and_not_less() -> None:
+    counts = mx.event_counts(
+        treatment_events=[28192], treatment_n=[28192], control_events=[0], control_n=[8194]
+    )
+    fit = mx.MantelHaenszel(counts, "RD").fit()
+    assert (fit.estimate, fit.se[0]) == (1.0, 0.0)
