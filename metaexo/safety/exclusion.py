@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 POINTS = 120
 MARKED = (0.01, 0.001)
 MOST_PEOPLE = 1e9
-MOST_EVENTS = 2000  # that the search for a power allows
+MOST_EVENTS, MOST_EVENTS_VARIED = 2000, 100  # that the search for a power allows
 NO_ONE = np.empty(0)
+NEVER = -1e9  # log probability of what does not happen
 Studies = tuple[Array, Index]  # sizes, and how many studies there are of each
 WEEKS_PER_YEAR = 365.25 / 7
 NO_WEEKS = "the follow-up is missing, and the people count at no follow-up"
@@ -275,8 +276,8 @@ class _Rule:
         h = np.full(numbers.shape, self.h)
 
         def excess(t: Array, full: Array, rest: Array, h: Array) -> Array:
-            whole = self.kind.log_pmf(0.0, self.size, t, h)
-            last = self.kind.log_pmf(0.0, np.where(rest > 0, rest, 1.0), t, h)
+            whole = np.maximum(self.kind.log_pmf(0.0, self.size, t, h), NEVER)
+            last = np.maximum(self.kind.log_pmf(0.0, np.where(rest > 0, rest, 1.0), t, h), NEVER)
             return np.asarray(np.exp(full * whole + np.where(rest > 0, last, 0.0)) - self.tail)
 
         low, high = self.kind.ends(float(numbers.max()), h)
@@ -301,14 +302,17 @@ class _Rule:
         refuse_too_much(self.kind, x, sizes, h)
         return float(sum_probabilities(self.kind, x, sizes, times, np.array([place]), h)[0][0])
 
-    def needed(self, risk: float, x: int, there: Array = NO_ONE) -> float:
-        """Return the fewest people, beside those who are there, that exclude a risk with x events in all."""
+    def needed(self, risk: float, x: int, there: Array = NO_ONE, least: float = 0.0) -> float:
+        """Return the fewest people, beside those who are there, that exclude a risk with x events in all.
+
+        `least` is a number that is known not to be too large.
+        """
         most, place = MOST_PEOPLE if self.kind.of_people else MOST_PEOPLE / risk, self.place(risk)
 
         def enough(n: float) -> bool:
             return self.at_most(x, self.studies(n, there), place) <= self.tail
 
-        found = _fewest(enough, self.kind.of_people, most)
+        found = _fewest(enough, self.kind.of_people, most, least)
         if found is None:
             where = "" if not self.h else f" in studies of {self.size:,.10g}"
             raise NotIdentifiableError(
@@ -319,19 +323,19 @@ class _Rule:
         return found
 
 
-def _fewest(enough: Callable[[float], bool], whole: bool, most: float) -> float | None:
+def _fewest(enough: Callable[[float], bool], whole: bool, most: float, least: float) -> float | None:
     """Return the least number that is enough, where every larger one is enough too; None beyond the most."""
-    if enough(0.0):
-        return 0.0
-    high = 1.0
-    if not whole:
+    if enough(least):
+        return least
+    high = max(1.0, math.floor(1.25 * least) if whole else 1.25 * least)
+    if not whole and not least:
         while high > most * 1e-30 and enough(high):
             high /= 2
     while not enough(high):
         high *= 2
         if high > most:
             return None
-    low = high / 2 if high > 1 or not whole else 0.0
+    low = max(least, math.floor(high / 2) if whole else high / 2)
     while (high - low > 1) if whole else (high - low > 1e-12 * high):
         middle = (low + high) / 2
         middle = math.floor(middle) if whole else middle
@@ -639,13 +643,14 @@ def _plan(
     rule: _Rule, risk: float, there: Array, before: int, fixed: int, wanted: float | None, true: float
 ) -> tuple[float, int, float]:
     """Return the number of new people, the events allowed among them, and the power."""
-    for allowed in range(fixed, fixed + 1 if wanted is None else MOST_EVENTS):
-        more = rule.needed(risk, before + allowed, there)
+    most, more = MOST_EVENTS_VARIED if rule.h else MOST_EVENTS, 0.0
+    for allowed in range(fixed, fixed + 1 if wanted is None else most):
+        more = rule.needed(risk, before + allowed, there, more)
         sure = rule.at_most(allowed, rule.studies(more), rule.place(true)) if more else 1.0
         if wanted is None or sure >= wanted:
             return more, allowed, sure
     raise NotIdentifiableError(
-        f"no plan with up to {MOST_EVENTS:,} events has power {wanted:g} at a true risk of {true:g}",
+        f"no plan with up to {most:,} events has power {wanted:g} at a true risk of {true:g}",
         "a true risk farther below the risk to be excluded, or a lower power",
     )
 

@@ -16,6 +16,7 @@ from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.fit import CountResults, check_event_counts
 from metaexo.models.counts.mixed.results import CountGLMMResults
 from metaexo.numeric.risk_posterior import NodePredictive, Predictive
+from metaexo.readable import ReaderTable, cells_of
 from metaexo.safety.bayes import BayesianLimit, bayesian_limit
 from metaexo.safety.results import SafetyResult, kind_of
 from metaexo.types import Array
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_PEOPLE, MOST_TIME = 1_000_000_000, 1e12
+RARE, MOST_ROWS = 0.0005, 30  # of the table that readers see
 FARTHEST = 700.0  # logits of risks that are 0 or 1 in double precision
 WIDEST = 8.5  # standard errors of a mean that are summed over
 NODES, MOST_NODES = 401, 20_001
@@ -82,6 +84,12 @@ class CountPrediction(SafetyResult):
             f"{level_words(self.level)}, {number(self.expected, 2)} expected; at least one with probability "
             f"{percent(self.any_event, 1)}."
         )
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the table up to numbers that are hardly ever exceeded, and never a long one."""
+        table = self.to_frame()
+        often = int((table["at_least"] >= RARE).sum())
+        return [cells_of(table.head(min(often, MOST_ROWS)))]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per number of events: its probability, and that of at least as many."""

@@ -132,6 +132,16 @@ def test_the_curve_of_varied_studies():
     assert found.limit[1] == pytest.approx(again.value, rel=1e-10)
     one = room.upper_limit(people([0], [10]), heterogeneity=0.1)
     assert found.limit[0] == pytest.approx(one.value, rel=1e-10)
+    fine = room.exclusion_curve(people([0] * 4), heterogeneity=0.3, scale="tau", number=[1, 37, 10**5])
+    again = room.upper_limit(people([0] * 3, [15, 15, 7]), heterogeneity=0.3, scale="tau")
+    assert fine.limit[1] == pytest.approx(again.value, rel=1e-9)
+    assert fine.limit[0] == pytest.approx(0.95, rel=1e-9)
+    times = mx.event_counts(events=[0], time=[3.0])
+    rates = room.exclusion_curve(times, heterogeneity=0.1, scale="tau", number=[0.01, 9.0], level=0.999)
+    again = room.upper_limit(
+        mx.event_counts(events=[0] * 3, time=[3.0] * 3), heterogeneity=0.1, scale="tau", level=0.999
+    )
+    assert rates.limit[1] == pytest.approx(again.value, rel=1e-9)
     whole = room.upper_limit(people([0] * 4), heterogeneity=0.1)
     assert found.marks[-1, 2] == pytest.approx(whole.value, rel=1e-10)
 
