@@ -284,7 +284,8 @@ def _plan(
     total = weights.sum(axis=-1)
     centre = ((weights * level).sum(axis=-1) / total)[:, None]
     spread = np.sqrt((weights * (level - centre) ** 2).sum(axis=-1) / total)
-    sigma = _between(LEAST * np.ones_like(spread), LARGEST * np.maximum(spread, 0.5), GRID_OF_TWO)
+    least = LEAST * np.minimum(np.broadcast_to(unit, spread.shape), 1.0)
+    sigma = _between(least, LARGEST * np.maximum(spread, 0.5), GRID_OF_TWO)
     at = p + 1  # sigma, tau, cross
     if not random:
         return Search((at,), ((), (at,)), ((), (GRID_OF_TWO,)), (np.zeros((1, 1, 1)), sigma[..., None]), unit)
@@ -303,20 +304,21 @@ def _plan(
             (nothing, np.stack([sigma, zero], -1), np.stack([zero, few], -1), pairs),
             unit,
         )
-    signs = np.array([-1.0, 1.0])
-    line = np.concatenate([sigma, sigma], axis=1)
-    ends = np.stack([line, np.zeros_like(line), np.concatenate([signs[0] * few, signs[1] * few], 1)], -1)
+    still = np.zeros_like(pairs[..., 0])
+    ends = np.concatenate(
+        [np.stack([pairs[..., 0], still, sign * pairs[..., 1]], -1) for sign in (-1.0, 1.0)], axis=1
+    )
     part = np.concatenate(
         [
             np.stack([pairs[..., 0], pairs[..., 1] * np.sqrt(1 - r * r), pairs[..., 1] * r], -1)
-            for r in (-0.7, 0.0, 0.7)
+            for r in (-0.8, 0.0, 0.8)
         ],
         axis=1,
     )
     return Search(
         (at, at + 1, at + 2),
         ((), (at + 1,), (at, at + 2), (at, at + 1, at + 2)),
-        ((), (GRID_OF_TWO,), (2, GRID_OF_TWO), (3, *square)),
+        ((), (GRID_OF_TWO,), (2, *square), (3, *square)),
         (nothing, np.stack([zero, few, zero], -1), ends, part),
         unit,
     )
