@@ -91,6 +91,11 @@ def test_upper_limits_alone_are_one_sided_and_open_to_the_left():
     assert rows[0].cells["estimate"] == ("0.000", "[up to", "0.221]")
     assert any(note.startswith("Each study has its one-sided 95% upper limit alone") for note in plan.notes)
     assert ("Proportion", "95% limit") in {column.title for column in plan.columns}
+    fit = mx.BetaBinomial(one_arm((0, 3, 2), (12, 40, 12))).fit()
+    heading = next(
+        column.title for column in forest_plan(fit, upper=True).columns if column.key == "estimate"
+    )
+    assert heading == ("Proportion", "95% limit or CI")
 
 
 def test_limits_of_all_studies_stand_below_them():
@@ -156,6 +161,9 @@ def test_wrong_choices_of_counts_are_refused():
     for choice in ({"per": 100}, {"upper": True}, {"interval": "wilson"}):
         with pytest.raises(InputError, match="for an EffectSizes"):
             forest_plan(effects, **choice)
+    for choice in ({"strata_order": "label"}, {"subtotals": "only"}):
+        with pytest.raises(InputError, match="has no strata"):
+            forest_plan(one_arm(), **choice)
     with pytest.raises(InputError, match="models holds 'common'"):
         forest_plan(one_arm(), models=["common"])
 
@@ -346,6 +354,24 @@ def test_labbe_plots_of_fits_have_all_studies_and_the_curve_of_the_pooled_effect
     assert y / (1 - y) / (x / (1 - x)) == pytest.approx(np.exp(pooled.estimate))
     groups = mx.plots.labbe_plan(mx.stratify_counts(pooled, by="route")).layers(mx.plots.canvas.chart.Points)
     assert {layer.name.partition(" ")[0] for layer in groups if layer.name} == {"a", "b"}
+
+
+def test_further_models_have_their_own_notes_and_the_heterogeneity_says_whose_it_is(pooled):
+    counts = two_arms()
+    models = [mx.ExactConditional(counts).fit(), mx.BetaBinomial(counts, "OR").fit()]
+    plan = forest_plan(pooled, models=models)
+    said = " ".join(plan.notes)
+    silent = "without event, or with events in everyone"
+    used = "not used by Mantel-Haenszel, exact conditional; used by beta-binomial."
+    assert f"Not estimable: 3 studies {silent}; {used}" in said
+    assert "Conditional likelihood of a common odds ratio; intervals of pooled effects: exact." in said
+    assert "no model adds anything" in said
+    ids = [row.id for row in plan.rows if row.kind in ("total", "test")]
+    assert ids == ["total", "total:heterogeneity", "model:0", "model:1"]
+    assert plan.row("total:heterogeneity").text[0].startswith("Heterogeneity (Mantel-Haenszel): ")
+    alone = forest_plan(pooled, models=models[:1])
+    assert any(f"{silent}; not used in any pooled effect." in note for note in alone.notes)
+    assert overlapping_texts(forest(plan)) == []
 
 
 def test_a_labbe_plot_has_the_mean_risks_of_a_model_that_has_them():

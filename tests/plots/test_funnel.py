@@ -459,7 +459,7 @@ def test_it_says_what_is_seen():
     assert said.startswith("Funnel plot of 13 effects around 0.49; 7 outside the 95% region")
 
 
-@pytest.mark.parametrize("kind", [mx.plots.funnel_plan, mx.plots.labbe_plan, mx.plots.radial_plan])
+@pytest.mark.parametrize("kind", [mx.plots.funnel_plan, mx.plots.radial_plan])
 def test_effects_that_share_a_place_are_counted(kind):
     def notes(events):
         es = mx.effect_sizes(

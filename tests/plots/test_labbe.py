@@ -262,11 +262,35 @@ def test_counts_are_drawn_as_they_were_counted_and_those_at_one_place_are_number
     assert not points.hollow
     assert [word for word in points.words if word] == ["×3"]
     assert points.labels[points.words.index("×3")] == "6", "the largest of the three"
-    said = "3 marks stand at 1 place and hide each other. Counted beside them: ×3 at (0, 0)."
-    assert said in plan.notes
+    assert "Studies that overlap (×): 3 at (0, 0)." in plan.notes
     ax = labbe(plan)
     assert "×3" in {text.get_text() for text in ax.texts}
     assert overlapping_texts(ax) == []
+
+
+def test_labels_of_studies_at_one_place_are_listed_and_none_is_counted_several_times():
+    named = labbe_plan(rare(labels=list("abcdefg")), labels="all")
+    (points,) = named.layers(Points)
+    beside = dict(zip(points.labels, points.words, strict=True))
+    assert beside["f"] == "f; e; a"
+    assert (beside["a"], beside["e"], beside["g"]) == ("", "", "g")
+    (points,) = labbe_plan(rare(labels=list("abcdefg")), labels=["a"]).layers(Points)
+    assert [word for word in points.words if word] == ["a and 2 more"]
+
+
+def test_studies_at_several_places_are_counted_at_each():
+    def notes(events):
+        counts = mx.event_counts(
+            treatment_events=events,
+            treatment_n=[100] * 5,
+            control_events=[8, 8, 8, 8, 9],
+            control_n=[100] * 5,
+        )
+        return " ".join(labbe_plan(counts).notes)
+
+    assert "Studies that overlap (×): 4 at (0.08, 0.04)." in notes([4, 4, 4, 4, 4])
+    assert "Studies that overlap (×): 2 at (0.08, 0.04), 2 at (0.08, 0.05)." in notes([4, 4, 5, 5, 4])
+    assert "overlap" not in notes([4, 5, 6, 7, 4])
 
 
 def test_half_an_event_stands_only_in_the_groups_that_need_it():
@@ -302,5 +326,5 @@ def test_many_studies_without_any_event_stand_in_the_corner(k):
     plan = labbe_plan(counts, by="route", theme="dark")
     assert len(points_of(plan, counts)) == k
     both = int(counts.is_zero.sum())
-    assert any(f"×{both} at (0, 0)" in note or "×n:" in note for note in plan.notes) is (both > 1)
+    assert any(f"{both} at (0, 0)" in note or " overlap at " in note for note in plan.notes) is (both > 1)
     assert overlapping_texts(labbe(plan)) == []

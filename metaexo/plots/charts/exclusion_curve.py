@@ -295,7 +295,7 @@ def _aims(lines: Sequence[_Named], times: float, axes: tuple[ChartAxis, ChartAxi
             Points(
                 x=[n],
                 y=[times * risk],
-                name="number that excludes a marked risk" if i == 0 else "",
+                name="number without event that excludes a marked risk" if i == 0 else "",
                 labels=[_risk(risk, one.found.person_time)],
                 shape="diamond",
                 color=color,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
 
 PANEL, BESIDE = 250.0, 60.0  # points: side of the panel, and what its axis needs beside it
 STEPS = 201
+MOST_LISTED = 3  # labels of studies at one place
 LOG = " (log scale)"
 GROUPS = ("treatment", "control")
 Pair = tuple[Array, Array]
@@ -175,9 +175,9 @@ def labbe_plan(
     Chart
         Points, diagonal, curve and band in units of the axes. The table of the points has the further columns
         id, group, treated and control (risks or rates as observed). Where several studies stand at one place,
-        as those without any event do, "×4" beside their marks says how many they are. A model that has mean
-        risks of both arms (:class:`metaexo.ArmBased`, :class:`metaexo.BetaBinomial`) has them as a diamond
-        with both intervals.
+        as those without any event do, "×4" or their labels stand beside the largest mark. A model that has
+        mean risks of both arms (:class:`metaexo.ArmBased`, :class:`metaexo.BetaBinomial`) has them as a
+        diamond with both intervals.
 
     Raises
     ------
@@ -361,26 +361,41 @@ def _shares(
 
 
 def _counted_together(points: Sequence[Points]) -> tuple[list[Points], tuple[str, ...]]:
-    """Return points with the number of those at one place beside the largest of them, and a note of it."""
+    """Return points with the number of those at one place beside the largest of them, and a note of it.
+
+    The labels of a few are listed there in the place of their number.
+    """
     places = [list(zip(steady(layer.x).tolist(), steady(layer.y).tolist(), strict=True)) for layer in points]
-    counts = Counter(place for layer in places for place in layer)
-    shared = {place: n for place, n in counts.items() if n > 1}
+    together: dict[tuple[float, float], list[str]] = {}
+    for layer, there in zip(points, places, strict=True):
+        for place, word in zip(there, layer.words or [""] * len(there), strict=True):
+            together.setdefault(place, []).append(word)
+    shared = {place: words for place, words in together.items() if len(words) > 1}
     if not shared:
         return list(points), ()
     told: set[tuple[float, float]] = set()
     out = []
     for layer, there in zip(points, places, strict=True):
-        words = list(layer.words) or [""] * len(there)
+        beside = list(layer.words) or [""] * len(there)
         for i, place in enumerate(there):
-            if place in shared and place not in told:
-                words[i] = f"{words[i]} ×{shared[place]}".lstrip()
+            if place in shared:
+                beside[i] = "" if place in told else _listed(shared[place])
                 told.add(place)
-        out.append(replace(layer, words=words))
-    hidden = f"{sum(shared.values())} marks stand at {plural(len(shared), 'place')} and hide each other."
+        out.append(replace(layer, words=beside))
     if len(shared) > FEW:
-        return out, (f"{hidden} ×n: how many.",)
-    listed = ", ".join(f"×{n} at ({x:.3g}, {y:.3g})" for (x, y), n in shared.items())
-    return out, (f"{hidden} Counted beside them: {listed}.",)
+        count = sum(map(len, shared.values()))
+        return out, (f"{count} studies overlap at {len(shared)} places (×).",)
+    there_are = (f"{len(words)} at ({x:.3g}, {y:.3g})" for (x, y), words in shared.items())
+    return out, (f"Studies that overlap (×): {', '.join(there_are)}.",)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return what stands beside studies at one place: their labels as far as they are wanted, or "×4"."""
+    wanted = [word for word in words if word]
+    if not wanted or len(wanted) > MOST_LISTED:
+        return f"×{len(words)}"
+    more = len(words) - len(wanted)
+    return "; ".join(wanted) + (f" and {more} more" if more else "")
 
 
 def _trials(es: EffectSizes) -> Trials:

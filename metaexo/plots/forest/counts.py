@@ -234,8 +234,17 @@ class CountWriter(RowWriter):
         parts = [*self._heterogeneity(fit), *self._q(fit)]
         if self.options.journal or not self.options.heterogeneity or not parts:
             return rows
-        words = f"Heterogeneity: {'; '.join(parts)}"
+        of = f" ({self.model_name(fit)})" if self.options.models else ""
+        words = f"Heterogeneity{of}: {'; '.join(parts)}"
         return [Row(id=f"{id}:heterogeneity", kind="test", text=(words,), indent=indent), *rows]
+
+    def total(self, fit: Any, pooled: Any) -> list[Row]:
+        """Return the rows of the overall effect; its tests stand before the rows of other models."""
+        rows = super().total(fit, pooled)
+        tests = [row for row in rows if row.kind == "test"]
+        others = [row for row in rows if row.id.startswith(("model:", "limit:"))]
+        first = [row for row in rows if row not in tests and row not in others]
+        return [*first, *tests, *others]
 
     def _heterogeneity(self, fit: Any) -> list[str]:
         """Return the between-study variance of a model that has one, and I² as far as it is known."""
@@ -311,12 +320,18 @@ def _table_of_two_arms(fit: CountResults, options: Options) -> Table:
     write = CountWriter(fit.counts, _estimates(fit), options, level, _weights_of(fit, options))
     rows = [*write.grouped(), *write.overall(fit)]
     rows, notes = _with_fitted(write, rows, fit)
-    return write.table(rows, [*notes, *_notes_on_zeros(fit, write), *_area_notes(write)])
+    fits = [fit, *(one for one in options.models if isinstance(one, CountResults))]
+    return write.table(rows, [*notes, *_notes_on_zeros(fits, write), *_area_notes(write)])
 
 
 def _with_fitted(write: CountWriter, rows: list[Row], fit: CountResults) -> tuple[list[Row], list[str]]:
     """Return the rows, with the fitted effects of a model with moderators, and what is said of the model."""
     notes = [_model_words(fit), *caution_notes(fit), *no_single_effect(fit)]
+    for other in write.options.models:
+        if isinstance(other, CountResults):
+            name = write.model_name(other)
+            cautions = (note.replace("Caution:", f"Caution ({name}):", 1) for note in caution_notes(other))
+            notes += [_model_words(other), *cautions]
     if has_one_mean(fit) or not write.options.fitted:
         return rows, notes
     said = f"Diamond behind the mark of a study: fitted effect with its {level_words(write.level)} CI."
@@ -344,28 +359,45 @@ def _model_words(fit: CountResults) -> str:
     return model_note(fit, counts=fit.effects.m < fit.effects.k)
 
 
-def _notes_on_zeros(fit: CountResults, write: CountWriter) -> list[str]:
-    """Return which studies have no estimate, and what was added for drawing, and for pooling."""
-    none = write.without
+def _notes_on_zeros(fits: Sequence[CountResults], write: CountWriter) -> list[str]:
+    """Return which studies have no estimate, and what was added for drawing, and for pooling.
+
+    The first fit is that of the figure, and the others are further models.
+    """
+    fit, none = fits[0], write.without
     notes = []
     if none.any():
-        count, silent = int(none.sum()), int((none & ~fit.informative).sum())
-        where = "in the pooled effect" if has_one_mean(fit) else "by the model"
-        some = f"{silent} of them " if 0 < silent < count else ""
-        part = f"{some}{'not ' if silent else ''}used {where}"
-        rows = plural(count, "study", "studies")
-        notes.append(f"Not estimable: {rows} {_silent(fit.counts)}; {part}.")
+        rows = plural(int(none.sum()), "study", "studies")
+        notes.append(f"Not estimable: {rows} {_silent(fit.counts)}; {_used(fits, none, write)}.")
     flat = int((write.es.v == 0).sum())
     if flat:
         rows = plural(flat, "study", "studies")
         notes.append(f"No interval: {rows} {_silent(fit.counts)}.")
     added = [mark.note for mark, gone in zip(write.es.derived, none, strict=False) if not gone and mark.note]
     if added:
-        pooled = "so are the counts that are pooled" if _adds(fit) else "the pooled effect adds nothing"
+        adding = [write.model_name(one) for one in fits if _adds(one)]
+        pooled = "the pooled effect adds nothing" if len(fits) == 1 else "no model adds anything"
+        if adding:
+            whose = "the counts that are pooled" if len(fits) == 1 else f"the counts of {', '.join(adding)}"
+            pooled = f"so are {whose}"
         rule = " or ".join(sorted(set(added)))
         studies = plural(len(added), "study", "studies")
         notes.append(f"Hollow square: drawn with {rule} ({studies}); {pooled}.")
     return notes
+
+
+def _used(fits: Sequence[CountResults], none: Mask, write: CountWriter) -> str:
+    """Return whether models use the studies without an estimate."""
+    said: dict[str, list[str]] = {}
+    for one in fits:
+        silent = int((none & ~one.informative).sum())
+        some = f"{silent} of them " if 0 < silent < none.sum() else ""
+        said.setdefault(f"{some}{'not ' if silent else ''}used", []).append(write.model_name(one))
+    if len(said) == 1:
+        (how,) = said
+        where = f"in {'any' if len(fits) > 1 and 'not' in how else 'the'} pooled effect"
+        return f"{how} {where if has_one_mean(fits[0]) else 'by the model'}"
+    return "; ".join(f"{how} by {', '.join(names)}" for how, names in said.items())
 
 
 def _silent(counts: EventCounts) -> str:
@@ -405,7 +437,8 @@ class ArmWriter(CountWriter):
         made = super().table(rows, notes)
         if not self.options.upper or ESTIMATE in (self.options.titles or {}):
             return made
-        title = f"{self.es.measure.display}\n{level_words(self.level)} limit"
+        both = any(row.kind == "total" and "to" in " ".join(row.cells[ESTIMATE][1:]).split() for row in rows)
+        title = f"{self.es.measure.display}\n{level_words(self.level)} limit{' or CI' if both else ''}"
         columns = [replace(one, title=title) if one.key == ESTIMATE else one for one in made.columns]
         return replace(made, columns=tuple(columns))
 
@@ -622,7 +655,7 @@ def table_of_count_strata(results: CountStrata, options: Options) -> Table:
         lacking.append(f"{_capital(results.note)}.")
     notes = [_model_words(fit), *lacking, *caution_notes(fit)]
     if options.subtotals != "only":
-        drawn = _interval_notes(whole) if fit.counts.arms == 1 else _notes_on_zeros(fit, whole)
+        drawn = _interval_notes(whole) if fit.counts.arms == 1 else _notes_on_zeros([fit], whole)
         notes += [*drawn, *_area_notes(whole)]
     return whole.table(rows, notes)
 

@@ -277,6 +277,7 @@ def _check_size(results: Any) -> None:
 def _table(results: Any, options: Options) -> Table:
     """Return the table of any kind of results."""
     if isinstance(results, EventCounts | CountResults | UpperLimit | BayesianLimit):
+        _check_no_strata(results, options)
         return table_of_counts(results, options)
     if isinstance(results, CountStrata):
         return table_of_count_strata(results, options)
@@ -337,7 +338,8 @@ def _check_no_strata(results: Any, options: Options) -> None:
             raise InputError(
                 f"{name}={value!r} for {describe(results)}, which has no strata",
                 "the results of mx.stratify(...)",
-                f'draw mx.stratify(effects, by="..."), or leave {name}= out',
+                f'draw mx.stratify(effects, by="..."), of counts mx.stratify_counts(fit, by="..."), or leave '
+                f"{name}= out",
             )
 
 
