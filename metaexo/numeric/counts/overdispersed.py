@@ -38,14 +38,16 @@ MOST_HALVINGS = 40
 LONGEST_STEP = 4.0  # in units of the linear predictor
 SMALL_RISE = 1e-13
 ROUNDING = 1e-15
+ROUGH = 1e-3  # rise that a climb may leave for heights that are only compared
 SINGULAR = 1e-12  # least eigenvalue of the information of a maximum, scaled to ones on its diagonal
 LARGEST_RISE = 1e-8  # that one more step from a maximum may promise
 FLAT = 1e-12
 SAME_PLACE = 1e-5
-# Terms that are added one by one; those after them change so slowly that five corrections are exact.
-FIRST = 16
+SAME_HEIGHT = 1e-11  # of points of the grid, in units of 1 + |log-likelihood|
+# Terms that are added one by one; those after them change so slowly that six corrections are exact.
+FIRST = 10
 # B_2k / (2k (2k - 1)): corrections at the ends of the integral, by odd powers of theta / (c + t theta).
-VALUES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)
+VALUES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 SLOPES = tuple((2 * k + 1) * factor for k, factor in enumerate(VALUES))
 BENDS = tuple((2 * k + 3) * (2 * k + 2) * factor for k, factor in enumerate(VALUES[1:]))
 POINTS = 12
@@ -236,19 +238,29 @@ class Highest:
 
 def maximise(arms: Arms, correlated: bool = True) -> Highest:
     """Return the highest likelihood of each data set; with w = 0 alone if not `correlated`."""
-    size = arms.size
-    grid = np.array(GRID if correlated else GRID[:1])
-    start = _start(arms)
+    size, start = arms.size, _start(arms)
+    plain = _climb(arms, start, np.zeros(size), held=True)
+    if not correlated:
+        return _best(plain, plain.value, size)
+    free = np.ones_like(plain.gradient, dtype=bool)
+    free[:, -1] = False
+    there = _newton(plain.gradient, plain.hessian, free)[1] <= LARGEST_RISE
+    near = np.where((there & np.isfinite(plain.value))[:, None], plain.beta, start)
+    grid = np.array(GRID[1:])
     which = np.tile(np.arange(size), grid.size)
-    held = _climb(arms.at(which), start[which], np.repeat(grid, size), held=True)
-    heights = held.value.reshape(grid.size, size)
+    rough = _climb(arms.at(which), near[which], np.repeat(grid, size), held=True, enough=ROUGH)
+    heights = np.concatenate([plain.value, rough.value]).reshape(len(GRID), size)
     padded = np.pad(heights, ((1, 1), (0, 0)), constant_values=-np.inf)
-    peak = (heights >= padded[:-2]) & (heights >= padded[2:])
-    chosen = np.flatnonzero(peak.ravel())
-    found = _climb(arms.at(which[chosen]), held.beta[chosen], held.w[chosen], held=not correlated)
-    found = _with(found, which[chosen], held.iterations[chosen])
-    found = _and_edge(arms, found, start) if correlated else found
-    return _best(found, heights[0], size)
+    top = heights + SAME_HEIGHT * (1 + np.abs(plain.value))
+    chosen = np.flatnonzero(((top >= padded[:-2]) & (top >= padded[2:])).ravel())
+    owner = np.tile(np.arange(size), len(GRID))[chosen]
+    beta, w, before = (
+        np.concatenate([getattr(part, name) for part in (plain, rough)])[chosen]
+        for name in ("beta", "w", "iterations")
+    )
+    found = _climb(arms.at(owner), beta, w, held=False)
+    found = replace(found, owner=owner, iterations=found.iterations + before)
+    return _best(_and_edge(arms, found, start), plain.value, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +274,6 @@ class _Ends:
     hessian: Array
     iterations: Index
     owner: Index
-
-
-def _with(found: _Ends, owner: Index, before: Index) -> _Ends:
-    return replace(found, owner=owner, iterations=found.iterations + before)
 
 
 def _best(found: _Ends, binomial: Array, size: int) -> Highest:
@@ -340,8 +348,11 @@ def _newton(gradient: Array, hessian: Array, free: Mask) -> tuple[Array, Array]:
     return step, 0.5 * (along**2 / values).sum(axis=1)
 
 
-def _climb(arms: Arms, beta: Array, w: Array, held: bool) -> _Ends:
-    """Climb the likelihood of each data set from a start of its own; `held`: with w as it is."""
+def _climb(arms: Arms, beta: Array, w: Array, held: bool, enough: float = 0.0) -> _Ends:
+    """Climb the likelihood of each data set from a start of its own; `held`: with w as it is.
+
+    `enough`: the rise of one more step below which a climb may end.
+    """
     size, n = beta.shape
     beta, w = beta.copy(), w.copy()
     at = height(arms, beta, w)
@@ -360,7 +371,8 @@ def _climb(arms: Arms, beta: Array, w: Array, held: bool) -> _Ends:
         part = arms.at(moving)
         step = _short(part, step, w[moving])
         taken = _search(part, beta, w, value, gradient, hessian, moving, step)
-        done = ~taken | (rise <= SMALL_RISE * (1 + np.abs(value[moving])) + part.rounding)
+        least = SMALL_RISE * (1 + np.abs(value[moving])) + part.rounding
+        done = ~taken | (rise <= np.maximum(least, enough))
         moving = moving[~done]
     return _Ends(beta, w, value, gradient, hessian, iterations, np.arange(size))
 

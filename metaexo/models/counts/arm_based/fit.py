@@ -85,9 +85,9 @@ def highest(counts: EventCounts, link: str, structure: str, points: int) -> Coun
     made = formulation(counts, link, structure, points)
     if made.infinite()[1][0]:
         raise NotIdentifiableError(
-            "no row has an arm with both events and people without, as far as is needed to bound a variance: "
-            "the likelihood increases without bound",
-            "an arm of each kind with both events and people without",
+            "too few arms have both events and people without to bound the variances: the likelihood "
+            "increases without bound",
+            "an arm with both events and people without, for each variance",
             "mx.BetaBinomial(counts) has a maximum here"
             + ('; or fit structure="compound"' if structure == "unstructured" else ""),
         )
