@@ -26,7 +26,7 @@ def q_test(fit: CensoredFit, instead: str) -> TestResult:
     if not fit.effects.is_exact.all():
         words = f"not testable by Q where effects are censored; {instead}"
         return TestResult(np.nan, "chi2", (df,), np.nan, words)
-    null = "all studies share one true effect" if fit.design.x is None else "no residual heterogeneity"
+    null = fit.homogeneity_words()
     if not df:
         return TestResult(0.0, "chi2", (0.0,), 1.0, null)
     batch = make_batch(fit.effects.y, fit.effects.v, fit.design.x)

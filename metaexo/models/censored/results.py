@@ -158,7 +158,7 @@ class CensoredResults(CensoredFit, FitResults):
         at_zero = censored_at(self.batch, 0.0, restricted)
         statistic = max(0.0, 2 * float(self.maximum.value[0] - at_zero.value[0]))
         p = 0.5 * (float(chi2_tail(statistic, 1)) + float(statistic <= 0))
-        null = "all studies share one true effect" if self.design.x is None else "no residual heterogeneity"
+        null = self.homogeneity_words()
         return TestResult(statistic, "chi2", (1.0,), p, f"{null} (p-value of a mixture of chi-squares)")
 
     def likelihood_ratio_test(self, smaller: CensoredFit | None = None) -> TestResult:

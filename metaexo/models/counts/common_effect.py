@@ -14,12 +14,12 @@ import numpy as np
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
-from metaexo.errors import DependentEffectsWarning, InputError, NotIdentifiableError
+from metaexo.errors import DependentEffectsWarning, InputError
 from metaexo.formatting import plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, check_flag, describe
 from metaexo.models.counts.exact_test import ExactTest, exact_test
-from metaexo.models.counts.fit import CountFit, CountResults
+from metaexo.models.counts.fit import CountFit, CountResults, no_comparison
 from metaexo.models.linear.design import DEPENDENCE
 from metaexo.models.linear.fit_statistics import FitStatistics, statistics_at
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
@@ -40,6 +40,7 @@ TESTS = ("mantel-haenszel", "cochran")
 FEW_EVENTS = 5
 # Elements of arrays of sets of studies that are made at a time.
 CHUNK = 1 << 20
+NO_RATIO = "not testable, no finite ratio"
 NULLS = {
     "OR": "the odds ratio",
     "IRR": "the rate ratio",
@@ -107,11 +108,7 @@ def without_double_zeros(counts: EventCounts, rule: ZeroCells) -> EventCounts:
     if not rule.drop_double_zero or not gone.any():
         return counts
     if gone.all():
-        raise NotIdentifiableError(
-            f"every row has {DOUBLE_ZERO}, and the rule for zeros leaves such rows out",
-            "a row with an event, and someone without",
-            "pool with drop_double_zero=False",
-        )
+        raise no_comparison(counts, "the rule for zeros leaves such rows out, and there are no others")
     return counts.select(~gone, DOUBLE_ZERO)
 
 
@@ -147,8 +144,10 @@ def others_of_each(k: int) -> Iterator[tuple[int, Array]]:
 
 def normal_test(statistic: float, df: float, null: str) -> TestResult:
     """Return a chi-square test; without degrees of freedom nothing is tested and p is 1."""
+    if not np.isfinite(statistic):
+        return TestResult(np.nan, "chi2", (max(df, 0.0),), np.nan, f"{null}; {NO_RATIO}")
     if not df > 0:
-        return TestResult(0.0 if np.isfinite(statistic) else np.nan, "chi2", (max(df, 0.0),), 1.0, null)
+        return TestResult(0.0, "chi2", (0.0,), 1.0, null)
     return make_test(statistic, "chi2", (df,), null)
 
 
@@ -227,16 +226,18 @@ class CommonEffectFit(CountFit):
     def i2(self) -> float:
         """Share of the variability of the studies' own estimates that is not sampling error, (Q - df) / Q.
 
-        At least 0; 0 without degrees of freedom.
+        At least 0; 0 without degrees of freedom, NaN where the pooled effect is infinite.
         """
         q, df = self.q_and_df
+        if math.isnan(q):
+            return math.nan
         return max(0.0, (q - df) / q) if df > 0 and q != 0 else 0.0
 
     @property
     def h2(self) -> float:
-        """Total over sampling variability, Q / df; 1 without degrees of freedom."""
+        """Total over sampling variability, Q / df; 1 without degrees of freedom, NaN as I2 is."""
         q, df = self.q_and_df
-        return q / df if df > 0 else 1.0
+        return q / df if df > 0 or math.isnan(q) else 1.0
 
     @property
     def ratio_words(self) -> str:
@@ -406,7 +407,7 @@ class CommonEffectResults(CommonEffectFit, CountResults):
             )
         null = f"{self.ratio_words} is the same in all studies"
         if not math.isfinite(self.beta[0]):
-            return TestResult(np.nan, "chi2", (np.nan,), np.nan, f"{null}; not testable, no finite ratio")
+            return TestResult(np.nan, "chi2", (np.nan,), np.nan, f"{null}; {NO_RATIO}")
         found = homogeneity(math.exp(self.beta[0]), self.tables, self.counts.person_time)
         statistic = found.tarone if tarone else found.breslow_day
         return normal_test(float(statistic), float(found.df), null)
@@ -475,6 +476,6 @@ class CommonEffectResults(CommonEffectFit, CountResults):
         none = k - int(self.has_estimate.sum())
         if none:
             lines.append(
-                f"{plural(none, 'row')} of {k} without an estimate of {'its' if none == 1 else 'their'} own"
+                f"{none} of {plural(k, 'row')} without an estimate of {'its' if none == 1 else 'their'} own"
             )
         return tuple(lines)

@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.errors import InputError
 from metaexo.formatting import number, plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, check_flag, check_level, check_number, whole_number
@@ -25,7 +25,7 @@ from metaexo.models.counts.common_effect import (
     check_rule,
 )
 from metaexo.models.counts.exact_test import ExactTest, conditional_sum, exact_test
-from metaexo.models.counts.fit import check_event_counts
+from metaexo.models.counts.fit import check_event_counts, no_comparison
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import OwnInference, TestResult
@@ -37,6 +37,7 @@ from metaexo.types import Array, Mask
 TESTS = {"exact": "exact, central", "mid-p": "exact, mid-p"}
 LEAST_DRAWS, MOST_DRAWS = 99, 10**7
 SIDES = ("lower", "upper")
+ONE_SET = "not testable, these margins and this sum leave no other tables"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -275,7 +276,8 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         Returns
         -------
         TestResult
-            Its statistic is minus twice the log probability of the observed set given the sum.
+            Its statistic is minus twice the log probability of the observed set given the sum. NaN where no
+            other set has the same sum: with one row with information, or with an infinite estimate.
 
         References
         ----------
@@ -295,8 +297,10 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         draws, seed = whole_number(draws, "draws", LEAST_DRAWS), whole_number(seed, "seed", 0)
         if draws > MOST_DRAWS:
             raise InputError(f"draws is {draws}", f"at most {MOST_DRAWS:,}")
-        pvalue, statistic, drawn = self.family.tables_no_more_likely(draws, seed)
         null = f"{self.ratio_words} is the same in all studies"
+        if not self.family.leaves_a_choice:
+            return TestResult(math.nan, "exact", (), math.nan, f"{null}; {ONE_SET}")
+        pvalue, statistic, drawn = self.family.tables_no_more_likely(draws, seed)
         said = f"{null}; {drawn:,} sets of tables drawn" if drawn else null
         return TestResult(statistic, "exact", (), pvalue, said)
 
@@ -439,13 +443,7 @@ class ExactConditional:
         check_choice("test", test, tuple(TESTS))
         family = conditional_sum(self.counts)
         if not family.informative:
-            difference = "IRD" if self.counts.person_time else "RD"
-            raise NotIdentifiableError(
-                f"no row has information on the {self.measure}: no event in either arm, or in everyone",
-                "a row with an event, and someone without",
-                f'pool differences, mx.MantelHaenszel(counts, "{difference}"); or '
-                'mx.safety.upper_limit(counts.arm("treatment"))',
-            )
+            raise no_comparison(self.counts, f"there is no {self.measure}")
         theta = family.estimate
         return ExactConditionalResults(
             counts=self.counts,

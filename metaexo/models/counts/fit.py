@@ -11,8 +11,9 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from metaexo.effects.counts import EventCounts
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError
+from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, describe
@@ -45,6 +46,31 @@ def check_event_counts(counts: object, function: str, *, arms: int | None = None
     return counts
 
 
+def no_comparison(counts: EventCounts, what: str) -> NotIdentifiableError:
+    """Return the error for two arms that no row compares: each has no event, or events in everyone of both.
+
+    `what` is not there then: "there is no odds ratio". The remedy is a limit of one arm, which such counts have.
+    """
+    time, one = counts.person_time, 'counts.arm("treatment")'
+    if counts.is_zero.all():
+        given = "no event in either arm"
+    elif (counts.events == counts.totals).all():
+        given, one = "events in everyone of both arms", "others"
+    else:
+        given = "no event in either arm, or events in everyone of both"
+    limit = f"mx.safety.upper_limit({one}) has the largest {'rate' if time else 'risk'} that is not excluded"
+    if one == "others":
+        n = "counts.totals[:, 0]"
+        limit = (
+            f"count those without: others = mx.event_counts(events={n} - counts.events[:, 0], n={n}); {limit}"
+        )
+    return NotIdentifiableError(
+        f"{given}, in {'the only row' if counts.k == 1 else f'each of {counts.k} rows'}: {what}",
+        "a row with an event" + ("" if time else ", and someone without"),
+        limit,
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CountFit(LinearFit):
     """Base of the records of fitted models of counts: a family inherits it in a frozen dataclass.
@@ -64,6 +90,19 @@ class CountFit(LinearFit):
     @abstractmethod
     def on(self, counts: EventCounts, design: Design) -> Self:
         """Return the same model fitted to other counts, with the columns of the design for their rows."""
+
+    @property
+    def rows_in_words(self) -> str:
+        """How many rows of counts of how many studies were fitted, and which column of the data says so."""
+        counts = self.counts
+        of = "" if counts.study_column is None else f" (column {counts.study_column!r})"
+        studies = plural(counts.m, "study", "studies")
+        return f"{studies}{of}" if counts.m == counts.k else f"{plural(counts.k, 'row')} from {studies}{of}"
+
+    @property
+    def derivations(self) -> tuple[Derivation, ...]:
+        """Counts are fitted as they are: no row is derived, reported or converted."""
+        return ()
 
     @property
     def informative(self) -> Mask:
@@ -97,7 +136,7 @@ def cochran_q(fit: CountFit) -> TestResult:
     """Return Cochran's Q test of the studies' own estimates, weights 1/v; rows without one are left out."""
     keep = fit.has_estimate
     x, df = fit.design.matrix(fit.k)[keep], float(keep.sum()) - fit.design.p
-    null = "all studies share one true effect" if fit.design.x is None else "no residual heterogeneity"
+    null = fit.homogeneity_words()
     if df < 1 or np.linalg.matrix_rank(x) < fit.design.p:
         return TestResult(math.nan, "chi2", (max(df, 0.0),), math.nan, f"{null}; not testable")
     least = weighted_least_squares(x, fit.effects.y[keep], fit.effects.v[keep])

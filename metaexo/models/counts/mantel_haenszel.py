@@ -28,7 +28,8 @@ from metaexo.models.counts.common_effect import (
     rule_in_words,
     without_double_zeros,
 )
-from metaexo.models.counts.fit import check_event_counts
+from metaexo.models.counts.exact_test import conditional_sum
+from metaexo.models.counts.fit import check_event_counts, no_comparison
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.two_arms import KERNELS, Sums, TwoArms, risk_difference_binomial
@@ -313,6 +314,8 @@ class MantelHaenszel:
 
 def no_ratio(counts: EventCounts, measure: str, t: TwoArms) -> NotIdentifiableError:
     """Return the error for a ratio that is 0, infinite or undefined."""
+    if not conditional_sum(counts).informative:
+        return no_comparison(counts, f"there is no {measure}")
     ratio = "IRR" if counts.person_time else "OR"
     exact = f'mx.ExactConditional(counts, "{ratio}").fit(), whose limit is one-sided'
     difference = "IRD" if counts.person_time else "RD"
@@ -321,12 +324,7 @@ def no_ratio(counts: EventCounts, measure: str, t: TwoArms) -> NotIdentifiableEr
         arm for arm, x, n in (("treatment", t.x1, t.n1), ("control", t.x2, t.n2)) if not (n - x).sum() > 0
     ]
     rows = plural(counts.k, "row")
-    if len(empty) == 2:
-        given, remedy = (
-            f"no event in either arm of {rows}",
-            f'a difference, measure="{difference}"; or mx.safety.upper_limit(counts.arm("treatment"))',
-        )
-    elif empty:
+    if empty:
         given, remedy = (
             f"no event in the {empty[0]} arm of {rows}",
             f'{exact}; or a difference, measure="{difference}"',

@@ -11,12 +11,11 @@ import numpy as np
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.errors import InputError
 from metaexo.formatting import number
 from metaexo.immutable import lock
 from metaexo.inputs import check_level
 from metaexo.models.counts.common_effect import (
-    DOUBLE_ZERO,
     NOTHING_ADDED,
     CommonEffectFit,
     CommonEffectResults,
@@ -29,7 +28,7 @@ from metaexo.models.counts.common_effect import (
     without_double_zeros,
 )
 from metaexo.models.counts.exact_test import conditional_sum
-from metaexo.models.counts.fit import check_event_counts
+from metaexo.models.counts.fit import check_event_counts, no_comparison
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.two_arms import Sums, peto, score
@@ -282,12 +281,7 @@ class Peto:
         level = check_level(level)
         sums = peto(pooled_tables(self.counts, self.zero_cells)[0])
         if np.isnan(sums.estimate):
-            raise NotIdentifiableError(
-                f"every row has {DOUBLE_ZERO}: there is no odds ratio",
-                "a row with an event, and someone without",
-                'pool risk differences, mx.MantelHaenszel(counts, "RD"); or '
-                'mx.safety.upper_limit(counts.arm("treatment"))',
-            )
+            raise no_comparison(self.counts, "there is no odds ratio")
         return PetoResults(
             counts=self.counts,
             effects=self.counts.study_estimates("PETO", self.study_zero_cells),

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, counts_in_words
+from metaexo.effects.derivation import Derivation
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, ShapeError
@@ -199,6 +200,16 @@ class LinearFit(Coefficients):
         return self.effects.m
 
     @property
+    def rows_in_words(self) -> str:
+        """How many rows of how many studies were fitted."""
+        return counts_in_words(self.effects)
+
+    @property
+    def derivations(self) -> tuple[Derivation, ...]:
+        """How each effect that was fitted came about; empty if that is not known."""
+        return self.effects.derived
+
+    @property
     def df_residual(self) -> float:
         """Residual degrees of freedom k - p."""
         return self.k - self.design.p
@@ -217,6 +228,25 @@ class LinearFit(Coefficients):
     def scale(self) -> str:
         """What the estimates are, in words: "log risk ratio"."""
         return self.measure.name
+
+    @property
+    def intercept_words(self) -> str:
+        """The null hypothesis of `omnibus` for an intercept alone, in words.
+
+        Where the measure has no value of no effect it says what the tested value is: a logit of zero is a
+        proportion of 0.5.
+        """
+        if math.isfinite(self.measure.null):
+            return super().intercept_words
+        value = float(self.measure.back(np.zeros(1))[0])
+        return f"the pooled {self.measure.display.lower()} is {value:.4g}"
+
+    def homogeneity_words(self, rows: str = "studies") -> str:
+        """The null hypothesis of a test of (residual) heterogeneity, in words."""
+        if self.design.x is not None:
+            return "no residual heterogeneity"
+        has_null = math.isfinite(self.measure.null)
+        return f"all {rows} share one true {'effect' if has_null else self.measure.display.lower()}"
 
     @property
     def digest(self) -> str:

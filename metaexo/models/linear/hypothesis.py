@@ -77,8 +77,17 @@ class TestResult(Readable):
         reliance = "the p-value is a rough guide" if df >= LEAST_DF else "too few for a p-value"
         return (f"{df:.4g} denominator df: {reliance}",)
 
+    @property
+    def is_testable(self) -> bool:
+        """Whether there was something to test: there is a statistic, and chi-square has degrees of freedom."""
+        return not np.isnan(self.statistic) and not (self.distribution == "chi2" and self.df == (0.0,))
+
     @printed
     def __str__(self) -> str:
+        if not self.is_testable:
+            null, _, why = self.null.partition("; not testable")
+            why = why or ("" if np.isnan(self.statistic) else ", no degrees of freedom")
+            return null if null.startswith("not testable") else f"not testable{why} (null: {null})"
         inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
         exact = self.distribution == "exact"
         head = "exact test" if exact else f"{self.distribution}{inside} = {number(self.statistic)}"

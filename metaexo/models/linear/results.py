@@ -595,7 +595,7 @@ class FitResults(LinearFit, LinearResults):
             "likelihood": self.fit_statistics() if self.has_likelihood else None,
             "certificate": self.certificate,
             "ledger": {"source": ledger.source, "used": len(ledger.used), "left_out": ledger.left_out},
-            "derived": dict(Counter(mark.how for mark in self.effects.derived)),
+            "derived": dict(Counter(mark.how for mark in self.derivations)),
             "cautions": self.cautions(),
             "digest": self.digest,
             "versions": self.versions,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, counts_in_words
+from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import interval, level_words, number, percent, printed, text_table
@@ -78,7 +78,7 @@ def summarise(fit: LinearFit, family: FamilyLines, q: TestResult) -> Summary:
 def fitted_lines(fit: LinearFit, family: FamilyLines) -> list[str]:
     """Return what was fitted: model, effects, measure, choices, tests, moderators."""
     lines = [
-        f"{family.model} of {counts_in_words(fit.effects)}, {fit.scale} ({fit.measure.code})",
+        f"{family.model} of {fit.rows_in_words}, {fit.scale} ({fit.measure.code})",
         *family.fitted,
         f"intervals: {fit.robust_covariance or family.tests}, level {level_words(fit.level)}",
     ]
@@ -146,7 +146,8 @@ def _pooled_lines(fit: LinearFit) -> list[str]:
             chance = percent(float(probability_above(fit, null, None, "default")[0]))
             above = f", above {null:g} with probability {chance}"
         ends = interval(found.prediction_low, found.prediction_high, 4)
-        lines.append(f"true effect of a new study: {level} prediction interval {ends}{above}")
+        what = "true effect of" if np.isfinite(null) else "true value in"
+        lines.append(f"{what} a new study: {level} prediction interval {ends}{above}")
     lines.append(str(fit.omnibus))
     if fit.measure.rescaled:
         lines.append(_on_shown_scale(fit, found))
@@ -216,7 +217,7 @@ def heterogeneity_lines(fit: LinearFit, q: TestResult) -> list[str]:
         return ["tau2 and I2 cannot be estimated: as many coefficients as effects"]
     table = heterogeneity_table(fit)
     if not fit.is_random:
-        lines = [f"I2 {percent(fit.i2)}"]
+        lines = [f"I2 {percent(fit.i2)}"] if q.is_testable else []
     elif len(table) == 1:
         lines = _one_component(fit, table.iloc[0], table.attrs["method"])
     else:
@@ -225,7 +226,7 @@ def heterogeneity_lines(fit: LinearFit, q: TestResult) -> list[str]:
         total = "in total" if adds_up else "in total, averaged over the effects"
         lines.append(f"{total}: tau2 {number(fit.tau2, 4)}, I2 {percent(fit.i2)}")
     lines += [table.attrs["note"]] if table.attrs["note"] else []
-    return [*lines, f"Q: {q if np.isfinite(q.statistic) else q.null}"]
+    return [*lines, f"Q: {q}"]
 
 
 def _one_component(fit: LinearFit, row: pd.Series, method: str) -> list[str]:
@@ -266,7 +267,7 @@ def component_rows(table: pd.DataFrame) -> tuple[list[list[str]], list[str]]:
 
 def data_lines(fit: LinearFit) -> list[str]:
     """Return how many rows were used and left out, with the reasons, and what their effects rest on."""
-    ledger, derived = fit.ledger, fit.effects.derived
+    ledger, derived = fit.ledger, fit.derivations
     lines = [str(ledger)]
     lines += [f"{row.rows} x {row.reason} ({row.step})" for row in ledger.counts().iloc[1:].itertuples()]
     kinds = Counter(mark.how for mark in derived)

@@ -237,7 +237,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
     @cached_property
     def q(self) -> TestResult:
         """Cochran's Q test of (residual) heterogeneity, with weights 1/v."""
-        null = "all studies share one true effect" if self.design.x is None else "no residual heterogeneity"
+        null = self.homogeneity_words()
         return make_test(float(self._at_zero.y_p_y), "chi2", (self.df_residual,), null)
 
     def tau2_limits(self, level: float, method: str | None) -> Tau2Limits | None:

@@ -179,7 +179,7 @@ class MultilevelFit(LinearFit):
     @cached_property
     def q(self) -> TestResult:
         """Q test of (residual) heterogeneity: generalised least squares with V alone."""
-        null = "all effects share one true effect" if self.design.x is None else "no residual heterogeneity"
+        null = self.homogeneity_words("effects")
         fit = self.sampling_only
         if fit is None:
             return TestResult(

@@ -142,7 +142,7 @@ class MomentResults(FitResults):
     @property
     def q(self) -> TestResult:
         """Cochran's Q test of heterogeneity; NaN for correlated effects, for which it is not a test."""
-        null = "all effects share one true effect" if self.design.x is None else "no residual heterogeneity"
+        null = self.homogeneity_words("effects")
         if self.working == "correlated":
             why = f"{null}; not testable, the sampling errors are taken to be correlated"
             return TestResult(np.nan, "chi2", (float(self.df_residual),), np.nan, why)

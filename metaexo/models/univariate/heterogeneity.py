@@ -48,7 +48,7 @@ class Share(NamedTuple):
 
 def q_test(fit: UnivariateFit) -> TestResult:
     """Return Cochran's Q test of (residual) heterogeneity; NaN if a sampling variance is zero."""
-    null = "all studies share one true effect" if fit.design.x is None else "no residual heterogeneity"
+    null = fit.homogeneity_words()
     df = fit.df_residual
     if not df:
         return TestResult(0.0, "chi2", (0.0,), 1.0, null)

@@ -103,6 +103,11 @@ class ConditionalSum:
         """Whether S is the largest that it can be, so that theta has no upper limit."""
         return self.observed >= float(self.high.sum())
 
+    @property
+    def leaves_a_choice(self) -> bool:
+        """Whether more than one set of tables has the observed S."""
+        return self.informative > 1 and not (self.at_lowest or self.at_highest)
+
     # -- single studies ----------------------------------------------------------------------------------
 
     def _log_coefficients(self, a: Array, which: Index) -> Array:

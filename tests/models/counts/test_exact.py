@@ -249,9 +249,9 @@ def test_contrasts_predictions_and_tables_rest_on_the_exact_limits():
 
 
 def test_what_says_nothing_is_refused():
-    with pytest.raises(NotIdentifiableError, match=r'mx.MantelHaenszel\(counts, "RD"\)'):
+    with pytest.raises(NotIdentifiableError, match="events in everyone of both"):
         fit(np.array([[0, 0], [20, 20]]), np.array([[20, 20], [20, 20]]))
-    with pytest.raises(NotIdentifiableError, match='"IRD"'):
+    with pytest.raises(NotIdentifiableError, match="there is no IRR"):
         fit(np.zeros((2, 2), int), SIZES[:2], time=True)
     with pytest.raises(InputError, match="above 0"):
         fit().exact_test(ratio=0.0)

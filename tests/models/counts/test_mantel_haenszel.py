@@ -191,7 +191,7 @@ def test_what_has_no_ratio_is_refused_with_a_remedy_that_works():
         fit(events=np.zeros((2, 2), int), sizes=SIZES[:2])
     with pytest.raises(NotIdentifiableError, match="events in everyone in the control arm"):
         fit(events=np.array([[3, 49]]), sizes=SIZES[:1])
-    with pytest.raises(NotIdentifiableError, match="every row has no event"):
+    with pytest.raises(NotIdentifiableError, match="no event in either arm, in each of 2 rows: the rule"):
         fit(events=np.zeros((2, 2), int), sizes=SIZES[:2], zero_cells=ZeroCells(0, drop_double_zero=True))
 
 
