@@ -193,7 +193,7 @@ def test_every_form_is_complete(kind: str, name: str) -> None:
     wanted = [
         *fit.design.names,
         *(fit.tau2_by_component if fit.is_random else ()),
-        f"{fit.k} effects",
+        fit.rows_in_words,
         f"{fit.m} studies",
         *lines.fitted,
         f"({fit.measure.code})",

@@ -49,7 +49,7 @@ def check_event_counts(counts: object, function: str, *, arms: int | None = None
 def no_comparison(counts: EventCounts, what: str) -> NotIdentifiableError:
     """Return the error for two arms that no row compares: each has no event, or events in everyone of both.
 
-    `what` is not there then: "there is no odds ratio". The remedy is a limit of one arm, which such counts have.
+    `what` says what is not there then: "there is no odds ratio". The remedy is a limit of one arm.
     """
     time, one = counts.person_time, 'counts.arm("treatment")'
     if counts.is_zero.all():

@@ -242,7 +242,7 @@ class LinearFit(Coefficients):
         return f"the pooled {self.measure.display.lower()} is {value:.4g}"
 
     def homogeneity_words(self, rows: str = "studies") -> str:
-        """The null hypothesis of a test of (residual) heterogeneity, in words."""
+        """Return the null hypothesis of a test of (residual) heterogeneity, in words."""
         if self.design.x is not None:
             return "no residual heterogeneity"
         has_null = math.isfinite(self.measure.null)

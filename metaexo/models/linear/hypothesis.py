@@ -79,7 +79,7 @@ class TestResult(Readable):
 
     @property
     def is_testable(self) -> bool:
-        """Whether there was something to test: there is a statistic, and chi-square has degrees of freedom."""
+        """Whether something was tested: there is a statistic, and a chi-square has degrees of freedom."""
         return not np.isnan(self.statistic) and not (self.distribution == "chi2" and self.df == (0.0,))
 
     @printed

@@ -16,10 +16,10 @@ TWO = {
     "control_n": SIZES[::-1] + 5,
 }
 MODELS = {
-    "MH": lambda counts: mx.MantelHaenszel(counts),
-    "Peto": lambda counts: mx.Peto(counts),
-    "exact": lambda counts: mx.ExactConditional(counts),
-    "GLMM": lambda counts: mx.CountGLMM(counts),
+    "MH": mx.MantelHaenszel,
+    "Peto": mx.Peto,
+    "exact": mx.ExactConditional,
+    "GLMM": mx.CountGLMM,
     "BB": lambda counts: mx.BetaBinomial(counts, "RR"),
 }
 
