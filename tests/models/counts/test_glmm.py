@@ -280,6 +280,37 @@ def test_no_event_in_one_arm_is_refused_with_what_answers(model: str) -> None:
     assert np.isfinite(mx.ExactConditional(counts).fit().bounds()[1]).all()
 
 
+@pytest.mark.parametrize("model", ["CM.EL", "UM.FS", "UM.RS"])
+def test_what_answers_where_no_study_has_information(model: str) -> None:
+    none = two_arms(([0, 0], [20, 30], [0, 0], [21, 30]))
+    everyone = two_arms(([20, 30], [20, 30], [21, 30], [21, 30]))
+    for method in ("ML", "EE"):
+        with pytest.raises(NotIdentifiableError, match=r'upper_limit\(counts.arm\("treatment"\)\)'):
+            mx.CountGLMM(none, model=model).fit(method)
+        with pytest.raises(NotIdentifiableError, match="people without the event as events"):
+            mx.CountGLMM(everyone, model=model).fit(method)
+    # the remedies work
+    assert 0 < mx.safety.upper_limit(none.arm("treatment")).value < 0.1
+    turned = mx.event_counts(events=[0, 0], n=[20, 30])
+    assert 0 < mx.safety.upper_limit(turned).value < 0.1
+    with pytest.raises(NotIdentifiableError):
+        mx.ExactConditional(none).fit()
+    opposite = two_arms(([9, 0], [9, 8], [0, 9], [9, 9]))
+    with pytest.raises(NotIdentifiableError, match='method="EE"'):
+        mx.CountGLMM(opposite, model=model).fit()
+    assert np.isfinite(mx.CountGLMM(opposite, model="conditional-exact").fit("EE").estimate)
+
+
+def test_the_words_say_what_is_tested() -> None:
+    fit = mx.CountGLMM(mx.event_counts(events=ONE[0], n=ONE[1])).fit()
+    assert fit.omnibus.null == "the proportion is 0.5"
+    assert fit.q.null == "the 4 of 6 studies with a finite estimate share one true risk"
+    assert fit.q.df == (3.0,)
+    assert fit.likelihood_ratio_q.null == "all studies share one true risk"
+    rates = mx.CountGLMM(mx.event_counts(events=[3, 1, 4], time=[20.5, 31.0, 60.0])).fit()
+    assert (rates.omnibus.null, rates.q.null) == ("the rate is 1", "all studies share one true rate")
+
+
 def test_infinite_coefficients_are_named() -> None:
     columns = ([0, 0, 2, 1, 3], [20, 30, 40, 30, 20], [1, 3, 2, 4, 1], [20, 30, 40, 30, 20])
     counts = two_arms(columns, source=["milk", "milk", "plant", "plant", "plant"])

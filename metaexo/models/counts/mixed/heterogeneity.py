@@ -14,7 +14,7 @@ from metaexo.models.multilevel.profile import lower_limit, upper_limit
 from metaexo.numeric.counts.formulations import ONE_ARM, RANDOM
 from metaexo.numeric.counts.maximum import CountProblem, Place, begin_at, climb
 from metaexo.numeric.tails import normal_quantile
-from metaexo.types import Array
+from metaexo.types import Array, Mask
 
 METHOD = "profile-likelihood"
 # The other scales begin from here as well if they are 0 in the fit, in units of a scale that matters.
@@ -30,7 +30,7 @@ def wald_test(fit: CountGLMMFit) -> TestResult:
     found = fit.saturated
     x = fit.design.matrix(fit.k)[found.finite]
     df = int(found.finite.sum()) - fit.design.p
-    null = _null(fit)
+    null = _null(fit, found.finite)
     if df < 1:
         return TestResult(0.0, "chi2", (0.0,), 1.0, null)
     weighted = np.linalg.solve(found.cov, np.column_stack([found.y, x]))
@@ -52,14 +52,16 @@ def likelihood_ratio_test(fit: CountGLMMFit) -> TestResult:
     return make_test(statistic, "chi2", (df,), _null(fit))
 
 
-def _null(fit: CountGLMMFit) -> str:
+def _null(fit: CountGLMMFit, finite: Mask | None = None) -> str:
+    """Return the hypothesis in words, with the number of studies that have an estimate if some have none."""
+    who = "all studies"
+    if finite is not None and finite.sum() < fit.informative.sum():
+        who = f"the {int(finite.sum())} of {fit.k} studies with a finite estimate"
     if fit.design.x is not None:
-        return "no residual heterogeneity"
-    return (
-        "all studies share one true rate or risk"
-        if fit.model == ONE_ARM
-        else "all studies share one true effect"
-    )
+        return "no residual heterogeneity" + ("" if who == "all studies" else f" in {who}")
+    if fit.model == ONE_ARM:
+        return f"{who} share one true {'rate' if fit.counts.person_time else 'risk'}"
+    return f"{who} share one true effect"
 
 
 def tau2_limits(fit: CountGLMMFit, level: float, method: str | None) -> Tau2Limits | None:
