@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, MissingInputError, NotIdentifiableError
-from metaexo.formatting import interval, level_words, number, percent
+from metaexo.formatting import interval, level_words, number, percent, ten_digits
 from metaexo.inputs import check_choice, check_number, describe, read_numbers
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.results import FitResults
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEYOND = "at a baseline of {} the effect, or its interval, gives an impossible {}; the nearest one is shown"
+INFINITE = "the pooled estimate is infinite: only one limit is known in absolute numbers"
+LIMITS_PER_ARM = 'ask for the limit of each arm: mx.safety.upper_limit(counts, arm="treatment")'
+ROUNDING = 1e-12
+WHOLE = 10  # numbers needed from which on no decimals are shown
 PREDICTED = "a mean effect: studies differ, and the prediction interval says by how much"
 
 
@@ -127,9 +132,22 @@ class AbsoluteEffect(SafetyResult):
         for i in range(self.baseline.size):
             without = number(self.per * float(self.baseline[i]), 1).removesuffix(".0")
             at = f"at {without} per {self.per:,.10g}{f' of {unit}' if unit else ''}"
-            ends = f"{_more(float(self.low[i]))} to {_more(float(self.high[i]))}"
-            parts.append(f"{at} without treatment {_more(float(self.difference[i]))} with it ({ends})")
+            parts.append(f"{at} without treatment {self._words(i)}")
         return f"{_effect_words(self.effects, self.pooled)}: {'; '.join(parts)}."
+
+    def _words(self, i: int) -> str:
+        """Return the events more or fewer at a baseline; one limit alone where the estimate is infinite."""
+        near, low, high = (float(part[i]) for part in (self.difference, self.low, self.high))
+        if np.isnan(near):
+            one = f"at most {_more(high)}" if np.isnan(low) else f"at least {_more(low)}"
+            if (np.isnan(low) and high < 0) or (np.isnan(high) and low < 0):
+                one = f"at least {_more(high)}" if np.isnan(low) else f"at most {_more(low)}"
+            return f"no estimate, {one} with it"
+        cut = 1e-9 * self.per
+        least, most = -self.per * float(self.baseline[i]), self.per * (1 - float(self.baseline[i]))
+        at_end = abs(low - least) < cut or (not self.of_rates and abs(high - most) < cut)
+        end = ", cut off at what is possible" if at_end else ""
+        return f"{_more(near)} with it ({_more(low)} to {_more(high)}{end})"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per baseline: risks with treatment, and events more per so many people."""
@@ -183,6 +201,8 @@ def absolute_effect(
     ------
     InputError
         If the measure is another one, a baseline is impossible, or the fit has moderators.
+    NotIdentifiableError
+        If the pooled effect has no limit, or an interval without width.
 
     See Also
     --------
@@ -207,13 +227,9 @@ def absolute_effect(
     size = check_number("per", per)
     if not 0 < size <= 1e12:
         raise InputError(f"per is {size:g}", "a number above 0, for example 1000")
-    ends = [pooled.estimate, pooled.low, pooled.high, *_predicted(pooled)]
+    ends = [*_known(pooled), *_predicted(pooled)]
     made = [_possible(to(np.full(b.shape, y), b), measure) for y in ends]
-    raw = np.array([to(np.full(b.shape, y), b) for y in ends[:3]])
-    with np.errstate(invalid="ignore"):
-        beyond = np.abs(_possible(raw, measure) - raw).max(axis=0) > 1e-12
-    noun = "rate" if measure.display in OF_RATES else "risk"
-    said = [BEYOND.format(f"{one:g}", noun) for one in b[beyond]]
+    said = [*results.cautions(), *_cautions(pooled, to, b, measure)]
     if pooled.prediction_low is not None and results.tau2 > 0:
         said.append(PREDICTED)
     more = [size * (part - b) for part in made]
@@ -236,13 +252,45 @@ def absolute_effect(
 
 
 def _pooled(results: object, function: str, level: float | None) -> Pooled:
+    """Return the pooled effect of a fit; refuse one that is not known, or known without error."""
     if not isinstance(results, FitResults):
         raise InputError(
             f"the results are {describe(results)}",
             "a fit of two arms",
             f'mx.safety.{function}(mx.MantelHaenszel(counts, measure="RR").fit(), 0.05)',
         )
-    return results.pooled(level)
+    _formula(results.effects.measure)
+    pooled = results.pooled(level)
+    if np.isnan(pooled.estimate) or (np.isinf(pooled.low) and np.isinf(pooled.high)):
+        raise NotIdentifiableError(
+            "the pooled effect has no limit on either side", "an estimate, or a limit", LIMITS_PER_ARM
+        )
+    if pooled.low == pooled.high:
+        raise NotIdentifiableError(
+            "the interval of the pooled effect has no width: the counts leave no error to be seen",
+            "events, and people without",
+            LIMITS_PER_ARM,
+        )
+    return pooled
+
+
+def _known(pooled: Pooled) -> tuple[float, float, float]:
+    """Return estimate and interval; NaN for what is infinite, as of a ratio with no event in an arm."""
+    ends = (pooled.estimate, pooled.low, pooled.high)
+    estimate, low, high = (math.nan if math.isinf(end) else end for end in ends)
+    return estimate, low, high
+
+
+def _cautions(
+    pooled: Pooled, to: Callable[[Array, Array], Array], b: Array, measure: Measure
+) -> tuple[str, ...]:
+    """Return what is cut off at the ends of possible risks, and that an estimate is infinite."""
+    said = [INFINITE] if math.isinf(pooled.estimate) else []
+    made = np.array([to(np.full(b.shape, y), b) for y in _known(pooled)])
+    with np.errstate(invalid="ignore"):
+        beyond = (np.abs(_possible(made, measure) - made) > ROUNDING).any(axis=0)
+    noun = "rate" if measure.display in OF_RATES else "risk"
+    return (*said, *(BEYOND.format(f"{one:g}", noun) for one in b[beyond]))
 
 
 def _formula(measure: Measure) -> Callable[[Array, Array], Array]:
@@ -319,7 +367,7 @@ class NumberNeeded(SafetyResult):
     difference, low, high : ndarray, shape (b,)
         Difference of risks with its interval.
     number : ndarray, shape (b,)
-        People to treat for one event more or fewer; infinite without a difference.
+        People to treat for one event more or fewer; infinite without a difference, NaN without an estimate.
     event : {"harm", "benefit"}
         What an event is.
     """
@@ -360,8 +408,8 @@ class NumberNeeded(SafetyResult):
         """
         i = range(self.number.size)[check_position(row, self.number.size)]
         near, low, high = (float(part[i]) for part in (self.difference, self.low, self.high))
-        if np.isnan(low) or np.isnan(high):
-            return self._side(near)
+        if np.isnan(near):
+            return f"no estimate (limit {self._side(low if np.isnan(high) else high)})"
         if low < 0 < high:  # Altman: the interval holds no difference, and an infinite number
             first, last = (high, low) if near >= 0 else (low, high)
             return f"{self._side(near)} ({self._side(first)} to ∞ to {self._side(last)})"
@@ -371,7 +419,7 @@ class NumberNeeded(SafetyResult):
     def _side(self, difference: float) -> str:
         if difference == 0:
             return "∞"
-        size = number(1 / abs(difference), 1).removesuffix(".0")
+        size = _rounded_up(1 / abs(difference))
         harm = (difference > 0) == (self.event == "harm")
         return f"{'NNTH' if harm else 'NNTB'} {size}"
 
@@ -397,6 +445,13 @@ class NumberNeeded(SafetyResult):
         names = ("baseline", "difference", "low", "high", "number")
         table: dict[str, Any] = {name: getattr(self, name) for name in names}
         return pd.DataFrame(table | {"words": [self.words(i) for i in range(self.number.size)]})
+
+
+def _rounded_up(count: float) -> str:
+    """Return a number needed as journals give it: whole, rounded up; with a decimal below 10."""
+    if count < WHOLE:
+        return number(count, 1).removesuffix(".0")
+    return f"{math.ceil(ten_digits(count)):,}"
 
 
 def check_position(row: object, size: int) -> int:
@@ -445,7 +500,7 @@ def number_needed(
     InputError
         If the measure is another one, a baseline is impossible, or the fit has moderators.
     NotIdentifiableError
-        If the pooled difference is not known.
+        If the pooled effect has no limit, or an interval without width.
 
     References
     ----------
@@ -457,33 +512,30 @@ def number_needed(
     >>> es = mx.EffectSizes([0.02, 0.05], [0.0009, 0.0016], measure="RD")
     >>> fit = mx.RandomEffects(es).fit("EE", test="z")
     >>> print(mx.safety.number_needed(fit).words())
-    NNTH 32.5 (NNTH 12.8 to ∞ to NNTB 61.6)
+    NNTH 33 (NNTH 13 to ∞ to NNTB 62)
     """
     pooled = _pooled(results, "number_needed", level)
     check_choice("event", event, ("harm", "benefit"))
     measure = results.effects.measure
-    to = _formula(measure)
+    to, said = _formula(measure), [*results.cautions()]
     if baseline is None:
         if measure.display not in DIFFERENCES:
             raise MissingInputError(
-                f"a number needed from a {_lower(measure.display)}, without a baseline",
+                f"{_lower(measure.display)}: a number needed was asked for without a baseline",
                 "the risk, or rate, without treatment",
                 "for example baseline=0.05",
             )
         b = np.array([np.nan])
-        d, low, high = (np.array([value]) for value in (pooled.estimate, pooled.low, pooled.high))
+        d, low, high = (np.array([value]) for value in _known(pooled))
     else:
         b = _baselines(baseline, measure)
-        ends = (pooled.estimate, pooled.low, pooled.high)
-        d, low, high = (_possible(to(np.full(b.shape, y), b), measure) - b for y in ends)
-    if np.isnan(d).any():
-        raise NotIdentifiableError(
-            "the pooled effect is not known", "an estimate", "look at results.summary()"
-        )
+        d, low, high = (_possible(to(np.full(b.shape, y), b), measure) - b for y in _known(pooled))
+        said = [*said, *_cautions(pooled, to, b, measure)]
     with np.errstate(divide="ignore"):
         count = 1 / np.abs(d)
     return NumberNeeded(
         level=pooled.level,
+        said=tuple(said),
         effects=results.effects,
         pooled=pooled,
         baseline=b,

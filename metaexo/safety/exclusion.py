@@ -22,9 +22,11 @@ from metaexo.safety.results import (
     OneArmResult,
     SafetyResult,
     Scale,
+    amount,
     check_heterogeneity,
     events_seen,
     heterogeneity_words,
+    if_they_vary,
     kind_of,
     one_arm,
     risk_words,
@@ -105,16 +107,20 @@ class ExclusionCurve(OneArmResult):
         noun = "rate" if self.person_time else "risk"
         limit = risk_words(float(self.marks[-1, 2]), self.person_time)
         what = "no event" if self.allowed == 0 else f"at most {plural(self.allowed, 'event')}"
-        unit = "person-time" if self.person_time else "people"
+        unit = "units of person-time" if self.person_time else "people"
+        kind = kind_of(self.scale, self.person_time)
+        noun = noun if self.heterogeneity == 0 else f"mean {noun}"
         aims = [
             f"{_amount(float(n), self.person_time)} {unit} for {risk_words(float(r), self.person_time)}"
             for r, n in zip(self.risks, self.needed, strict=True)
             if np.isfinite(n)
         ]
-        more = f"; with {what} it takes {', '.join(aims)}" if aims else ""
-        return (
-            f"{self.seen}: a {noun} above {limit} is excluded ({level_words(self.level)}, one-sided){more}."
-        )
+        of = "" if self.heterogeneity == 0 else f", in studies of {amount(self.study_size)}"
+        takes = "would have taken" if self.events > self.allowed else "takes"
+        more = f"; with {what} it {takes}, in all{of}, {', '.join(aims)}" if aims else ""
+        given = if_they_vary(kind, self.heterogeneity)
+        sure = f"{level_words(self.level)}, one-sided"
+        return f"{self.seen}: {given}a {noun} above {limit} is excluded ({sure}){more}."
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per row of counts: label, cumulative number and events, and the limit they leave."""
@@ -389,7 +395,7 @@ def _numbers(given: object, name: str, person_time: bool) -> Array:
 
 
 def _amount(value: float, person_time: bool) -> str:
-    return number(value, 1 if value < 100 else 0) if person_time else f"{value:,.0f}"
+    return amount(value) if person_time else f"{value:,.0f}"
 
 
 # -- the next trials -----------------------------------------------------------------------------------------
@@ -461,12 +467,12 @@ class PatientsToExclude(SafetyResult):
     @property
     def sentence(self) -> str:
         """How many have to be followed for each risk."""
-        unit = "person-time" if self.person_time else "people"
-        parts = []
+        unit = "units of person-time" if self.person_time else "people"
+        parts, done = [], []
         for i in range(self.risk.size):
             target = risk_words(float(self.risk[i]), self.person_time)
             if self.more[i] == 0:
-                parts.append(f"{target} is excluded already")
+                done.append(target)
                 continue
             c = int(self.events_allowed[i])
             seen = "no event" if c == 0 else f"at most {plural(c, 'event')}"
@@ -474,15 +480,16 @@ class PatientsToExclude(SafetyResult):
             parts.append(
                 f"{_amount(float(self.more[i]), self.person_time)} {unit} with {seen} for {target}{power}"
             )
-        start = (
-            "To exclude"
-            if self.counts is None
-            else f"After {_first_low(events_seen(self.counts))}, to exclude"
-        )
-        return (
-            f"{start} a {'rate' if self.person_time else 'risk'} with {level_words(self.level)} confidence "
-            f"(one-sided) the next trials must follow: {'; '.join(parts)}."
-        )
+        kind, noun = kind_of(self.scale, self.person_time), "rate" if self.person_time else "risk"
+        given = if_they_vary(kind, self.heterogeneity, self.study_size)
+        noun = f"mean {noun}" if given else noun
+        start = "" if self.counts is None else f"After {_first_low(events_seen(self.counts))}, "
+        already = f"a {noun} of {', '.join(done)} is excluded already" if done else ""
+        if not parts:
+            return _first_up(f"{start}{given}{already} ({level_words(self.level)} confidence, one-sided).")
+        already = f"; {already}" if done else ""
+        aim = f"{given}to exclude a {noun} with {level_words(self.level)} confidence (one-sided)"
+        return f"{_first_up(start + aim)} the next trials must follow {'; '.join(parts)}{already}."
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per risk: how many more, how many in all, events allowed, power."""
@@ -494,6 +501,10 @@ class PatientsToExclude(SafetyResult):
 
 def _first_low(text: str) -> str:
     return text[0].lower() + text[1:]
+
+
+def _first_up(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def patients_to_exclude(
@@ -716,7 +727,8 @@ class FollowUpLimits(OneArmResult):
         x, n = int(self.seen_events[i]), int(self.people[i])
         what = "No event" if x == 0 else plural(x, "event")
         return (
-            f"{what} in {n:,} {'person' if n == 1 else 'people'} followed for {how_long} excludes a rate "
+            f"{what} in {n:,} {'person' if n == 1 else 'people'} followed for {how_long} "
+            f"{'exclude' if x > 1 else 'excludes'} a rate "
             f"above {number(float(self.rate_limit[i]), 3)} per person-year and a risk above "
             f"{risk_words(float(self.risk_limit[i]), False)} ({level_words(self.level)}, one-sided)"
         )

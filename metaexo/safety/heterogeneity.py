@@ -16,6 +16,7 @@ from metaexo.formatting import level_words, number
 from metaexo.inputs import check_level
 from metaexo.numeric.study_risks import StudyRisks
 from metaexo.numeric.tails import normal_quantile
+from metaexo.readable import ReaderTable, cells_of
 from metaexo.safety.results import (
     SHORT,
     Arm,
@@ -94,12 +95,13 @@ class HeterogeneityLikelihood(OneArmResult):
     def sentence(self) -> str:
         """What the data say about the heterogeneity."""
         name, noun = SHORT[self.scale], "rate" if self.person_time else "risk"
-        left = (
-            f"no mean {noun} is excluded without an assumption on it"
-            if self.mean_limit >= (np.inf if self.person_time else 1)
-            else f"with any of them a mean {noun} above {risk_words(self.mean_limit, self.person_time)} is "
-            f"excluded ({level_words(self.level)}, one-sided, by the likelihood ratio)"
-        )
+        if self.mean_limit >= (np.inf if self.person_time else 1):
+            left = f"no mean {noun} is excluded without an assumption on it"
+        else:
+            left = (
+                f"with it left open, the profile likelihood excludes a mean {noun} above "
+                f"{risk_words(self.mean_limit, self.person_time)} ({level_words(self.level)}, one-sided)"
+            )
         if self.is_flat:
             extreme = "no" if self.events == 0 else "every possible"
             return (
@@ -114,6 +116,10 @@ class HeterogeneityLikelihood(OneArmResult):
         return (
             f"{self.seen}: {name} {number(self.estimate, 3)} ({level_words(self.level)} CI {ends}); {left}."
         )
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return some rows of the profile."""
+        return [cells_of(self.to_frame().iloc[:: POINTS // 10])]
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per heterogeneity: the mean that fits best, and the log-likelihood."""

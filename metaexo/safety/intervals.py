@@ -82,14 +82,15 @@ class StudyIntervals(OneArmResult):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per row of counts: label, study, events, total, estimate, low, high."""
+        """Return one row per row of counts: label, study if it differs, counts, interval."""
         import pandas as pd
 
         counts = self.counts
+        study = {"study": counts.study} if counts.study and counts.study != counts.labels else {}
         return pd.DataFrame(
             {
                 "label": counts.row_labels,
-                "study": counts.study or counts.row_labels,
+                **study,
                 "events": counts.events[:, 0].astype(int),
                 "total": counts.totals[:, 0],
                 "estimate": self.estimate,

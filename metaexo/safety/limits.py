@@ -32,6 +32,7 @@ from metaexo.safety.results import (
     check_heterogeneity,
     confidence,
     heterogeneity_words,
+    if_they_vary,
     kind_of,
     one_arm,
     risk_words,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANY = "any"
+ALL = 0.9995  # a share that would be shown as 100%
 MIDDLE = 0.95  # share of the studies whose range of risks is shown
 # Probabilities that one evaluation of the distribution of the sum may take.
 MOST_WORK = 3e5
@@ -78,7 +80,7 @@ class UpperLimit(OneArmResult):
     range_low, range_high : float
         Range of the risks of the middle 95% of studies, at the limit of the mean.
     rule_of_three : float
-        The approximation -log(1 - level) / N, which is 3 / N at 95%; NaN with an event.
+        The approximation -log(1 - level) / N, which is 3 / N at 95%; NaN with an event, or above 1.
     mid_p : bool
         Whether only half of the probability of what was seen counts.
     """
@@ -138,20 +140,24 @@ class UpperLimit(OneArmResult):
         """What is excluded, with which confidence."""
         sure = confidence(self.level, self.sides)
         shown = risk_words(self.value, self.person_time)
+        if np.isnan(self.heterogeneity):
+            given = "whatever the distribution of study risks, "
+        else:
+            given = if_they_vary(kind_of(self.scale, self.person_time), self.heterogeneity)
         if self.value >= (np.inf if self.person_time else 1):
             excluded = f"no {self.quantity} is excluded"
         else:
             excluded = f"a {self.quantity} above {shown} is excluded"
         low = "" if np.isnan(self.low) or self.low <= 0 else f", and one below {self._short(self.low)}"
-        three, most = self.rule_of_three, np.inf if self.person_time else 1.0
-        more = f"; rule of three {self._short(three)}" if three < most else ""
-        if not self.is_common and not np.isnan(self.new_study):
+        three, most = self.rule_of_three, np.inf if self.person_time else ALL
+        more = "" if np.isnan(three) else f"; rule of three {self._short(three)}"
+        if not self.is_common and self.new_study < most:
             what = "rate" if self.person_time else "risk"
             more += (
-                f"; {percent(self.share)} of studies like these have a {what} of at most "
+                f"; at that limit {percent(self.share)} of studies have a {what} of at most "
                 f"{self._short(self.new_study)}"
             )
-        return f"{self.seen}: {excluded}{low} ({sure}{more})."
+        return f"{self.seen}: {given}{excluded}{low} ({sure}{more})."
 
     def _short(self, value: float) -> str:
         return number(value, 4) if self.person_time else percent(value, 2)
@@ -278,6 +284,7 @@ def upper_limit(
         raise InputError(f"sides is {sides!r}", "1 for an upper limit, 2 for an interval")
     x, total = int(rows.events.sum()), float(rows.totals.sum())
     three = -math.log(1 - level) / total if x == 0 and sides == 1 else math.nan
+    three = math.nan if three >= 1 and not rows.person_time else three
     shared = {
         "counts": rows,
         "level": float(level),
@@ -462,7 +469,9 @@ class LimitCurve(OneArmResult):
     common : float
         The limit of a common risk.
     worst : float
-        The limit for any distribution of study risks; infinite for rates.
+        The limit for any distribution of study risks, which rests on the unweighted mean of the study
+        proportions and not on the sum of events; without events it is the end of the curve. Infinite for
+        rates.
     """
 
     heterogeneity: Array
@@ -499,7 +508,8 @@ class LimitCurve(OneArmResult):
         anyhow = (
             "without an assumption on the heterogeneity no mean rate is excluded"
             if self.person_time
-            else f"whatever the heterogeneity, the limit is at most {risk_words(self.worst, False)}"
+            else "for any distribution of study risks the limit from the unweighted mean of the study "
+            f"proportions is {risk_words(self.worst, False)}"
         )
         return (
             f"{self.seen}: the upper limit of the mean {noun} ({level_words(self.level)}, one-sided) goes "

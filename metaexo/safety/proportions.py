@@ -309,6 +309,8 @@ class RiskRange(SafetyResult):
         variation, of a beta-binomial or negative binomial model.
     scale_words : str
         What it is.
+    quantity : str
+        What varies, as the measure shows it: "proportion", "odds ratio".
     """
 
     middle: float
@@ -317,17 +319,18 @@ class RiskRange(SafetyResult):
     share: float
     heterogeneity: float
     scale_words: str
+    quantity: str
 
     @property
     def method(self) -> str:
         """How the range was found."""
-        return "quantiles of the fitted distribution of study risks, at the estimates"
+        return f"quantiles of the fitted distribution of the true {self.quantity} over studies"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the range rests on."""
         return (
-            "the fitted distribution of study risks",
+            "that distribution, with the estimated mean and heterogeneity",
             "the uncertainty of the estimates is not in it, unlike in a prediction interval",
         )
 
@@ -336,8 +339,8 @@ class RiskRange(SafetyResult):
         """The heterogeneity as a range of risks."""
         ends = f"{number(self.low, 4)} to {number(self.high, 4)}"
         return (
-            f"{self.scale_words} {number(self.heterogeneity, 3)}: {percent(self.share)} of studies have a "
-            f"true value from {ends}, the middle one {number(self.middle, 4)}."
+            f"{self.scale_words} {number(self.heterogeneity, 3)}: the true {self.quantity} of "
+            f"{percent(self.share)} of studies is from {ends}, of the middle one {number(self.middle, 4)}."
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -400,6 +403,7 @@ def risk_range(results: FitResults, *, share: float = 0.95) -> RiskRange:
         ends = [pooled.estimate - z * h, pooled.estimate, pooled.estimate + z * h]
         low, middle, high = back_pooled(results.effects, ends)
         words = "Tau"
+    display = results.effects.measure.display
     return RiskRange(
         level=float(share),
         middle=float(middle),
@@ -408,4 +412,5 @@ def risk_range(results: FitResults, *, share: float = 0.95) -> RiskRange:
         share=float(share),
         heterogeneity=float(h),
         scale_words=words,
+        quantity=display[0].lower() + display[1:],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent, plural
-from metaexo.inputs import check_choice, check_number
+from metaexo.inputs import check_choice, check_number, describe
 from metaexo.models.counts.fit import check_event_counts
 from metaexo.numeric.study_risks import KINDS, StudyRisks
 from metaexo.readable import Readable
@@ -23,6 +24,7 @@ MEANINGS = {
     "cv": "coefficient of variation of study rates",
 }
 MOST_PER = 1e9
+SMALLEST = 1e-6  # risk that is still shown in per cent
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -114,6 +116,15 @@ class OneArmResult(SafetyResult):
 
 def one_arm(counts: object, arm: object, function: str) -> EventCounts:
     """Return the counts of one arm; of two arms, `arm` chooses one."""
+    if not isinstance(counts, EventCounts):
+        held = isinstance(getattr(counts, "counts", None), EventCounts)
+        raise InputError(
+            f"the counts are {describe(counts)}",
+            "counts of events of one arm: an EventCounts",
+            "hand in the counts of the fit: fit.counts"
+            if held
+            else f"mx.safety.{function}(mx.event_counts(data, events=..., n=...))",
+        )
     found = check_event_counts(counts, f"mx.safety.{function}")
     if arm is not None:
         check_choice("arm", arm, ("treatment", "control"))
@@ -145,13 +156,10 @@ def check_heterogeneity(value: object, risks: StudyRisks, name: str = "heterogen
     """Return a heterogeneity; refuse what the scale does not have."""
     found = check_number(name, value)
     if not 0 <= found <= risks.largest:
-        remedy = (
-            'use heterogeneity="any": beyond that, risks are all or nothing'
-            if risks.of_people and found > risks.largest
-            else ""
-        )
+        larger = risks.of_people and risks.scale == "tau" and found > risks.largest
+        remedy = 'risks are all or nothing with so much: heterogeneity="any" covers that' if larger else ""
         raise InputError(
-            f"{name} is {found:g}", f"a {SHORT[risks.scale]} from 0 to {risks.largest:g}", remedy
+            f"{name} is {found:g}", f"a value from 0 to {risks.largest:g} ({SHORT[risks.scale]})", remedy
         )
     return found
 
@@ -164,7 +172,7 @@ def events_seen(counts: EventCounts) -> str:
     rows = "" if counts.m == counts.k else f" with {plural(counts.k, 'row')}"
     zeros = f", {silent} without event" if x and 1 < counts.m == counts.k else ""
     size = (
-        f"{total:,.10g} of person-time"
+        f"{amount(total)} of person-time"
         if counts.person_time
         else f"{total:,.10g} {'person' if total == 1 else 'people'}"
     )
@@ -178,7 +186,8 @@ def risk_words(value: float, person_time: bool) -> str:
     shown = percent(value, 1 if value >= 0.1 else 2)
     if not 0 < value <= 0.5 or 1 / value > MOST_PER:
         return shown
-    return f"{shown} (1 in {round(1 / value):,})"
+    ratio = f"1 in {round(1 / value):,}"
+    return ratio if value < SMALLEST else f"{shown} ({ratio})"
 
 
 def heterogeneity_words(risks: StudyRisks, h: float) -> str:
@@ -186,7 +195,24 @@ def heterogeneity_words(risks: StudyRisks, h: float) -> str:
     kind = "rates" if not risks.of_people else "risks"
     if h == 0:
         return f"a {kind[:-1]} that is the same in all studies"
-    return f"study {kind} with {risks.words}, {SHORT[risks.scale]} {number(h, 3).rstrip('0').rstrip('.')}"
+    return f"study {kind} with {risks.words}, {SHORT[risks.scale]} {h:.3g}"
+
+
+def if_they_vary(risks: StudyRisks, h: float, size: float = math.nan) -> str:
+    """Return a stated heterogeneity as a condition, "if study risks vary with an ICC of 0.05, "."""
+    if h == 0:
+        return ""
+    article = "an" if risks.scale == "icc" else "a"
+    kind = "risks" if risks.of_people else "rates"
+    of = "" if math.isnan(size) else f" and new trials have {amount(size)} each"
+    return f"if study {kind} vary with {article} {SHORT[risks.scale]} of {h:.3g}{of}, "
+
+
+def amount(value: float) -> str:
+    """Return a person-time, or a number of people, without decimals that nobody reads."""
+    if value >= 100 or value == round(value):
+        return f"{value:,.0f}" if value >= 1000 or value == round(value) else f"{value:,.1f}"
+    return f"{value:.3g}"
 
 
 def confidence(level: float, sides: int) -> str:

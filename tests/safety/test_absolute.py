@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit, logit
 
 import metaexo as mx
-from metaexo.errors import InputError, MissingInputError
+from metaexo.errors import InputError, MissingInputError, NotIdentifiableError
 
 room = mx.safety
 
@@ -50,18 +50,19 @@ def test_a_level_and_a_prediction_interval():
     found = room.absolute_effect(results, 0.02, level=0.8)
     assert found.high[0] == pytest.approx(20 * (math.exp(pooled.high) - 1))
     assert found.prediction_low[0] == pytest.approx(20 * (math.exp(pooled.prediction_low) - 1))
-    assert "prediction interval" in found.cautions()[0]
+    assert [line for line in found.cautions() if "prediction interval" in line]
     assert "more" in found.sentence
 
 
 def test_what_is_beyond_a_risk_of_1_is_said():
     found = room.absolute_effect(fit("RR", 1.0), [0.01, 0.6])
     assert found.treated.tolist() == pytest.approx([0.01 * math.e, 1.0])
-    assert "baseline of 0.6" in found.cautions()[0]
-    assert len(found.cautions()) == 1
+    assert [line for line in found.cautions() if "baseline of 0.6" in line]
+    assert "cut off at what is possible" in found.sentence
+    assert [line for line in room.number_needed(fit("RR", 1.0), 0.6).cautions() if "baseline of 0.6" in line]
     rates = room.absolute_effect(fit("IRR", 1.0), 0.6)
     assert rates.treated[0] == pytest.approx(0.6 * math.e)
-    assert rates.cautions() == ()
+    assert not [line for line in rates.cautions() if "baseline" in line]
 
 
 def test_zeros_in_an_arm_leave_one_end():
@@ -71,22 +72,49 @@ def test_zeros_in_an_arm_leave_one_end():
     )
     results = mx.ExactConditional(counts).fit()
     found = room.absolute_effect(results, 0.1)
-    assert found.treated[0] == 0
-    assert found.difference[0] == found.low[0] == -100
-    high = results.pooled().high
-    assert found.high[0] == pytest.approx(1000 * (expit(logit(0.1) + high) - 0.1))
-    assert room.number_needed(results, 0.1).number[0] == pytest.approx(10)
+    assert np.isnan([found.treated[0], found.difference[0], found.low[0]]).all()
+    high = 1000 * (expit(logit(0.1) + results.pooled().high) - 0.1)
+    assert found.high[0] == pytest.approx(high)
+    assert f"no estimate, at least {-high:.1f} fewer with it" in found.sentence
+    assert "estimate is infinite" in " ".join(found.cautions())
+    needed = room.number_needed(results, 0.1)
+    assert np.isnan(needed.number[0])
+    assert needed.words().startswith("no estimate (limit NNT")
+    swapped = mx.event_counts(
+        treatment_events=[1, 5], treatment_n=[11, 42], control_events=[0, 0], control_n=[12, 40]
+    )
+    other = room.absolute_effect(mx.ExactConditional(swapped).fit(), 0.1)
+    assert np.isnan(other.high[0])
+    low = 1000 * (expit(logit(0.1) + mx.ExactConditional(swapped).fit().pooled().low) - 0.1)
+    assert f"no estimate, at least {low:.1f} more with it" in other.sentence
+    few = mx.event_counts(
+        treatment_events=[0, 0], treatment_n=[12, 14], control_events=[1, 1], control_n=[11, 12]
+    )
+    assert (
+        "no estimate, at most 244 more" in room.absolute_effect(mx.ExactConditional(few).fit(), 0.1).sentence
+    )
+
+
+def test_an_interval_without_width_is_refused():
+    """No event in any arm: a difference of 0 with a standard error of 0 is no certainty."""
+    counts = mx.event_counts(
+        treatment_events=[0] * 4, treatment_n=[10] * 4, control_events=[0] * 4, control_n=[20] * 4
+    )
+    results = mx.MantelHaenszel(counts, "RD").fit()
+    for ask in (room.absolute_effect, room.number_needed):
+        with pytest.raises(NotIdentifiableError, match="no width"):
+            ask(results, 0.05)
 
 
 def test_numbers_needed_go_through_infinity():
     """Altman (1998): a difference of 5.0% (-1.9% to 11.9%) is NNTB 20 (NNTH 53 to infinity to NNTB 8.4)."""
     results = fit("RD", 0.05, (0.119 - 0.05) / Z)
     found = room.number_needed(results, event="benefit")
-    assert found.words() == "NNTB 20 (NNTB 8.4 to ∞ to NNTH 52.6)"
+    assert found.words() == "NNTB 20 (NNTB 8.4 to ∞ to NNTH 53)"
     assert found.number[0] == pytest.approx(20)
-    assert room.number_needed(results).words() == "NNTH 20 (NNTH 8.4 to ∞ to NNTB 52.6)"
+    assert room.number_needed(results).words() == "NNTH 20 (NNTH 8.4 to ∞ to NNTB 53)"
     minus = room.number_needed(fit("RD", -0.05, (0.119 - 0.05) / Z))
-    assert minus.words() == "NNTB 20 (NNTB 8.4 to ∞ to NNTH 52.6)"
+    assert minus.words() == "NNTB 20 (NNTB 8.4 to ∞ to NNTH 53)"
 
 
 def test_numbers_needed_on_one_side():

@@ -155,6 +155,20 @@ def test_the_usual_curve_reaches_beyond_what_it_marks():
     assert list(found.curve_frame().columns) == ["number", "limit"]
 
 
+def test_after_events_the_numbers_are_of_what_might_have_been():
+    found = room.exclusion_curve(people([0, 2, 0, 0]))
+    assert "with no event it would have taken, in all, 299 people for 1.00% (1 in 100)" in found.sentence
+    none = room.exclusion_curve(people([0] * 4), heterogeneity=0.1)
+    assert "if study risks vary with an ICC of 0.1, a mean risk above" in none.sentence
+    assert "in all, in studies of 15," in none.sentence
+    planned = room.patients_to_exclude(0.05, heterogeneity=0.1, study_size=15).sentence
+    assert "vary with an ICC of 0.1 and new trials have 15 each, to exclude a mean risk" in planned
+    done = room.patients_to_exclude(0.2, counts=people([0] * 4)).sentence
+    assert done.endswith("a risk of 20.0% (1 in 5) is excluded already (95% confidence, one-sided).")
+    times = room.patients_to_exclude(0.001, person_time=True).sentence
+    assert "2,996 units of person-time" in times
+
+
 # -- follow-up -----------------------------------------------------------------------------------------------
 
 

@@ -232,6 +232,28 @@ def test_rows_of_one_study_are_said():
     assert "2 studies with 3 rows" in found.sentence
 
 
+def test_sentences_state_the_heterogeneity_they_assume():
+    counts = people([0, 0, 2, 0, 0])
+    said = room.upper_limit(counts, heterogeneity=0.05).sentence
+    assert "if study risks vary with an ICC of 0.05, a mean risk" in said
+    assert "at that limit 95% of studies have a risk of at most" in said
+    assert "vary with a tau of 1," in room.upper_limit(counts, heterogeneity=1, scale="tau").sentence
+    assert (
+        "whatever the distribution of study risks" in room.upper_limit(counts, heterogeneity="any").sentence
+    )
+    assert "1e-10" in room.upper_limit(counts, heterogeneity=1e-10).sentence
+    assert "with it left open, the profile likelihood" in room.heterogeneity_likelihood(counts).sentence
+    assert len(room.heterogeneity_likelihood(counts).reader_tables()[0].rows) < 15
+
+
+def test_the_limit_for_any_distribution_is_another_one_than_the_curve():
+    """It rests on the unweighted mean of proportions: an event in a large study hardly counts in it."""
+    found = room.limits_by_heterogeneity(people([3, *[0] * 19], [1000, *[1] * 19]), [0, 0.5, 1.0])
+    assert found.limit[-1] > found.worst
+    assert "unweighted mean of the study proportions" in found.sentence
+    assert "at most" not in found.sentence
+
+
 # -- intervals of single studies -----------------------------------------------------------------------------
 
 
