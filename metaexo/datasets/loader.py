@@ -70,8 +70,11 @@ def datasets() -> pd.DataFrame:
     Examples
     --------
     >>> import metaexo as mx
-    >>> list(mx.datasets.datasets()["name"])
-    ['bcg', 'stroke_units', 'teacher_expectations', 'school_calendars', 'vasospasm', 'passive_smoking']
+    >>> names = list(mx.datasets.datasets()["name"])
+    >>> names[:4]
+    ['bcg', 'stroke_units', 'teacher_expectations', 'school_calendars']
+    >>> names[4:]
+    ['vasospasm', 'passive_smoking', 'rosiglitazone', 'catheter_infections', 'warfarin']
     """
     import pandas as pd
 
