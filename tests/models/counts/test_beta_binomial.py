@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize
@@ -43,7 +45,7 @@ def beta_binomial(y, n, mean, rho):
 def highest_by_scipy(log_likelihood, starts):
     found = [
         minimize(lambda at: -log_likelihood(at), start, method="Nelder-Mead",
-                 options={"xatol": 1e-10, "fatol": 1e-13, "maxiter": 4000, "maxfev": 4000})
+                 options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000, "maxfev": 4000})
         for start in starts
     ]  # fmt: skip
     best = min(found, key=lambda one: one.fun)
@@ -125,6 +127,14 @@ def test_many_data_sets_at_once_are_those_one_by_one():
         assert many.w[b] == pytest.approx(alone.w[0], abs=1e-9)
 
 
+@cache
+def highest_of_one_arm():
+    y, n = EVENTS[:, 1], SIZES[:, 1]
+    return highest_by_scipy(
+        lambda at: beta_binomial(y, n, at[0], at[1]) if ((at > 0) & (at < 1)).all() else -np.inf, [[0.1, 0.1]]
+    )
+
+
 # -- one arm ------------------------------------------------------------------------------------------------
 
 
@@ -139,10 +149,7 @@ def test_many_data_sets_at_once_are_those_one_by_one():
     ],
 )
 def test_one_arm_is_the_same_maximum_on_every_scale(measure, link, forward):
-    y, n = EVENTS[:, 1], SIZES[:, 1]
-    (risk, rho), value = highest_by_scipy(
-        lambda at: beta_binomial(y, n, at[0], at[1]) if ((at > 0) & (at < 1)).all() else -np.inf, [[0.1, 0.1]]
-    )
+    (risk, rho), value = highest_of_one_arm()
     fit = mx.BetaBinomial(one_arm(), measure, link=link).fit()
     assert fit.llf == pytest.approx(value, abs=1e-9)
     assert forward(fit.estimate) == pytest.approx(risk, rel=1e-5)
@@ -466,7 +473,7 @@ def test_many_refits_at_once_are_those_one_by_one(moderators):
 def test_sparse_data_sets_give_a_maximum_or_a_reason():
     """Each of 2,000 has a certified maximum, or an arm without any event, or with events in everyone."""
     rng = np.random.default_rng(15)
-    size, k = 2000, 5
+    size, k = 2000, 4
     n = np.maximum(rng.geometric(1 / 15, (size, 2 * k)), 1).astype(float)
     risk = rng.choice([0.01, 0.05, 0.3], (size, 1))
     y = rng.binomial(n.astype(int), rng.beta(risk * 5, (1 - risk) * 5, (size, 2 * k))).astype(float)
@@ -481,6 +488,6 @@ def test_sparse_data_sets_give_a_maximum_or_a_reason():
     assert (np.linalg.eigvalsh(found.information[inner])[:, 0] > 0).all()
     assert (found.gradient[found.at_zero, -1] <= 0).all()
     assert (found.value >= found.binomial - 1e-9).all()
-    for w in GRID[2::4]:  # nowhere on the grid is the likelihood higher with the same coefficients
+    for w in GRID[3::4]:  # nowhere on the grid is the likelihood higher with the same coefficients
         there = height(rows, found.beta, np.full(found.w.size, w)).value
         assert (there <= found.value + 1e-9).all()
