@@ -144,12 +144,13 @@ def test_what_is_improper_or_unsaid_is_refused():
         room.bayesian_limit(SOME, heterogeneity=1.0)
 
 
-def test_a_million_people_next():
+def test_a_million_people_next(monkeypatch):
     """In closed form for a common risk; refused where sums over nodes and counts would not end."""
     made = room.predict_count(room.bayesian_limit(SOME), 10**6)
     wanted = stats.beta(5.5, 90.5)
     assert made.high / 10**6 == pytest.approx(wanted.ppf(0.975), rel=1e-3)
     assert made.expected == pytest.approx(10**6 * wanted.mean())
     assert made.probabilities.sum() == pytest.approx(1, abs=1e-8)
+    monkeypatch.setattr("metaexo.numeric.risk_posterior.MOST_WORK", 100_000)
     with pytest.raises(InputError, match="too many may have an event"):
         room.predict_count(room.bayesian_limit(SOME, heterogeneity=0.2), 10**6)
