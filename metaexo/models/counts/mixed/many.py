@@ -103,8 +103,10 @@ def fit_many_counts(
         Events, and people or person-time, of g = 1 or 2 arms, the treated one first.
     person_time : bool
         Whether `totals` are person-time.
-    model, method, coding, link, points
+    model, method, coding, link : str
         As in :class:`metaexo.CountGLMM` and its `fit`.
+    points : int, optional
+        Points of the quadrature, as in its `fit`.
     level : float
         Confidence level of the intervals.
 

@@ -78,15 +78,15 @@ class CountGLMM:
     :math:`\theta_i = x_i'\beta + u_i` with :math:`u_i \sim N(0, \tau^2)`. The models differ in what they do
     with the risk of the control arm:
 
-    ========================  ==========================================================================
-    "conditional-exact"       condition on the events of each study: the events of the treated arm have a
-                              non-central hypergeometric distribution (of person-time: binomial), which
-                              knows no other parameter than :math:`\theta_i`
-    "conditional-approximate" the same with the binomial distribution, which is near it where events are
-                              rare
-    "unconditional-fixed"     an intercept per study is estimated
-    "unconditional-random"    the intercepts of the studies are normal, :math:`N(\alpha, \sigma^2)`
-    ========================  ==========================================================================
+    =========================  ==========================================================================
+    "conditional-exact"        condition on the events of each study: the events of the treated arm have a
+                               non-central hypergeometric distribution (of person-time: binomial), which
+                               knows no other parameter than :math:`\theta_i`
+    "conditional-approximate"  the same with the binomial distribution, which is near it where events are
+                               rare
+    "unconditional-fixed"      an intercept per study is estimated
+    "unconditional-random"     the intercepts of the studies are normal, :math:`N(\alpha, \sigma^2)`
+    =========================  ==========================================================================
 
     For one arm the logit (or another link) of the risk, or the log of the rate, is
     :math:`x_i'\beta + u_i`.
