@@ -452,7 +452,7 @@ class PValueMismatchWarning(SheetWarning):
 
 
 class RepeatedNumbersWarning(SheetWarning):
-    """The same numbers in two rows that report different things."""
+    """The same numbers in two rows: they report different things, or one study was entered twice."""
 
 
 class ConstantMultipleWarning(SheetWarning):

@@ -97,7 +97,11 @@ def read_entries(values: object, name: str, size: int | None = None) -> list[Any
     if any(isinstance(e, list | tuple | dict | set | np.ndarray) and e is not np.ma.masked for e in entries):
         raise InputError(f"{name} holds lists, not single entries", "a list with one entry per row")
     if size is not None and len(entries) != size:
-        raise ShapeError(f"{name} has {len(entries)} entries for {size} rows", "one entry for each row")
+        raise ShapeError(
+            f"{name} has {len(entries)} {'entry' if len(entries) == 1 else 'entries'} for "
+            f"{size} row{'' if size == 1 else 's'}",
+            "one entry for each row",
+        )
     return entries
 
 

@@ -90,7 +90,7 @@ def test_words():
     for blank in MISSING:
         with pytest.raises(InputError, match=r"row 2.*fill down"):
             read_words(["Ito", blank], "study")
-    with pytest.raises(ShapeError, match="1 entries for 2 rows"):
+    with pytest.raises(ShapeError, match="1 entry for 2 rows"):
         read_words(["a"], "study", 2)
 
 

@@ -325,7 +325,10 @@ def _options(
             )
     made = np.ones(k) if weights is None else read_numbers(weights, "weights", ndim=1)
     if made.shape != (k,):
-        raise ShapeError(f"weights has {made.size} entries for {k} p-values", "one weight for each p-value")
+        raise ShapeError(
+            f"weights has {plural(made.size, 'entry', 'entries')} for {k} p-values",
+            "one weight for each p-value",
+        )
     if not ((made >= 0) & np.isfinite(made)).all() or not made.any():
         raise InputError(
             "some weights are negative, missing or infinite, or all are 0", "weights of at least 0"

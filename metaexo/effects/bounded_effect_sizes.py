@@ -469,7 +469,9 @@ def bounded_effects(
     columns = {"upper": high, "v": at_lower, "v_upper": at_upper}
     for name, values in columns.items():
         if values.shape != low.shape:
-            raise ShapeError(f"{name} has {values.size} entries and lower has {low.size}", "one length")
+            raise ShapeError(
+                f"{name} has {plural(values.size, 'entry', 'entries')} and lower has {low.size}", "one length"
+            )
     if np.isnan(low).any() or np.isnan(high).any():
         raise InputError(
             "some ends are missing",

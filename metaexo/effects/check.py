@@ -139,7 +139,7 @@ check_counts = Check(
     lambda x: (x < 0) | _not_whole(x),
     "is not a count",
     "whole numbers of at least 0",
-    "give numbers of people, not percentages",
+    "give the number of people or events: a percentage is no count, and no count is below 0",
 )
 check_time = Check(TimeError, lambda x: x <= 0, "is not above zero", "person-time above zero")
 check_p_value = Check(

@@ -26,7 +26,14 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import Calculated, as_rows, calculate
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import InputError, MissingInputError, RowsLeftOutWarning, ShapeError, warn_caller
+from metaexo.errors import (
+    InputError,
+    MissingInputError,
+    RepeatedNumbersWarning,
+    RowsLeftOutWarning,
+    ShapeError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.immutable import frozen
 from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
@@ -212,14 +219,25 @@ class EventCounts(EffectRows):
         return np.asarray((self.is_zero | everyone) & (self.arms == 2))
 
     def zeros_in_words(self) -> str:
-        """Return how many rows have no event: "9 of 12 rows without event, 4 of them in either arm"."""
-        some = int((self.events == 0).any(axis=1).sum())
+        """Return how many rows have no event, and how many have events in everyone.
+
+        "9 of 12 rows without event in an arm, 4 without event in either".
+        """
+        some, rows = int((self.events == 0).any(axis=1).sum()), f"of {plural(self.k, 'row')}"
         if not some:
-            return "events in every arm"
-        rows = f"{some} of {plural(self.k, 'row')}"
-        if self.arms == 1:
-            return f"{rows} without event"
-        return f"{rows} without event in an arm, {int(self.is_zero.sum())} without event in either"
+            found = "events in every row" if self.arms == 1 else "events in every arm"
+        elif self.arms == 1:
+            found = f"{some} {rows} without event"
+        else:
+            found = (
+                f"{some} {rows} without event in an arm, {int(self.is_zero.sum())} without event in either"
+            )
+        everyone = (self.events == self.totals) & (not self.person_time)
+        full = int(everyone.any(axis=1).sum())
+        if not full:
+            return found
+        arms = "" if self.arms == 1 else f" of an arm, {int(everyone.all(axis=1).sum())} in everyone of both"
+        return f"{found}; {full} {rows} with events in everyone{arms}"
 
     def arm(self, which: Literal["treatment", "control"]) -> EventCounts:
         """Return the counts of one arm.
@@ -412,6 +430,8 @@ def event_counts(
     -----
     RowsLeftOutWarning
         If rows are left out.
+    RepeatedNumbersWarning
+        If two rows have the same label, or the same study where no labels are given, and the same counts.
 
     Examples
     --------
@@ -468,6 +488,7 @@ def event_counts(
     )
     if index is not None:
         object.__setattr__(made, "index", index[at])
+    _warn_of_twins(made)
     return made
 
 
@@ -485,7 +506,7 @@ def _arms_of(arrays: Mapping[str, Array]) -> tuple[bool, tuple[str, ...]]:
         raise InputError(
             f"{', '.join(two)} and {', '.join(one)} are given together",
             "counts of two arms (treatment_events, control_events), or of one (events)",
-            "leave one of them out",
+            f"leave out {' and '.join(one)} for two arms, or {' and '.join(two)} for one",
         )
     prefixes = ("",) if one else tuple(f"{arm}_" for arm in ARMS)
     sizes = {word: [f"{prefix}{word}" for prefix in prefixes] for word in ("n", "time")}
@@ -506,11 +527,42 @@ def _arms_of(arrays: Mapping[str, Array]) -> tuple[bool, tuple[str, ...]]:
     if missing:
         raise MissingInputError(
             f"{', '.join(missing)}: not given",
-            f"{', '.join(needed)}" + ("" if arrays else ", or events and n for one arm"),
+            f"{', '.join(needed)}" + (", or events and n for one arm" if two or not arrays else ""),
             "hand in the name of each column, as in "
-            + ", ".join(f"{name}='my column'" for name in missing[:2]),
+            + ", ".join(f"{name}='my column'" for name in missing[:2])
+            + _one_arm_remedy(arrays),
         )
     return person_time, prefixes
+
+
+def _one_arm_remedy(arrays: Mapping[str, Array]) -> str:
+    """Return how the counts of the only arm that is given are handed in; empty for another fault."""
+    for arm in ARMS:
+        for size in ("n", "time"):
+            if set(arrays) == {f"{arm}_events", f"{arm}_{size}"}:
+                return f"; if there is no other arm: events={arm}_events, {size}={arm}_{size}"
+    return ""
+
+
+def _warn_of_twins(counts: EventCounts) -> None:
+    """Warn of rows with the same label, or the same study where there are no labels, and the same counts."""
+    names = counts.labels or counts.study
+    if not names:
+        return
+    first: dict[tuple[Any, ...], int] = {}
+    twins = []
+    table = np.column_stack([counts.events, counts.totals]).tolist()
+    for i, key in enumerate(zip(names, *zip(*table, strict=True), strict=True)):
+        if first.setdefault(key, i) != i:
+            rows = f"{counts._row_name(first[key])} and {counts._row_name(i)}"
+            twins.append(rows if counts.labels else f"{rows} ({names[i]})")
+    if twins:
+        warn_caller(
+            f"the same {'label' if counts.labels else 'study'} and the same counts: {'; '.join(twins[:8])}"
+            + (f"; and {len(twins) - 8} more" if len(twins) > 8 else "")
+            + "; leave one out if a study was entered twice, or give the rows labels of their own",
+            RepeatedNumbersWarning,
+        )
 
 
 def _ledger(

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from metaexo.effects.check import look_up
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.formatting import plural
 from metaexo.inputs import check_aligned, check_flag, is_blank, is_number, read_entries
 from metaexo.ledger import Ledger, without_rows
 from metaexo.types import Mask
@@ -296,7 +297,10 @@ def _positions(rows: object, k: int, row_name: Callable[[int], str]) -> NDArray[
     entries = read_entries(rows, "rows")
     if all(isinstance(entry, bool | np.bool_) for entry in entries) and entries:
         if len(entries) != k:
-            raise ShapeError(f"the mask has {len(entries)} entries for {k} effects", "one for each")
+            raise ShapeError(
+                f"the mask has {plural(len(entries), 'entry', 'entries')} for {plural(k, 'effect')}",
+                "one for each",
+            )
         return np.flatnonzero(np.array(entries, dtype=bool))
     blank = [i for i, entry in enumerate(entries) if is_blank(entry)]
     if blank and len(entries) == k:

@@ -171,7 +171,8 @@ class EffectSizes(EffectRows):
         variances = read_variances(found["v"], found["se"])
         if effects.shape != variances.shape:
             raise ShapeError(
-                f"y has {effects.size} entries and {'v' if se is None else 'se'} has {variances.size}",
+                f"y has {plural(effects.size, 'entry', 'entries')} and "
+                f"{'v' if se is None else 'se'} has {variances.size}",
                 "one sampling variance for each effect",
             )
         k = effects.size
@@ -368,7 +369,10 @@ class EffectSizes(EffectRows):
 
         check_kind("index", index, pd.Index)
         if len(index) != self.k:
-            raise ShapeError(f"index has {len(index)} entries for {self.k} effects", "one entry for each")
+            raise ShapeError(
+                f"index has {plural(len(index), 'entry', 'entries')} for {plural(self.k, 'effect')}",
+                "one entry for each",
+            )
         made = object.__new__(EffectSizes)
         data = None if self._data is None else self._data.set_axis(index, axis=0)
         made.__setstate__(self.__dict__ | {"index": index, "_data": data})

@@ -218,7 +218,10 @@ def _read_order(fit: FitResults, order: Any) -> tuple[Index, Sequence[str]]:
     es.check_index("order", order)
     entries = read_entries(order, "order")
     if len(entries) != fit.k:
-        raise ShapeError(f"order has {len(entries)} entries for {fit.k} effects", "one value for each effect")
+        raise ShapeError(
+            f"order has {plural(len(entries), 'entry', 'entries')} for {fit.k} effects",
+            "one value for each effect",
+        )
     missing = [es.row_ids[i] for i, entry in enumerate(entries) if is_blank(entry)]
     if missing:
         raise InputError(

@@ -150,7 +150,10 @@ def _take(
     at = np.arange(fit.k) if rows is None else _positions(rows, fit.k)
     words = None if copies is None else tuple(map(as_word, read_entries(copies, "copies")))
     if words is not None and len(words) != at.size:
-        raise ShapeError(f"copies has {len(words)} entries for {plural(at.size, 'row')}", "one label per row")
+        raise ShapeError(
+            f"copies has {plural(len(words), 'entry', 'entries')} for {plural(at.size, 'row')}",
+            "one label per row",
+        )
     changes: dict[str, Any] = {}
     for name, values in (("y", y), ("v", v)):
         if values is None:

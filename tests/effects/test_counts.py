@@ -9,6 +9,7 @@ from metaexo.errors import (
     EventsError,
     InputError,
     MissingInputError,
+    RepeatedNumbersWarning,
     RowsLeftOutWarning,
     SampleSizeError,
     ShapeError,
@@ -88,6 +89,56 @@ def test_what_is_given_together_must_fit():
         mx.effects.EventCounts([[1, 2, 3]], [[4, 4, 4]])
     with pytest.raises(InputError, match="one arm"):
         mx.event_counts(events=[1], n=[4]).arm("control")
+
+
+def test_messages_say_what_is_wrong():
+    with pytest.raises(EventsError, match="no count is below 0"):
+        mx.event_counts(events=[-1, 2], n=[4, 4])
+    with pytest.raises(InputError, match=r"several inputs cannot be read.*events has shape \(1, 2\)"):
+        mx.event_counts(events=[[1, 2]], n=[[4, 4]])
+    with pytest.raises(MissingInputError, match=r"events=treatment_events, n=treatment_n"):
+        mx.event_counts(treatment_events=[1], treatment_n=[4])
+    with pytest.raises(MissingInputError, match=r"events=control_events, time=control_time"):
+        mx.event_counts(control_events=[1], control_time=[4.0])
+    with pytest.raises(InputError, match="leave out events for two arms, or treatment_events for one"):
+        mx.event_counts(treatment_events=[1], events=[1])
+    with pytest.raises(ShapeError, match="labels has 1 entry for 2 rows"):
+        mx.event_counts(events=[1, 2], n=[4, 4], labels=["Li"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            {"events": [0, 3, 4], "n": [9, 9, 4]},
+            "1 of 3 rows without event; 1 of 3 rows with events in everyone",
+        ),
+        ({"events": [1, 3], "n": [9, 9]}, "events in every row"),
+        ({"events": [9, 9], "time": [9, 9]}, "events in every row"),
+        (
+            {
+                "treatment_events": [4, 0, 2],
+                "treatment_n": [4, 5, 6],
+                "control_events": [5, 5, 1],
+                "control_n": [5, 5, 6],
+            },
+            "1 of 3 rows without event in an arm, 0 without event in either; "
+            "2 of 3 rows with events in everyone of an arm, 1 in everyone of both",
+        ),
+    ],
+)
+def test_zeros_and_events_in_everyone_are_said(arguments, words):
+    assert mx.event_counts(**arguments).zeros_in_words() == words
+
+
+@pytest.mark.parametrize("by", ["labels", "study"])
+def test_a_study_that_was_entered_twice_is_told(by):
+    names = ["Li", "Cho", "Li", "Li"]
+    with pytest.warns(RepeatedNumbersWarning, match=rf"the same {by.rstrip('s')} .*row 1 .*and row 3 \(Li\)"):
+        mx.event_counts(events=[0, 1, 0, 2], n=[9, 9, 9, 9], **{by: names})
+    mx.event_counts(events=[0, 1, 1, 2], n=[9, 9, 9, 9], **{by: names})  # other counts
+    mx.event_counts(events=[0, 0], n=[9, 9])  # nobody says that it is one study
+    mx.event_counts(events=[0, 0], n=[9, 9], study=["Li", "Li"], labels=["low dose", "high dose"])
 
 
 def test_effects_of_counts_are_those_of_effect_sizes():

@@ -16,6 +16,7 @@ from metaexo.effects.derivation import Derivation
 from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
+from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words
 from metaexo.types import Array
@@ -148,7 +149,10 @@ def covariance_blocks(
     times = None if time is None else read_numbers(time, "time", ndim=1)
     if times is not None:
         if times.size != variances.size:
-            raise ShapeError(f"time has {times.size} entries for {variances.size} effects", "one for each")
+            raise ShapeError(
+                f"time has {plural(times.size, 'entry', 'entries')} for {variances.size} effects",
+                "one for each",
+            )
         if not np.isfinite(times).all():
             gaps = [f"row {i + 1}" for i in np.flatnonzero(~np.isfinite(times))]
             raise InputError(

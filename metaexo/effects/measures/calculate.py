@@ -154,9 +154,7 @@ def as_rows(inputs: Mapping[str, ArrayLike]) -> dict[str, Array]:
         raise faults[0]
     if faults:
         cells = [f"{fault.given}: {'; '.join(fault.rows)}" if fault.rows else fault.given for fault in faults]
-        raise InputError(
-            "some inputs hold entries that are no number", faults[0].needed, faults[0].remedy, cells
-        )
+        raise InputError("several inputs cannot be read", faults[0].needed, faults[0].remedy, cells)
     lengths = {name: values.size for name, values in arrays.items() if values.size != 1}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name}: {size}" for name, size in lengths.items())

@@ -34,7 +34,7 @@ from metaexo.numeric.counts.hypergeometric import ConditionalSum
 from metaexo.numeric.counts.two_arms import TwoArms
 from metaexo.types import Array, Mask
 
-TESTS = {"exact": "exact, central", "mid-p": "exact, mid-p"}
+TESTS = {"exact": "exact, central", "mid-p": "mid-p"}
 LEAST_DRAWS, MOST_DRAWS = 99, 10**7
 SIDES = ("lower", "upper")
 ONE_SET = "not testable, these margins and this sum leave no other tables"
@@ -123,7 +123,8 @@ class ExactConditionalFit(CommonEffectFit):
         if rows.shape != (1, 1) or not rows[0, 0] or not math.isfinite(values[0]):
             return super().joint_test(rows, values, words)
         found = exact_test(self.counts, float(values[0] / rows[0, 0]), self._kind, self.family)
-        return TestResult(found.statistic, "exact", (), found.pvalue, words)
+        kind: Literal["exact", "mid-p"] = "mid-p" if self.test == "mid-p" else "exact"
+        return TestResult(found.statistic, kind, (), found.pvalue, words)
 
     # -- likelihood --------------------------------------------------------------------------------------
 

@@ -62,9 +62,10 @@ class ExactTest(Readable):
 
     @printed
     def __str__(self) -> str:
-        words = {"central": "exact", "probability": "exact, by probability", "mid-p": "exact, mid-p"}
+        words = {"central": "exact", "probability": "exact, by probability", "mid-p": "mid-p"}
         return (
-            f"{self.statistic:g} events in the treated arms, {number(self.expected)} expected: "
+            f"{self.statistic:g} {'event' if self.statistic == 1 else 'events'} in the treated arms, "
+            f"{number(self.expected)} expected: "
             f"{p_value(self.pvalue)} ({words[self.kind]}; null: {self.null})"
         )
 

@@ -422,7 +422,8 @@ def _moderator_names(
     found = list(read_words(own, "names of the moderators"))
     if len(found) != count:
         raise ShapeError(
-            f"names has {len(found)} entries for {count} moderators", "one name for each moderator"
+            f"names has {plural(len(found), 'entry', 'entries')} for {count} moderators",
+            "one name for each moderator",
         )
     taken = ["intercept", *found] if intercept else found
     twice = sorted({name for name in taken if taken.count(name) > 1})

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
+from metaexo.formatting import plural
 from metaexo.inputs import as_word, is_blank, read_entries, warn_of_unclear_levels
 from metaexo.types import Index
 
@@ -150,7 +151,9 @@ def cluster_labels(es: EffectSizes, cluster: str | Sequence[object] | ArrayLike 
         es.check_index("cluster", cluster)
         labels = read_entries(cluster, "cluster")
     if len(labels) != es.k:
-        raise ShapeError(f"cluster has {len(labels)} entries for {es.k} effects", "one for each effect")
+        raise ShapeError(
+            f"cluster has {plural(len(labels), 'entry', 'entries')} for {es.k} effects", "one for each effect"
+        )
     missing = [es.row_ids[i] for i, label in enumerate(labels) if is_blank(label)]
     if missing:
         raise InputError(

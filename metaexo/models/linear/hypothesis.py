@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Distribution = Literal["z", "t", "chi2", "F", "exact"]
+Distribution = Literal["z", "t", "chi2", "F", "exact", "mid-p"]
 # Below LEAST_DF (denominator) degrees of freedom a test has no p-value; below FEW_DF it carries a caution.
 # They are 1 and 2 less what rounding may take away: two clusters have 1 df, computed as 0.9999999999999992.
 ROUNDING = 1e-8
@@ -43,12 +43,13 @@ class TestResult(Readable):
     ----------
     statistic : float
         The test statistic.
-    distribution : {"z", "t", "chi2", "F", "exact"}
-        Its distribution under the null; "exact": that of the counts themselves, given their margins.
+    distribution : {"z", "t", "chi2", "F", "exact", "mid-p"}
+        Its distribution under the null; "exact": that of the counts themselves, given their margins; "mid-p":
+        the same with half of the probability of the observed counts.
     df : tuple of float
-        Degrees of freedom: none for z and exact tests, one for t and chi2, two for F.
+        Degrees of freedom: none for z, exact and mid-p tests, one for t and chi2, two for F.
     pvalue : float
-        Two-sided for z, t and exact tests, upper tail for chi2 and F.
+        Two-sided for z, t, exact and mid-p tests, upper tail for chi2 and F.
     null : str
         The null hypothesis in words.
     """
@@ -89,8 +90,10 @@ class TestResult(Readable):
             why = why or ("" if np.isnan(self.statistic) else ", no degrees of freedom")
             return null if null.startswith("not testable") else f"not testable{why} (null: {null})"
         inside = f"({', '.join(f'{d:.4g}' for d in self.df)})" if self.df else ""
-        exact = self.distribution == "exact"
-        head = "exact test" if exact else f"{self.distribution}{inside} = {number(self.statistic)}"
+        own = self.distribution in ("exact", "mid-p")
+        head = (
+            f"{self.distribution} test" if own else f"{self.distribution}{inside} = {number(self.statistic)}"
+        )
         said = "".join(f"; caution: {text}" for text in self.cautions())
         return f"{head}, {p_value(self.pvalue)} (null: {self.null}){said}"
 

@@ -326,7 +326,9 @@ def _two_numbers(name: str, value: Any) -> None:
     if not _is_list(value):
         raise _no(name, value, "two numbers", f"write {name}=(low, high)")
     if len(value) != 2:
-        raise InputError(f"{name} has {len(value)} entries", "two numbers", f"write {name}=(low, high)")
+        raise InputError(
+            f"{name} has {plural(len(value), 'entry', 'entries')}", "two numbers", f"write {name}=(low, high)"
+        )
     for entry in value:
         _number(name, entry)
 
@@ -363,7 +365,7 @@ def _two_texts(name: str, value: Any) -> None:
         raise InputError(f"{name} is a single text", needed, remedy)
     _texts(name, value)
     if len(value) != 2:
-        raise InputError(f"{name} has {len(value)} entries", needed, remedy)
+        raise InputError(f"{name} has {plural(len(value), 'entry', 'entries')}", needed, remedy)
 
 
 def _reference(name: str, value: Any) -> None:

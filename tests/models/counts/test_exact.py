@@ -236,6 +236,16 @@ def test_zelens_test_goes_through_all_sets_or_draws_some(monkeypatch):
     assert drawn.statistic == pytest.approx(exact.statistic, rel=1e-9)
 
 
+def test_one_event_and_mid_p_are_called_what_they_are():
+    one = fit(np.array([[1, 3]]), SIZES[:1], test="mid-p")
+    assert str(one.exact_test()).startswith("1 event in the treated arms, ")
+    assert str(fit().exact_test()).startswith("16 events in the treated arms, ")
+    assert "(mid-p; null: " in str(one.exact_test("mid-p"))
+    assert str(one.omnibus).startswith("mid-p test, p = ")
+    assert one.omnibus.pvalue == one.exact_test("mid-p").pvalue
+    assert not any("exact" in line for line in one.summary().parts["Pooled"])
+
+
 def test_contrasts_predictions_and_tables_rest_on_the_exact_limits():
     found = fit()
     low, high = (end[0] for end in found.bounds())

@@ -303,12 +303,12 @@ def test_what_answers_where_no_study_has_information(model: str) -> None:
 
 def test_the_words_say_what_is_tested() -> None:
     fit = mx.CountGLMM(mx.event_counts(events=ONE[0], n=ONE[1])).fit()
-    assert fit.omnibus.null == "the proportion is 0.5"
+    assert fit.omnibus.null == "the pooled proportion is 0.5"
     assert fit.q.null == "the 4 of 6 studies with a finite estimate share one true risk"
     assert fit.q.df == (3.0,)
     assert fit.likelihood_ratio_q.null == "all studies share one true risk"
     rates = mx.CountGLMM(mx.event_counts(events=[3, 1, 4], time=[20.5, 31.0, 60.0])).fit()
-    assert (rates.omnibus.null, rates.q.null) == ("the rate is 1", "all studies share one true rate")
+    assert (rates.omnibus.null, rates.q.null) == ("the pooled rate is 1", "all studies share one true rate")
 
 
 def test_infinite_coefficients_are_named() -> None:

@@ -24,7 +24,7 @@ from metaexo.models.counts.fit import CountFit
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import WaldInference
-from metaexo.numeric.counts.formulations import FIXED, ONE_ARM, RANDOM, Formulation, formulate
+from metaexo.numeric.counts.formulations import FIXED, RANDOM, Formulation, formulate
 from metaexo.numeric.counts.kernels import Binomial, CountKernel, Poisson
 from metaexo.numeric.counts.maximum import CountMaximum
 from metaexo.types import Array, Mask
@@ -137,14 +137,6 @@ class CountGLMMFit(CountFit):
         p, back = self.design.p, self.own_formulation.back[0]
         cov = back @ self.parameter_cov[:p, :p] @ back.T
         return lock(WaldInference(cov, None if self.test == "z" else float(self.df_residual)))
-
-    @property
-    def intercept_words(self) -> str:
-        """The null hypothesis of `omnibus` for an intercept alone, in words; of one arm a risk or rate."""
-        if self.model != ONE_ARM:
-            return super().intercept_words
-        at_zero = float(self.measure.back(np.zeros(1))[0])
-        return f"the {'rate' if self.counts.person_time else 'proportion'} is {at_zero:.3g}"
 
     @property
     def informative(self) -> Mask:
