@@ -30,6 +30,7 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_choice, describe, whole_number
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.results import CensoredResults
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.results import LocationScaleResults
@@ -666,10 +667,13 @@ def _drawing(fit: FitResults, kind: str, cluster: Any, seed: int) -> Resampling 
     )
     if len(names) < 3:
         independent = ', or cluster="effect" if effects are independent' if fit.k > 2 else ""
+        instead = (
+            "use the intervals of the fit" if isinstance(fit, CountResults) else 'use kind="parametric"'
+        )
         raise TooFewStudiesError(
             f"only {plural(len(names), word, words)} can be drawn",
             "at least three",
-            f'use kind="parametric"{independent}',
+            f"{instead}{independent}",
         )
     code = np.empty(fit.k, dtype=np.intp)
     for i, rows in enumerate(members):
@@ -1021,7 +1025,7 @@ FEW = (
 FEW_FOR_VARIANCES = 30
 FEW_OF_VARIANCE = (
     "with few units the non-parametric interval of a variance tends to cover less than its level; "
-    'kind="parametric" or a profile comes closer: {}'
+    "{}: {}"
 )
 FEW_EFFECTS = 10
 FEW_FOR_MODEL = "only {}: the draws are from a model whose tau2 rests on few effects, as if it were known"
@@ -1064,7 +1068,8 @@ def _cautions(
     about: dict[str, list[str]] = {}
     if isinstance(drawing, Resampling) and len(drawing.members) < FEW_FOR_VARIANCES:
         variances = [_in_words(one.name) for one in wanted if one.kind in VARIANCES]
-        about |= {FEW_OF_VARIANCE: variances} if variances else {}
+        text = FEW_OF_VARIANCE.format(_closer(fit), "{}")
+        about |= {text: variances} if variances else {}
     for j, one in enumerate(wanted):
         draws = values[np.isfinite(values[:, j]), j]
         lost = len(values) - len(reasons) - draws.size
@@ -1074,6 +1079,13 @@ def _cautions(
         for text, words in _about(one, float(estimates[j]), draws, shown[j], kind, level, zero):
             about.setdefault(text, []).append(f"{_in_words(one.name)}{words}")
     return (*said, *(text.format(", ".join(names)) for text, names in about.items()))
+
+
+def _closer(fit: FitResults) -> str:
+    """Return what the interval of a variance comes closer by: counts are not drawn from their model."""
+    if not isinstance(fit, CountResults):
+        return 'kind="parametric" or a profile comes closer'
+    return "heterogeneity() of the fit comes closer" if fit.is_random else "read it as a rough guide"
 
 
 def _zero_of(one: Statistic, fit: FitResults) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError, ShapeError, TooFewStudiesError
+from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import number, plural
 from metaexo.inputs import check_choice, check_flag, is_blank, read_entries
 from metaexo.models.linear.grouping import LevelNames, grouping, levels_in_order
@@ -20,6 +20,7 @@ from metaexo.sensitivity.refits import Refits, refits
 from metaexo.types import Array, Index
 
 TIES = ("together", "rows")
+DEFAULT_ORDER = "year"
 LONGEST = 8  # letters of a number that is shown as it is
 
 
@@ -80,10 +81,13 @@ class Cumulative(Refits):
         name, values = self.names[j], self.beta[:, j]
         if len(self.names) == 1:
             name, values, *_ = self.shown_estimates
-        known = np.flatnonzero(np.isfinite(values))
+        known = np.flatnonzero(~np.isnan(values))
         if not known.size:
             return ""
         first, last = int(known[0]), int(known[-1])
+        ends = f"{name} {number(values[first], 3)} ({self.labels[first]}) to {number(values[last], 3)}"
+        if not self.tested[j]:
+            return f"{ends} ({self.labels[last]})"
         alpha = 1 - self.level
         side = np.sign(self.beta[:, j])
         stands = (self.pvalue[:, j] < alpha) & (side == side[last])  # the conclusion of the last step
@@ -92,8 +96,7 @@ class Cumulative(Refits):
         words = (
             f"p < {alpha:.3g} from {self.labels[since]} on" if stands[last] else f"p ≥ {alpha:.3g} at the end"
         )
-        ends = f"{number(values[first], 3)} ({self.labels[first]}) to {number(values[last], 3)}"
-        return f"{name} {ends} ({self.labels[last]}); {words}"
+        return f"{ends} ({self.labels[last]}); {words}"
 
     def table_notes(self) -> list[str]:
         """Return the sentence, and what is special about single steps."""
@@ -214,7 +217,16 @@ def _read_order(fit: FitResults, order: Any) -> tuple[Index, Sequence[str]]:
     """Return the place of the value of each effect among all values, and the values as text."""
     es = fit.effects
     if isinstance(order, str):
-        return grouping(es, order)  # type: ignore[arg-type]
+        try:
+            return grouping(es, order)  # type: ignore[arg-type]
+        except UnknownChoiceError as error:
+            if order != DEFAULT_ORDER:
+                raise
+            raise InputError(
+                f"the data have no column {order!r}, which is the order where no other is given",
+                f"the order in which studies enter: {error.needed}",
+                'order="name of a column", or a value for each effect: order=[2019, 2021, ...]',
+            ) from None
     es.check_index("order", order)
     entries = read_entries(order, "order")
     if len(entries) != fit.k:

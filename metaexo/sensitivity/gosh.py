@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -296,7 +297,8 @@ class Gosh(Readable):
         """How many subsets with a fit are one effect alone, in words; empty where none is."""
         single = int(((self.k == 1) & self.fitted).sum())
         are = "1 subset is one effect alone" if single == 1 else f"{single:,} subsets are one effect alone"
-        return f"{are}, from which tau2 and I2 cannot be estimated" if single else ""
+        what = "tau2 and I2" if (self.tau2 > 0).any() else "I2"  # a common effect has no tau2
+        return f"{are}, from which {what} cannot be estimated" if single else ""
 
     @cached_property
     def sentence(self) -> str:
@@ -543,13 +545,27 @@ def _one_by_one(fit: FitResults, unit: Index, subsets: Subsets, limit: int) -> d
             f"give draws={min(1000, limit)} for random subsets, or a higher limit",
         )
     found = refits(fit, _Counts(unit, subsets), subsets.size)
-    reasons = np.array([found.reasons.get(i, "") for i in range(found.size)], dtype=object)
+    reasons = np.array([_without_numbers(found.reasons.get(i, "")) for i in range(found.size)], dtype=object)
     reasons[found.k == 0] = REASONS[EMPTY]
     why = tuple(sorted(set(reasons) - {""}))
     place = {"": 0, **{words: i + 1 for i, words in enumerate(why)}}
     columns = {name: np.array(getattr(found, name)) for name in ("beta", "tau2", "i2", "h2", "q")}
     columns |= {"k": found.k.astype(np.int32), "state": np.array([place[words] for words in reasons])}
     return {**_locked(columns), "why": why}
+
+
+ROWS_OF_SUBSET = (
+    (re.compile(r", in (the only row|each of [\d,]+ rows)(?=:)"), ""),
+    (re.compile(r" of [\d,]+ rows?\b"), ""),
+    (re.compile(r" \(\d+\)"), ""),
+)
+
+
+def _without_numbers(reason: str) -> str:
+    """Return a reason without the number of rows, which differs from subset to subset."""
+    for pattern, words in ROWS_OF_SUBSET:
+        reason = pattern.sub(words, reason)
+    return reason
 
 
 def _seconds_each(fit: FitResults, counts: _Counts) -> float:

@@ -67,7 +67,7 @@ class LeaveOneOut(Refits):
     def _range_of(self, j: int) -> str:
         """Return the range of one coefficient in words."""
         beta = self.beta[:, j]
-        known = np.isfinite(beta)
+        known = ~np.isnan(beta)  # one of minus infinity is an estimate: an odds ratio of 0
         if not known.any():
             return f"{self.names[j]} has no estimate"
         least, most = int(np.nanargmin(beta)), int(np.nanargmax(beta))
@@ -77,10 +77,10 @@ class LeaveOneOut(Refits):
             all_rows = float(self.whole.shown_estimates[1][0])
         alpha = 1 - self.level
         small = int((self.pvalue[known, j] < alpha).sum())
+        tests = f"; p < {alpha:.3g} in {small} of {plural(int(known.sum()), 'fit')}" if self.tested[j] else ""
         return (
             f"{name} {number(values[least], 3)} (without {self.labels[least]}) to {number(values[most], 3)} "
-            f"(without {self.labels[most]}), {number(all_rows, 3)} with all; p < {alpha:.3g} in {small} of "
-            f"{plural(int(known.sum()), 'fit')}"
+            f"(without {self.labels[most]}), {number(all_rows, 3)} with all{tests}"
         )
 
     def table_notes(self) -> list[str]:

@@ -45,9 +45,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, p_value, plural
 from metaexo.inputs import check_choice, check_flag, read_words, whole_number
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.results import FitResults
@@ -435,9 +437,17 @@ def _named(intervals: object, results: FitResults) -> tuple[str, ...]:
     return tuple(wanted)
 
 
+OF_COUNTS = (
+    "there is none for counts: mx.ExactConditional(counts).fit() has exact tests, and "
+    'mx.RandomEffects(counts.effect_sizes("OR")).fit() has the permutation test of the studies\' estimates'
+)
+
+
 def _refusal(results: object) -> InputError:
     """Return the error for results of a kind that has no permutation test here."""
     kind = type(results).__name__
+    counted = isinstance(results, EventCounts | CountResults)
+    exact = "fit the exact effects with mx.RandomEffects(effects).fit()"
     remedies = {
         "StratifiedResults": "ask the strata themselves: strata.permutation_test()",
         "AttributionResults": "its parts have p-values by permutation already",
@@ -446,7 +456,7 @@ def _refusal(results: object) -> InputError:
     return InputError(
         f"the results are of type {kind}",
         "a fit of RandomEffects, Multilevel or LocationScale",
-        remedies.get(kind, "fit the exact effects with mx.RandomEffects(effects).fit()"),
+        remedies.get(kind, OF_COUNTS if counted else exact),
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
+from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MetaexoWarning, ShapeError, TooFewStudiesError
 from metaexo.formatting import plural
 from metaexo.heterogeneity import attribute_heterogeneity
@@ -40,6 +41,7 @@ from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.types import Array, Index
 
 Fit = TypeVar("Fit", bound=FitResults)
+FIT_COUNTS = "fit a model of counts first, such as mx.CountGLMM(counts).fit()"
 # Least eigenvalue of a correlation matrix that is not singular.
 SINGULAR = 1e-12
 
@@ -133,8 +135,11 @@ def refit(
 def checked_fit(fit: object) -> FitResults:
     """Return a fit, or say what was handed in instead."""
     if not isinstance(fit, FitResults):
+        counts = isinstance(fit, EventCounts)
         raise InputError(
-            f"the fit is of type {type(fit).__name__}", "a fitted model", "mx.RandomEffects(effects).fit()"
+            f"the fit is of type {type(fit).__name__}",
+            "a fitted model",
+            FIT_COUNTS if counts else "mx.RandomEffects(effects).fit()",
         )
     return fit
 

@@ -20,6 +20,7 @@ from metaexo.effects.measure import GENERIC, Measure
 from metaexo.errors import InputError, MetaexoError, ShapeError
 from metaexo.formatting import MISSING, interval, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
+from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import check_flag, read_numbers, whole_number
 from metaexo.models.counts.beta_binomial.results import BetaBinomialResults
 from metaexo.models.counts.common_effect import CommonEffectResults
@@ -38,7 +39,7 @@ from metaexo.numeric.tails import chi2_tail
 from metaexo.readable import Readable, ReaderTable, plain
 from metaexo.runs import run
 from metaexo.sensitivity.refit import checked_fit, checked_values, refit, refuse_values
-from metaexo.types import Array, Index
+from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,9 @@ class Refits(Readable):
         Level of the intervals.
     effects : EffectSizes or BoundedEffectSizes
         The effects of the fit.
+    tested : ndarray of bool, shape (p,)
+        Which coefficients have a value of no effect, 0, that the tests are of. A mean of a measure without
+        one, such as a proportion, has none: tables and sentences leave its tests out.
     """
 
     names: tuple[str, ...]
@@ -114,6 +118,7 @@ class Refits(Readable):
     notes: Mapping[int, str]
     level: float
     effects: EffectSizes | BoundedEffectSizes
+    tested: Mask
 
     @property
     def measure(self) -> Measure:
@@ -157,7 +162,8 @@ class Refits(Readable):
         """Return the columns of `to_frame`."""
         out: dict[str, Any] = {"k": self.k.astype(int), "m": self.m.astype(int)}
         values = {"estimate": self.beta, "se": self.se, "low": self.low, "high": self.high}
-        values |= {"statistic": self.statistic, "df": self.df, "pvalue": self.pvalue}
+        values |= {"statistic": self._of_tested(self.statistic), "df": self.df}
+        values |= {"pvalue": self._of_tested(self.pvalue)}
         if self.measure.display_log:
             with np.errstate(over="ignore"):
                 ends = {"ratio": self.beta, "ratio_low": self.low, "ratio_high": self.high}
@@ -170,6 +176,10 @@ class Refits(Readable):
             out |= {f"tau2 {name}": self.tau2_by_component[:, j] for j, name in enumerate(self.components)}
         out |= {"i2": self.i2, "h2": self.h2, "q": self.q, "q_df": self.q_df, "q_pvalue": self.q_pvalue}
         return out | {"note": self.said}
+
+    def _of_tested(self, values: Array) -> Array:
+        """Return numbers of tests, NaN for coefficients without a value of no effect."""
+        return np.where(self.tested, values, np.nan)
 
     @property
     def said(self) -> list[str]:
@@ -202,10 +212,11 @@ class Refits(Readable):
             estimates = [(*self.shown_estimates, self.pvalue[:, 0])]
         header = [name.replace("_", " "), "k"]
         cells = [[label, f"{k:.0f}"] for label, k in zip(labels, self.k, strict=True)]
-        for what, middle, low, high, p in estimates:
-            header += [what, f"{level} interval", "p"]
+        for (what, middle, low, high, p), tested in zip(estimates, self.tested.tolist(), strict=True):
+            header += [what, f"{level} interval", *(["p"] if tested else [])]
             for row, *values in zip(cells, middle, low, high, p, strict=True):
-                row += [number(values[0], 3), _interval(values[1], values[2]), p_value(values[3])]
+                row += [number(values[0], 3), _interval(values[1], values[2])]
+                row += [p_value(values[3])] if tested else []
         varies = bool(self.components)  # a common effect has no tau2
         header += ["tau2", "I2"] if varies else ["I2"]
         for row, tau2, i2 in zip(cells, self.tau2, self.i2, strict=True):
@@ -353,9 +364,26 @@ def _run(task: _Task, size: int) -> tuple[Refits, Array]:
         notes=notes,
         level=task.level,
         effects=fit.effects,
+        tested=_tested(fit),
         **arrays,
     )
     return found, seen
+
+
+def _tested(fit: FitResults) -> Mask:
+    """Say which coefficients have a value of no effect: differences, and means of measures that have one."""
+    design = fit.design
+    tested = np.ones(design.p, dtype=bool)
+    if np.isfinite(fit.effects.measure.null):
+        return tested
+    if design.x is None or isinstance(fit, StratifiedResults):
+        return ~tested
+    means = [term.columns for term in design.terms if "means" in design.null_of(term)]
+    if design.intercept is not None:
+        tested[design.intercept] = False
+    for columns in means:
+        tested[list(columns)] = False
+    return tested
 
 
 def leaving_out(members: Sequence[Index], k: int) -> Counts:
@@ -750,5 +778,6 @@ def numbers_of(fit: FitResults, level: float | None = None) -> Refits:
         notes={},
         level=fit.at_level(level),
         effects=fit.effects,
+        tested=_tested(fit),
         **out,
     )

@@ -21,6 +21,7 @@ from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.inputs import describe, whole_number
 from metaexo.models.censored.imputation import ImputedResults
 from metaexo.models.censored.results import CensoredResults
+from metaexo.models.counts.fit import CountResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.models.multilevel.moments import MomentResults
@@ -149,6 +150,12 @@ def _columns(law: Law, seed: int, begin: int, end: int) -> dict[str, Array]:
 @singledispatch
 def law_of(fit: Any) -> Law:
     """Return the distribution of the effects by the model of a fit; a family registers its own."""
+    if isinstance(fit, CountResults):
+        raise InputError(
+            f"{type(fit).__name__} are of counts of events, and counts are not drawn from a fit here",
+            "a fit of effects: of RandomEffects, Multilevel, LocationScale, CensoredRandomEffects or stratify",
+            "draw studies with replacement: mx.sensitivity.bootstrap(fit)",
+        )
     raise InputError(
         f"{type(fit).__name__} have no model that generates effects",
         "a fit of RandomEffects, Multilevel, LocationScale, CensoredRandomEffects or stratify",

@@ -107,3 +107,14 @@ def test_wrong_inputs():
         baujat_plan(bcg().effects)
     with pytest.raises(InputError, match="cluster"):
         baujat_plan(mx.sensitivity.baujat(bcg()), cluster="study")
+
+
+def test_studies_without_an_estimate_are_not_said_to_be_needed():
+    counts = mx.event_counts(
+        treatment_events=[3, 1, 0, 6], treatment_n=[40, 25, 14, 60],
+        control_events=[5, 4, 0, 2], control_n=[38, 25, 7, 61], labels=list("abcd"),
+    )  # fmt: skip
+    found = mx.sensitivity.baujat(mx.MantelHaenszel(counts).fit())
+    assert not found.reasons and found.influence[2] == 0  # leaving it out changes nothing
+    notes = " ".join(mx.plots.baujat_plan(found).notes)
+    assert "estimate of their own or an influence: c." in notes and "No fit is possible" not in notes

@@ -107,3 +107,79 @@ def test_a_rule_that_looks_at_all_rows_is_kept_in_refits_one_by_one(counts):
     plain = mx.MantelHaenszel(counts.select([1, 2, 3, 4]), "RR").fit()
     assert found.estimate[0] == pytest.approx(plain.estimate, rel=1e-12)  # no zero is left
     assert found.estimate[1] != pytest.approx(plain.estimate, rel=1e-3)
+
+
+# one arm: 7 events in 7 studies
+ONE = {"events": [0, 3, 1, 0, 2, 1, 0], "n": [20, 40, 25, 60, 30, 22, 15]}
+
+
+def test_a_proportion_is_not_tested_against_one_half():
+    counts = mx.event_counts(**ONE).with_columns(year=[2019, 2015, 2016, 2017, 2018, 2020, 2014])
+    es = counts.effect_sizes("PLO")
+    for fit in (mx.CountGLMM(counts).fit(), mx.RandomEffects(es).fit(), mx.BetaBinomial(counts).fit()):
+        assert not np.isfinite(fit.measure.null)
+        for found in (mx.sensitivity.leave_one_out(fit), mx.sensitivity.cumulative(fit, "year")):
+            assert found.tested.tolist() == [False]
+            assert "p <" not in str(found) and "p ≥" not in str(found)
+            assert "p" not in found.reader_tables()[0].header
+            assert found.to_frame()[["statistic", "pvalue"]].isna().all(axis=None)
+            assert np.isfinite(found.to_frame()["se"].iloc[-1])
+    slope = mx.sensitivity.leave_one_out(mx.RandomEffects(es, "year").fit())
+    assert slope.tested.tolist() == [False, True]  # a slope has a value of no effect
+    assert slope.sentence.count("p < 0.05 in") == 1
+    assert slope.reader_tables()[0].header.count("p") == 1
+
+
+def test_a_ratio_is_tested(counts):
+    found = mx.sensitivity.leave_one_out(mx.Peto(counts).fit())
+    assert found.tested.all() and "p < 0.05 in" in found.sentence
+    assert found.to_frame()["pvalue"].notna().all()
+
+
+def test_infinite_estimates_are_fits_and_are_counted():
+    counts = mx.event_counts(
+        treatment_events=[0, 1, 0], treatment_n=[30, 20, 33], control_events=[2, 0, 1], control_n=[31, 20, 17]
+    ).with_columns(year=[1, 2, 3])  # fmt: skip
+    fit = mx.ExactConditional(counts).fit()
+    found = mx.sensitivity.leave_one_out(fit)
+    assert np.isneginf(found.estimate).sum() == 1 and np.isfinite(found.pvalue).all()
+    assert "0.000 (without 2)" in found.sentence and "p < 0.05 in 0 of 3 fits" in found.sentence
+    growing = mx.sensitivity.cumulative(fit, "year")
+    assert np.isneginf(growing.estimate[0]) and not growing.reasons
+    assert "odds ratio 0.000 (1) to" in growing.sentence
+
+
+def test_what_is_to_be_done_with_counts_is_possible(counts):
+    fit = mx.MantelHaenszel(counts).fit()
+    assert 'kind="parametric"' not in " ".join(mx.sensitivity.bootstrap(fit, draws=99).cautions())
+    random = mx.sensitivity.bootstrap(mx.BetaBinomial(counts).fit(), draws=19).cautions()
+    assert any("heterogeneity() of the fit comes closer" in text for text in random)
+    with pytest.raises(InputError, match="counts are not drawn from a fit") as caught:
+        mx.sensitivity.simulate(fit)
+    assert "bootstrap(fit)" in caught.value.remedy
+    few = mx.MantelHaenszel(counts.select([1, 3], "few")).fit()
+    with pytest.raises(mx.errors.TooFewStudiesError) as caught:
+        mx.sensitivity.bootstrap(few)
+    assert "parametric" not in caught.value.remedy
+    with pytest.raises(InputError) as caught:
+        mx.sensitivity.leave_one_out(counts)
+    assert "mx.CountGLMM(counts).fit()" in caught.value.remedy
+    with pytest.raises(InputError) as caught:
+        mx.sensitivity.permutation_test(fit)
+    assert "ExactConditional" in caught.value.remedy
+
+
+def test_subsets_of_counts_have_few_reasons(counts):
+    found = mx.sensitivity.gosh(mx.MantelHaenszel(counts).fit())
+    assert all("row" not in why for why in found.why)
+    assert sum(found.reasons.values()) == (~found.fitted).sum()
+    assert "from which I2 cannot be estimated" in found.sentence and "tau2" not in found.alone
+
+
+def test_a_series_without_an_order_says_that_none_was_given():
+    fit = mx.Peto(mx.event_counts(**{f"treatment_{k}": v for k, v in ONE.items()},
+                                  **{f"control_{k}": v[::-1] for k, v in ONE.items()})).fit()  # fmt: skip
+    with pytest.raises(InputError, match="no column 'year', which is the order where no other is given"):
+        mx.sensitivity.cumulative(fit)
+    with pytest.raises(mx.errors.UnknownChoiceError, match="'month'"):
+        mx.sensitivity.cumulative(fit, "month")

@@ -237,7 +237,9 @@ class CommonEffectFit(CountFit):
     def h2(self) -> float:
         """Total over sampling variability, Q / df; 1 without degrees of freedom, NaN as I2 is."""
         q, df = self.q_and_df
-        return q / df if df > 0 or math.isnan(q) else 1.0
+        if math.isnan(q):
+            return math.nan
+        return q / df if df > 0 else 1.0
 
     @property
     def ratio_words(self) -> str:

@@ -116,7 +116,7 @@ def baujat_plan(
         clip=False,
     )
     across, up, said = _headings(fit, found)
-    lost = [name for name, is_known in zip(names, known, strict=True) if not is_known]
+    lost = [(name, i in found.reasons) for i, name in enumerate(names) if not known[i]]
     chart = Chart(
         panels=(
             Panel(
@@ -191,10 +191,17 @@ def _ends(values: Array) -> tuple[float, float]:
     return -0.03 * most, 1.06 * most
 
 
-def _notes(lost: Sequence[str]) -> list[str]:
-    """Return without which studies there is no fit."""
-    more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-    return [f"No fit is possible without: {'; '.join(lost[:MOST_NAMED])}{more}."] if lost else []
+def _notes(lost: Sequence[tuple[str, bool]]) -> list[str]:
+    """Return which studies are not shown: those without which there is no fit, and those without a number."""
+    notes = []
+    for without_fit, words in (
+        (True, "No fit is possible without"),
+        (False, "Not shown, as without an estimate of their own or an influence"),
+    ):
+        names = [name for name, is_needed in lost if is_needed == without_fit]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        notes += [f"{words}: {'; '.join(names[:MOST_NAMED])}{more}."] if names else []
+    return notes
 
 
 baujat = drawn(baujat_plan, "Draw a Baujat plot: heterogeneity against influence, a point per study.")
