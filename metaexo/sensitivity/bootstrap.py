@@ -667,9 +667,7 @@ def _drawing(fit: FitResults, kind: str, cluster: Any, seed: int) -> Resampling 
     )
     if len(names) < 3:
         independent = ', or cluster="effect" if effects are independent' if fit.k > 2 else ""
-        instead = (
-            "use the intervals of the fit" if isinstance(fit, CountResults) else 'use kind="parametric"'
-        )
+        instead = "use the intervals of the fit" if isinstance(fit, CountResults) else 'use kind="parametric"'
         raise TooFewStudiesError(
             f"only {plural(len(names), word, words)} can be drawn",
             "at least three",
@@ -1024,8 +1022,7 @@ FEW = (
 # With fewer units than this, non-parametric intervals of variances cover clearly less than their level.
 FEW_FOR_VARIANCES = 30
 FEW_OF_VARIANCE = (
-    "with few units the non-parametric interval of a variance tends to cover less than its level; "
-    "{}: {}"
+    "with few units the non-parametric interval of a variance tends to cover less than its level; {}: {}"
 )
 FEW_EFFECTS = 10
 FEW_FOR_MODEL = "only {}: the draws are from a model whose tau2 rests on few effects, as if it were known"

@@ -215,8 +215,8 @@ class Refits(Readable):
         for (what, middle, low, high, p), tested in zip(estimates, self.tested.tolist(), strict=True):
             header += [what, f"{level} interval", *(["p"] if tested else [])]
             for row, *values in zip(cells, middle, low, high, p, strict=True):
-                row += [number(values[0], 3), _interval(values[1], values[2])]
-                row += [p_value(values[3])] if tested else []
+                tests = [p_value(values[3])] if tested else []
+                row += [number(values[0], 3), _interval(values[1], values[2]), *tests]
         varies = bool(self.components)  # a common effect has no tau2
         header += ["tau2", "I2"] if varies else ["I2"]
         for row, tau2, i2 in zip(cells, self.tau2, self.i2, strict=True):

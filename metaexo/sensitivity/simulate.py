@@ -153,7 +153,7 @@ def law_of(fit: Any) -> Law:
     if isinstance(fit, CountResults):
         raise InputError(
             f"{type(fit).__name__} are of counts of events, and counts are not drawn from a fit here",
-            "a fit of effects: of RandomEffects, Multilevel, LocationScale, CensoredRandomEffects or stratify",
+            "effects: a fit of RandomEffects, Multilevel, LocationScale, CensoredRandomEffects or stratify",
             "draw studies with replacement: mx.sensitivity.bootstrap(fit)",
         )
     raise InputError(

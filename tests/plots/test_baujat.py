@@ -115,6 +115,8 @@ def test_studies_without_an_estimate_are_not_said_to_be_needed():
         control_events=[5, 4, 0, 2], control_n=[38, 25, 7, 61], labels=list("abcd"),
     )  # fmt: skip
     found = mx.sensitivity.baujat(mx.MantelHaenszel(counts).fit())
-    assert not found.reasons and found.influence[2] == 0  # leaving it out changes nothing
+    assert not found.reasons
+    assert found.influence[2] == 0
     notes = " ".join(mx.plots.baujat_plan(found).notes)
-    assert "estimate of their own or an influence: c." in notes and "No fit is possible" not in notes
+    assert "estimate of their own or an influence: c." in notes
+    assert "No fit is possible" not in notes

@@ -120,7 +120,8 @@ def test_a_proportion_is_not_tested_against_one_half():
         assert not np.isfinite(fit.measure.null)
         for found in (mx.sensitivity.leave_one_out(fit), mx.sensitivity.cumulative(fit, "year")):
             assert found.tested.tolist() == [False]
-            assert "p <" not in str(found) and "p ≥" not in str(found)
+            assert "p <" not in str(found)
+            assert "p ≥" not in str(found)
             assert "p" not in found.reader_tables()[0].header
             assert found.to_frame()[["statistic", "pvalue"]].isna().all(axis=None)
             assert np.isfinite(found.to_frame()["se"].iloc[-1])
@@ -132,7 +133,8 @@ def test_a_proportion_is_not_tested_against_one_half():
 
 def test_a_ratio_is_tested(counts):
     found = mx.sensitivity.leave_one_out(mx.Peto(counts).fit())
-    assert found.tested.all() and "p < 0.05 in" in found.sentence
+    assert found.tested.all()
+    assert "p < 0.05 in" in found.sentence
     assert found.to_frame()["pvalue"].notna().all()
 
 
@@ -142,10 +144,13 @@ def test_infinite_estimates_are_fits_and_are_counted():
     ).with_columns(year=[1, 2, 3])  # fmt: skip
     fit = mx.ExactConditional(counts).fit()
     found = mx.sensitivity.leave_one_out(fit)
-    assert np.isneginf(found.estimate).sum() == 1 and np.isfinite(found.pvalue).all()
-    assert "0.000 (without 2)" in found.sentence and "p < 0.05 in 0 of 3 fits" in found.sentence
+    assert np.isneginf(found.estimate).sum() == 1
+    assert np.isfinite(found.pvalue).all()
+    assert "0.000 (without 2)" in found.sentence
+    assert "p < 0.05 in 0 of 3 fits" in found.sentence
     growing = mx.sensitivity.cumulative(fit, "year")
-    assert np.isneginf(growing.estimate[0]) and not growing.reasons
+    assert np.isneginf(growing.estimate[0])
+    assert not growing.reasons
     assert "odds ratio 0.000 (1) to" in growing.sentence
 
 
@@ -173,7 +178,8 @@ def test_subsets_of_counts_have_few_reasons(counts):
     found = mx.sensitivity.gosh(mx.MantelHaenszel(counts).fit())
     assert all("row" not in why for why in found.why)
     assert sum(found.reasons.values()) == (~found.fitted).sum()
-    assert "from which I2 cannot be estimated" in found.sentence and "tau2" not in found.alone
+    assert "from which I2 cannot be estimated" in found.sentence
+    assert "tau2" not in found.alone
 
 
 def test_a_series_without_an_order_says_that_none_was_given():
