@@ -267,3 +267,21 @@ def test_what_says_nothing_is_refused():
         fit().exact_test(ratio=0.0)
     no_event = mx.MantelHaenszel(EventCounts(np.zeros((2, 2), int), SIZES[:2]), "RD").fit()
     assert no_event.exact_test().pvalue == 1.0
+
+
+def test_an_infinite_ratio_of_one_study_has_all_its_forms():
+    """Neither I2 nor H2 exists, and tables, plain values and refits say so without an error."""
+    counts = mx.event_counts(
+        treatment_events=[3, 0], treatment_n=[10, 12], control_events=[0, 0], control_n=[12, 10]
+    )
+    fit = mx.ExactConditional(counts).fit()
+    assert np.isnan(fit.i2)
+    assert np.isnan(fit.h2)
+    assert fit.to_dict()["h2"] is None
+    assert "exact" in str(fit.summary())
+    three = mx.event_counts(
+        treatment_events=[3, 0, 2], treatment_n=[10, 12, 20], control_events=[0, 0, 4], control_n=[12, 10, 21]
+    )
+    grown = mx.sensitivity.cumulative(mx.ExactConditional(three).fit(), [1, 2, 3])
+    assert np.isnan(grown.h2[0])
+    assert np.isfinite(grown.h2[2])

@@ -391,3 +391,24 @@ def test_a_fit_without_warnings_of_numpy() -> None:
         huge = two_arms(([1, 0, 3], [10**6, 5, 10**5], [900, 2, 0], [10**6, 6, 10**5]))
         for model in ("CM.EL", "UM.FS", "UM.RS"):
             assert mx.CountGLMM(huge, model=model).fit().certificate.certified
+
+
+def test_predicted_effects_of_studies_know_that_the_mean_is_estimated():
+    """With large counts they are those of the normal model; without heterogeneity they are the mean."""
+    counts = mx.event_counts(
+        treatment_events=[300, 520, 410, 800], treatment_n=[2000, 2500, 2200, 3000],
+        control_events=[420, 560, 500, 780], control_n=[2000, 2500, 2200, 3000],
+    )  # fmt: skip
+    found = mx.CountGLMM(counts, "OR", model="unconditional-fixed").fit().blup()
+    normal = mx.RandomEffects(counts.effect_sizes("OR")).fit("ML", "z").blup()
+    for name in ("estimate", "se", "low", "high"):
+        np.testing.assert_allclose(found[name], normal[name], rtol=0.02, atol=0.002)
+    alike = mx.event_counts(
+        treatment_events=[4, 5, 6],
+        treatment_n=[40, 50, 60],
+        control_events=[8, 10, 12],
+        control_n=[40, 50, 60],
+    )
+    fit = mx.CountGLMM(alike, "OR", model="conditional-approximate").fit()
+    assert fit.tau2 == 0
+    np.testing.assert_allclose(fit.blup()["se"], fit.se[0], rtol=1e-12)

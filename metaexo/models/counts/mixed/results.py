@@ -241,25 +241,29 @@ class CountGLMMResults(CountGLMMFit, CountResults):
         Parameters
         ----------
         level : float, optional
-            Level of the normal intervals, which take the estimates as known; default that of the fit.
+            Level of the normal intervals; default that of the fit.
 
         Returns
         -------
         DataFrame
-            Columns estimate, se, low, high, one row per row of the counts.
+            Columns estimate, se, low, high, one row per row of the counts. The squared standard error is that
+            of the random effect, s^2, and, as its pull towards the mean makes it, (s^2 / tau2)^2 times the
+            variance of the fitted value; tau2 counts as known. Without heterogeneity it is that of the mean.
         """
         import pandas as pd
 
-        index = pd.Index(self.effects.row_labels, name="label")
-        fitted_values = self.fitted_values
-        if not self.is_random:
-            zero = np.zeros(self.k)
-            columns = {"estimate": fitted_values, "se": zero, "low": fitted_values, "high": fitted_values}
-            return pd.DataFrame(columns, index=index)
-        found = self.random_effects(level).set_index(index)
-        return found[["estimate", "se", "low", "high"]].assign(
-            **{name: found[name] + fitted_values for name in ("estimate", "low", "high")}
-        )
+        quantile = normal_quantile(self.at_level(level))
+        variance, pull = np.diagonal(self.cov_fitted()), np.ones(self.k)
+        estimate, own = np.array(self.fitted_values), np.zeros(self.k)
+        if self.is_random and self.tau2 > 0:
+            found = self.random_effects(level)
+            estimate += found["estimate"].to_numpy()
+            own = found["se"].to_numpy() ** 2
+            pull = np.minimum(own / self.tau2, 1.0)
+        se = np.sqrt(own + pull**2 * variance)
+        columns = {"estimate": estimate, "se": se}
+        columns |= {"low": estimate - quantile * se, "high": estimate + quantile * se}
+        return pd.DataFrame(columns, index=pd.Index(self.effects.row_labels, name="label"))
 
     # -- for readers -------------------------------------------------------------------------------------
 
