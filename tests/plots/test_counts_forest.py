@@ -141,7 +141,7 @@ def test_heads_columns_and_orders():
 ])  # fmt: skip
 def test_texts_of_shares_never_overlap(k, look):
     n = np.random.default_rng(k).integers(1, 80, k)
-    counts = one_arm(np.random.default_rng(k).binomial(n, 0.03), n, labels=[LONG] * k)
+    counts = one_arm(np.random.default_rng(k).binomial(n, 0.03), n, labels=[f"{i} {LONG}" for i in range(k)])
     plan = forest_plan(counts, models=[mx.safety.upper_limit(counts)], title=LONG, **look)
     assert len([row for row in studies(plan) if row.mark is not None]) == k
     assert overlapping_texts(forest(plan)) == []
