@@ -372,7 +372,7 @@ class LogNormalRates(NormalRisks):
 KINDS: tuple[StudyRisks, ...] = (BetaRisks(), LogitNormalRisks(), GammaRates(), LogNormalRates())
 
 
-def root(f: object, low: Array, high: Array, *args: Array) -> Array:
+def root(f: object, low: Array, high: Array, *args: Array | Index) -> Array:
     """Return where a function that changes its sign once is zero, for each element; NaN where it does not."""
     shape = np.shape(low)
     found = elementwise.find_root(
@@ -405,6 +405,29 @@ def sum_probabilities(
         one[:, : most + 1] = np.exp(risks.log_pmfs(most, size, t, h))
         made = _convolved(made, _power(one, count))
     return np.minimum(made.sum(axis=1), 1.0), made[:, -1]
+
+
+def running_probabilities(
+    risks: StudyRisks, x: Index, sizes: Array, which: Index, t: Array, h: Array
+) -> Array:
+    """Return the probabilities of at most x[i] events in the studies up to and with the i-th, for each i.
+
+    `which` has these i in ascending order, and `t` and `h` have its shape. What lies before all of them is
+    summed by size; from there on each study is added once, to all sums that it is in.
+    """
+    first, width = int(which[0]), int(x[which].max()) + 1
+    made = np.zeros((which.size, width))
+    made[:, 0] = 1.0
+    known, times = np.unique(sizes[: first + 1], return_counts=True)
+    before = zip(known.tolist(), times.tolist(), strict=True)
+    after = ((size, 1) for size in sizes[first + 1 : int(which[-1]) + 1].tolist())
+    for i, (size, count) in enumerate((*before, *after), start=first + 1 - known.size):
+        rows = slice(int(np.searchsorted(which, i)) if i > first else 0, None)
+        most = min(width - 1, int(size)) if risks.of_people else width - 1
+        one = np.zeros_like(made[rows])
+        one[:, : most + 1] = np.exp(risks.log_pmfs(most, size, t[rows], h[rows]))
+        made[rows] = _convolved(made[rows], _power(one, count))
+    return np.asarray(np.minimum(made.cumsum(axis=1)[np.arange(which.size), x[which]], 1.0))
 
 
 def _power(one: Array, count: int) -> Array:

@@ -15,7 +15,13 @@ from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MissingInputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, percent, plural
 from metaexo.inputs import check_level, check_number, describe, read_numbers, whole_number
-from metaexo.numeric.study_risks import StudyRisks, root, sum_probabilities
+from metaexo.numeric.study_risks import (
+    NormalRisks,
+    StudyRisks,
+    root,
+    running_probabilities,
+    sum_probabilities,
+)
 from metaexo.safety.limits import limit_locations, mean_at, refuse_too_much
 from metaexo.safety.results import (
     Arm,
@@ -40,6 +46,8 @@ if TYPE_CHECKING:
 POINTS = 120
 MARKED = (0.01, 0.001)
 MOST_PEOPLE = 1e9
+TOGETHER = 50  # rows whose limits are searched together
+MOST_STEPS = 1e7  # probabilities that one evaluation of all limits may take
 MOST_EVENTS, MOST_EVENTS_VARIED = 2000, 100  # that the search for a power allows
 NO_ONE = np.empty(0)
 NEVER = -1e9  # log probability of what does not happen
@@ -195,7 +203,8 @@ def exclusion_curve(
     Raises
     ------
     InputError
-        If a number, a risk or the heterogeneity is impossible.
+        If a number, a risk or the heterogeneity is impossible, or risks vary among so many studies with so
+        many events that their limits would take minutes: beyond some 300 studies with an event in each.
 
     See Also
     --------
@@ -229,7 +238,6 @@ def exclusion_curve(
     else:
         at = _numbers(number, "number", rows.person_time)
     done = np.column_stack([np.cumsum(totals), np.cumsum(x)])
-    left = [rule.limit(rule.studies(0, totals[: i + 1]), int(seen)) for i, seen in enumerate(done[:, 1])]
     return ExclusionCurve(
         counts=rows,
         level=float(level),
@@ -240,7 +248,7 @@ def exclusion_curve(
         heterogeneity=h,
         scale=kind.scale,  # type: ignore[arg-type]
         study_size=size,
-        marks=np.column_stack([done, left]),
+        marks=np.column_stack([done, rule.running(totals, x)]),
         risks=aims,
         needed=needed,
     )
@@ -289,6 +297,45 @@ class _Rule:
         low, high = self.kind.ends(float(numbers.max()), h)
         t = root(excess, low, high, full, rest, h)
         return mean_at(self.kind, np.where(np.isnan(t), np.inf, t), h)
+
+    def running(self, totals: Array, events: Array) -> Array:
+        """Return the upper limits of all studies up to and with each."""
+        n, x = np.cumsum(totals), np.cumsum(events).astype(np.intp)
+        if not self.h:
+            return np.array([self.limit(self.studies(float(n[i])), int(x[i])) for i in range(n.size)])
+        self._refuse_so_many(x)
+        parts = np.split(np.arange(n.size), range(TOGETHER, n.size, TOGETHER))
+        return np.concatenate([self._limits_of(which, totals, n, x) for which in parts])
+
+    def _refuse_so_many(self, x: Index) -> None:
+        """Refuse limits after each study that would take minutes."""
+        steps = float((np.arange(1, x.size + 1) * (x + 1))[x > 0].sum())
+        if isinstance(self.kind, NormalRisks):
+            steps *= max(1.0, self.h * math.sqrt(float(x[-1]) + 1) / 10)
+        if steps > MOST_STEPS:
+            raise InputError(
+                f"limits after each of {x.size:,} rows with {x[-1]:,} events take minutes if risks vary",
+                "fewer rows or events, or a common risk (heterogeneity=0)",
+                f"mx.safety.upper_limit(counts, heterogeneity={self.h:g}) is the limit after all of them",
+            )
+
+    def _limits_of(self, which: Index, totals: Array, n: Array, x: Index) -> Array:
+        """Return the upper limits of the studies up to and with each of some."""
+        open_ended = (x[which] >= n[which]) & self.kind.of_people
+        found, bounded = np.ones(which.size), which[~open_ended]
+        if not bounded.size:
+            return found
+        h = np.full(bounded.shape, self.h)
+
+        def excess(t: Array, which: Index, h: Array) -> Array:
+            return running_probabilities(self.kind, x, totals, which, t, h) - self.tail
+
+        low, high = self.kind.ends(float(n[which[-1]]), h)
+        low = np.minimum(low, self.kind.ends(float(n[which[0]]), h)[0])
+        high = np.maximum(high, self.kind.ends(float(n[which[0]]), h)[1])
+        t = root(excess, low, high, bounded, h)
+        found[~open_ended] = mean_at(self.kind, np.where(np.isnan(t), np.inf, t), h)
+        return found
 
     def place(self, risk: float) -> float:
         """Return the location of a mean risk; the risk itself where it is the same in all studies."""

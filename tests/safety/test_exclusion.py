@@ -146,6 +146,27 @@ def test_the_curve_of_varied_studies():
     assert found.marks[-1, 2] == pytest.approx(whole.value, rel=1e-10)
 
 
+@pytest.mark.parametrize(("scale", "h"), [("icc", 0.05), ("icc", 1.0), ("tau", 0.7)])
+def test_the_marks_of_varied_studies_are_limits_of_what_was_there(scale, h, monkeypatch):
+    """More studies than are searched together; each mark as if no later study were known."""
+    monkeypatch.setattr("metaexo.safety.exclusion.TOGETHER", 3)
+    x, n = [1, 0, 0, 1, 0, 2, 0], [1, 9, 9, 20, 4, 30, 9]
+    found = room.exclusion_curve(people(x, n), heterogeneity=h, scale=scale, number=[10], risks=[])
+    assert found.marks[0, 2] == 1.0
+    for i in range(1, 7):
+        so_far = room.upper_limit(people(x[: i + 1], n[: i + 1]), heterogeneity=h, scale=scale)
+        assert found.marks[i, 2] == pytest.approx(so_far.value, rel=1e-10)
+
+
+def test_marks_that_would_take_minutes_are_refused():
+    many = people(np.ones(500), np.full(500, 100))
+    with pytest.raises(
+        InputError, match=r"500 rows with 500 events .*upper_limit\(counts, heterogeneity=0.05"
+    ):
+        room.exclusion_curve(many, heterogeneity=0.05)
+    assert room.exclusion_curve(many).marks.shape == (500, 3)
+
+
 def test_the_usual_curve_reaches_beyond_what_it_marks():
     found = room.exclusion_curve(people([0] * 4))
     assert found.number[0] == 1
