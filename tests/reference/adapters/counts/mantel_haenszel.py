@@ -14,8 +14,9 @@ import numpy as np
 import metaexo as mx
 from metaexo.effects import ZeroCells
 from metaexo.effects.counts import EventCounts
-from metaexo.errors import NotIdentifiableError, RowsLeftOutWarning
+from metaexo.errors import InputError, NotIdentifiableError, RowsLeftOutWarning
 from metaexo.models import MantelHaenszelResults, PetoResults
+from metaexo.numeric.counts.two_arms import KERNELS, TwoArms
 from metaexo.sensitivity import Refits, cumulative, leave_one_out
 from tests.reference.cases import Case, NotCovered
 
@@ -82,7 +83,7 @@ def fitted(case: Case, data: Fields) -> Fit:
 
 def described(fit: Fit, call: Fields, rows: int) -> Fields:
     """Return every field of a pooled fit."""
-    code, stats = fit.measure.code, fit.fit_statistics()
+    code = fit.measure.code
     low, high = fit.bounds()
     used = np.array(fit.ledger.used) - 1
     out: Fields = {
@@ -102,10 +103,7 @@ def described(fit: Fit, call: Fields, rows: int) -> Fields:
         "H2": fit.h2,
         "yi": _spread(fit.effects.y, used, rows),
         "vi": _spread(fit.effects.v, used, rows),
-        "log_likelihood": stats.llf,
-        "AIC": stats.aic,
-        "BIC": stats.bic,
-        "AICc": stats.aicc,
+        **likelihood(fit),
         "weights_percent": 100 * fit.weights,
         **dict.fromkeys(TESTS),
     }
@@ -120,6 +118,15 @@ def described(fit: Fit, call: Fields, rows: int) -> Fields:
         out |= {"breslow_day_chi2": day.statistic, "breslow_day_p": day.pvalue}
         out |= {"tarone_chi2": tarone.statistic, "tarone_p": tarone.pvalue}
     return out
+
+
+def likelihood(fit: Fit) -> Fields:
+    """Return the log-likelihood of the studies' estimates and what follows from it; missing without any."""
+    try:
+        stats = fit.fit_statistics()
+    except InputError:  # no study has an estimate of its own
+        return dict.fromkeys(("log_likelihood", "AIC", "BIC", "AICc"))
+    return {"log_likelihood": stats.llf, "AIC": stats.aic, "BIC": stats.bic, "AICc": stats.aicc}
 
 
 def without_ratio(case: Case, data: Fields) -> Fields:
@@ -138,6 +145,10 @@ def without_ratio(case: Case, data: Fields) -> Fields:
     used, rows = np.array(other.ledger.used) - 1, len(next(iter(data.values())))
     out |= {"k": other.k, "k_with_estimates": known, "k_informative": 0 if ratio == "OR" else None}
     out |= {"yi": _spread(estimates.y, used, rows), "vi": _spread(estimates.v, used, rows)}
+    x, n = other.counts.events, other.counts.totals
+    weights = KERNELS[ratio](TwoArms(x[:, 0], n[:, 0], x[:, 1], n[:, 1]), None).weights
+    with np.errstate(invalid="ignore"):
+        out["weights_percent"] = 100 * weights / weights.sum()
     if known < 2:  # one study by itself
         out |= {"QE": 0.0, "QE_p": 1.0, "I2_percent": 0.0, "H2": 1.0}
     for kind, name in (("mantel-haenszel", "cochran_mantel_haenszel"), ("cochran", "cochran")):
@@ -171,6 +182,18 @@ def series(found: Refits) -> Fields:
     }
 
 
+def series_without_ratio(case: Case, data: Fields) -> Fields:
+    """Return the same of counts that have no finite ratio: fewer of them have none either."""
+    call, counts = case["call"], event_counts(data)
+    if not call["statistic"].startswith("standardized"):
+        names = ("estimate", "se", "z", "p_value", "ci_lower", "ci_upper", "Q", "Q_p", "I2_percent", "H2")
+        return dict.fromkeys(names, np.full(counts.k, np.nan))
+    v = counts.study_estimates(call["measure"], rules(case)[0]).v
+    known = v[np.isfinite(v)]
+    names = ("residual", "se", "z", "deleted_residual", "deleted_se", "deleted_z")
+    return dict.fromkeys(names, np.full(known.size, np.nan)) | {"se": np.sqrt(known)}
+
+
 def residuals(fit: Fit) -> Fields:
     """Return both kinds of residuals of the studies with an estimate of their own."""
     inner, outer = (fit.residuals(kind)[fit.has_estimate] for kind in ("standardized", "studentized"))
@@ -185,9 +208,9 @@ def pooled(case: Case, data: Fields) -> Fields:
     try:
         fit = fitted(case, data)
     except NotIdentifiableError:
-        if asked or "measure" not in call or call.get("model") == "peto_one_step":
+        if "measure" not in call or call.get("model") == "peto_one_step":
             raise
-        return without_ratio(case, data)
+        return series_without_ratio(case, data) if asked else without_ratio(case, data)
     if asked.startswith("leave-one-out"):
         return series(leave_one_out(fit, "effect"))
     if asked.startswith("cumulative"):
