@@ -64,7 +64,7 @@ def pooled_by_field(case: Case, actual: Fields) -> Comparison:
 def nothing_to_compare(case: Case, actual: Fields) -> Comparison:
     """A single table fits its own odds ratio: the statistic is 0 with certainty and its p 1.
 
-    The reference has no p. It counts one table with information itself, both statistics are 0 but for rounding.
+    The reference has no p. It counts one table with information, and both statistics are 0 but for rounding.
     """
     theirs, found = case["results"], Comparison()
     demand(found, f"{theirs['k_informative']} tables with information", theirs["k_informative"] == 1)
