@@ -317,7 +317,7 @@ def no_ratio(counts: EventCounts, measure: str, t: TwoArms) -> NotIdentifiableEr
     if not conditional_sum(counts).informative:
         return no_comparison(counts, f"there is no {measure}")
     ratio = "IRR" if counts.person_time else "OR"
-    exact = f'mx.ExactConditional(counts, "{ratio}").fit(), whose limit is one-sided'
+    exact = f'mx.ExactConditional(counts, "{ratio}").fit(), with a one-sided limit and the tests of no effect'
     difference = "IRD" if counts.person_time else "RD"
     empty = [arm for arm, x in (("treatment", t.x1), ("control", t.x2)) if not x.sum() > 0]
     full = [

@@ -78,6 +78,7 @@ def test_events_in_one_arm_have_the_one_sided_limit_that_is_said(
     fit = done(str(error.value), counts)[0]
     assert fit.estimate == -np.inf
     assert np.isfinite(fit.limit("upper"))
+    assert 0 < fit.cochran_mantel_haenszel().pvalue < 1
 
 
 def test_an_infinite_ratio_has_no_test_of_homogeneity() -> None:
