@@ -37,11 +37,16 @@ def main() -> None:
 
 
 @main.command()
+@click.argument("analyses", nargs=-1, metavar="[NN]...")
 @click.option("--check", is_flag=True, help="Write nothing; compare with what is committed.")
-@click.option("--only", multiple=True, metavar="NN", help="Run only this analysis; may be given again.")
+@click.option("--only", multiple=True, metavar="NN", help="The same as NN; may be given again.")
 @click.option("--root", type=FOLDER, default=".", help="Checkout of metaexo. [default: this folder]")
-def reproduce(check: bool, only: Sequence[str], root: Path) -> None:
-    """Run analyses/NN_*.py in order and list the tables and figures that they write."""
+def reproduce(analyses: Sequence[str], check: bool, only: Sequence[str], root: Path) -> None:
+    """Run analyses/NN_*.py in order and list the tables and figures that they write.
+
+    With numbers, as in "metaexo reproduce 06", run only these.
+    """
+    only = (*analyses, *only)
     if not check:
         _run(mx.report.Folders.of(root.resolve()), only)
         return

@@ -55,7 +55,7 @@ def test_check_passes_right_after_reproduce_and_writes_nothing(checkout):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-@pytest.mark.parametrize("only", [(), ("--only", "01")])
+@pytest.mark.parametrize("only", [(), ("--only", "01"), ("01",)])
 @pytest.mark.parametrize(
     ("file", "change"),
     [
