@@ -82,3 +82,19 @@ def test_what_cannot_be_stratified_is_said(counts):
         mx.stratify_counts(counts, "allocation")
     with pytest.raises(UnknownChoiceError, match="allocation"):
         mx.stratify_counts(mx.MantelHaenszel(counts).fit(), "alocation")
+
+
+def test_every_stratum_out_of_the_tests_is_named_and_decimals_are_two():
+    counts = mx.event_counts(
+        treatment_events=[4, 3, 2, 1, 0], treatment_n=[20, 30, 1500, 1200, 40],
+        control_events=[5, 6, 900, 800, 3], control_n=[20, 30, 1500, 1200, 41],
+    ).with_columns(source=["plant", "plant", "milk", "milk", "bone"])  # fmt: skip
+    found = mx.stratify_counts(mx.MantelHaenszel(counts).fit(), "source")
+    assert found.note == "tests over 2 strata; bone left out"
+    rows = {row[0]: row for row in found.reader_tables()[0].rows}
+    odds_ratio = (2 * 600 / 3000 + 1 * 400 / 2400) / (1498 * 900 / 3000 + 1199 * 800 / 2400)
+    assert found["milk"].pooled.estimate == pytest.approx(np.log(odds_ratio))
+    assert rows["milk"][-2:] == ["< 0.005", "< 0.005 to < 0.005"]
+    assert rows["bone"][-2:] == ["–", "–"]
+    risk = mx.stratify_counts(mx.MantelHaenszel(counts, "RD").fit(), "source").reader_tables()[0].rows
+    assert all(len(row[-2].partition(".")[2]) == 3 for row in risk)

@@ -230,3 +230,57 @@ def test_fits_are_to_be_exchanged_only_where_that_helps() -> None:
     with pytest.raises(errors.InputError, match="has no likelihood") as refused:
         mx.compare(mx.CensoredRandomEffects(ES).fit().impute(2))
     assert not refused.value.remedy
+
+
+COUNTS = mx.event_counts(
+    treatment_events=[4, 3, 1, 6, 2, 9], treatment_n=[20, 40, 25, 60, 30, 22],
+    control_events=[2, 5, 4, 9, 2, 3], control_n=[21, 38, 25, 61, 29, 20],
+).with_columns(year=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "df"), [(mx.CountGLMM, 1), (mx.BetaBinomial, 2)])
+@pytest.mark.parametrize("method", ["ML", "EE"])
+def test_nested_models_of_counts(model, df, method) -> None:
+    """A beta-binomial model of two arms has the moderator in the control arm as well."""
+    full, reduced = (model(COUNTS, "OR", x).fit(method=method) for x in ("year", None))
+    found = mx.likelihood_ratio_test(full, reduced)
+    assert found.statistic == pytest.approx(2 * (full.llf - reduced.llf), abs=1e-10)
+    assert found.df == df
+    assert found.pvalue == pytest.approx(stats.chi2.sf(found.statistic, df), rel=1e-9)
+
+
+def test_heterogeneity_of_counts_is_on_the_boundary() -> None:
+    full, reduced = (mx.CountGLMM(COUNTS).fit(method=method) for method in ("ML", "EE"))
+    found = mx.likelihood_ratio_test(full, reduced)
+    assert full.tau2 > 0
+    assert found.boundary
+    assert found.pvalue == pytest.approx(stats.chi2.sf(2 * (full.llf - reduced.llf), 1) / 2, rel=1e-9)
+
+
+def test_other_counts_and_other_models_of_counts_are_refused() -> None:
+    full = mx.CountGLMM(COUNTS, "OR", "year").fit()
+    fewer = mx.CountGLMM(COUNTS.select([0, 1, 2, 3, 4], "fewer")).fit()
+    moved = mx.event_counts(
+        treatment_events=COUNTS.events[:, 0], treatment_n=COUNTS.totals[:, 0] + 1,
+        control_events=COUNTS.events[:, 1], control_n=COUNTS.totals[:, 1],
+    )  # fmt: skip
+    for other in (fewer, mx.CountGLMM(moved).fit()):
+        with pytest.raises(errors.NotNestedError, match="different counts"):
+            mx.likelihood_ratio_test(full, other)
+    effects = mx.RandomEffects(COUNTS.effect_sizes("OR")).fit(method="ML")
+    for other in (mx.CountGLMM(COUNTS, model="UM.FS").fit(), mx.BetaBinomial(COUNTS).fit(), effects):
+        with pytest.raises(errors.NotNestedError, match="the fits are"):
+            mx.likelihood_ratio_test(full, other)
+    with pytest.raises(errors.NotNestedError, match="exchange the two"):
+        mx.likelihood_ratio_test(mx.CountGLMM(COUNTS).fit(), full)
+
+
+def test_the_intercept_is_no_moderator_and_has_no_ratio_at_the_year_0() -> None:
+    late = COUNTS.with_columns(year=[2019.0, 2020, 2021, 2022, 2023, 2024])
+    text = str(mx.CountGLMM(late, "OR", "year").fit().summary())
+    assert "moderators: year\n" in text
+    line = next(line for line in text.splitlines() if line.strip().startswith("intercept"))
+    assert line.endswith("–")
+    centred = str(mx.CountGLMM(COUNTS, "OR", "year").fit().summary())
+    line = next(line for line in centred.splitlines() if line.strip().startswith("intercept"))
+    assert line.endswith(")")

@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MetaexoError
-from metaexo.formatting import MISSING, interval, level_words, number, plural, printed
+from metaexo.formatting import MISSING, level_words, number, plural, printed
 from metaexo.heterogeneity.levels import (
     as_number,
     factor_levels,
@@ -283,6 +283,8 @@ def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
     held = [s for s in strata if s.fit is not None]
     design = _design(fit.k, held, factors)
     compared = [i for i, s in enumerate(held) if s.reported and _has_error(s)]
+    names = [held[i].name for i in compared]
+    out = [s.name for s in strata if s.name not in names]
     if len(compared) < 2:
         note = NO_TEST.format(plural(len(compared), "stratum", "strata"))
         return CountStrata(factors, fit, tuple(strata), None, None, note, design, fit.level)
@@ -290,7 +292,6 @@ def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
     means = separate_means(np.array([one.se[0] ** 2 for one in fits]), None)
     beta = np.array([one.beta[0] for one in fits])
     between = equality_of_separate(means, beta, np.array(compared, dtype=np.intp))
-    out = [s.name for i, s in enumerate(held) if i not in compared]
     note = f"tests over {plural(len(compared), 'stratum', 'strata')}" + (
         f"; {', '.join(out)} left out" if out else ""
     )
@@ -377,7 +378,18 @@ def _cells(name: str, counts: EventCounts, fit: CountResults | None, pooled: Poo
     if fit is None or pooled is None:
         return [*cells, MISSING, MISSING, MISSING]
     shown = [float(x) for x in back_pooled(fit.effects, [pooled.estimate, pooled.low, pooled.high])]
-    return [*cells, number(shown[0]), interval(shown[1], shown[2]), number(fit.tau)]
+    middle, low, high = (_cell(x, fit.measure.display_log) for x in shown)
+    return [*cells, middle, f"{low} to {high}", number(fit.tau)]
+
+
+def _cell(value: float, ratio: bool) -> str:
+    """Return a ratio with two decimals, or another number, such as a risk, with three."""
+    if ratio and 0 < value < SMALLEST:
+        return f"< {SMALLEST}"
+    return number(value, 2 if ratio else 3)
+
+
+SMALLEST = 0.005  # ratio that two decimals show
 
 
 def _record(

@@ -97,11 +97,12 @@ def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRati
 
     Parameters
     ----------
-    full, reduced : RandomEffectsResults, LocationScaleResults, CensoredResults, StratifiedResults or
-        MultilevelResults
-        Fits of the same effects; both by "ML", or both by "REML" with the same moderators of the mean.
-        An equal-effects fit may stand for tau2 = 0. Two multilevel fits are compared as by
-        :meth:`metaexo.models.MultilevelResults.test_against`.
+    full, reduced : RandomEffectsResults, LocationScaleResults, CensoredResults, StratifiedResults,
+        MultilevelResults, CountGLMMResults or BetaBinomialResults
+        Fits of the same effects, or of the same counts by one model; both by "ML", or both by "REML" with the
+        same moderators of the mean. An equal-effects fit may stand for tau2 = 0. Two multilevel fits are
+        compared as by :meth:`metaexo.models.MultilevelResults.test_against`. A moderator of a beta-binomial
+        model of two arms acts on the control arm too, and counts twice.
 
     Returns
     -------
@@ -146,7 +147,10 @@ def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRati
             "two fits by likelihood of the same effects",
             'stratify with tau2="separate" or "common"' if strata else "",
         )
-    restricted = _one_likelihood(full, reduced, [a.link, b.link])
+    counted = [hasattr(fit, "counts") for fit in (full, reduced)]
+    if any(counted):
+        _one_model_of_counts(full, reduced)
+    restricted = not any(counted) and _one_likelihood(full, reduced, [a.link, b.link])
     same_data(full, reduced)
     k = full.effects.k
     x, x0 = full.design.matrix(k), reduced.design.matrix(k)
@@ -226,14 +230,38 @@ def _one_likelihood(full: LinearFit, reduced: LinearFit, links: list[str]) -> bo
     return methods == {"REML"}
 
 
+def _one_model_of_counts(full: LinearFit, reduced: LinearFit) -> None:
+    """Raise if two fits, of which one is of counts, are not of one model of counts."""
+    chosen = ("model", "link", "coding", "points")
+    kinds = [
+        (type(fit).__name__, fit.measure.code, *(getattr(fit, name, None) for name in chosen))
+        for fit in (full, reduced)
+    ]
+    if kinds[0] == kinds[1]:
+        return
+    shown = [f"{type(fit).__name__} ({fit.measure.code})" for fit in (full, reduced)]
+    differing = [name for name, a, b in zip(chosen, kinds[0][2:], kinds[1][2:], strict=True) if a != b]
+    more = f" with different {' and '.join(differing)}" if kinds[0][:2] == kinds[1][:2] else ""
+    raise NotNestedError(
+        f"the fits are {' and '.join(dict.fromkeys(shown))}{more}",
+        "two fits of one model of counts, which differ in their moderators or in the heterogeneity",
+        "fit the smaller one as the larger one, without the moderator that is to be tested",
+    )
+
+
 def same_effects(one: LinearFit, other: LinearFit) -> bool:
-    """Say whether two fits are of the same effects and sampling variances, or of the same bounds."""
-    pairs = zip(_ends(one), _ends(other), strict=True)
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    """Say whether two fits are of the same effects and variances, the same bounds, or the same counts."""
+    first, second = _ends(one), _ends(other)
+    if len(first) != len(second):
+        return False
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, second, strict=True))
 
 
 def _ends(fit: LinearFit) -> list[Array]:
-    """Return lower and upper ends, and the variances there, of the effects in the likelihood of a fit."""
+    """Return lower and upper ends of the effects in the likelihood of a fit, and variances; or the counts."""
+    counts = getattr(fit, "counts", None)
+    if counts is not None:
+        return [counts.events, counts.totals]
     es = fit.effects
     ends = [es.y, es.y, es.v, es.v] if isinstance(es, EffectSizes) else [getattr(es, name) for name in ENDS]
     return [end[fit.rows_in_likelihood] for end in ends]
@@ -242,8 +270,9 @@ def _ends(fit: LinearFit) -> list[Array]:
 def same_data(full: LinearFit, reduced: LinearFit) -> None:
     """Raise if two fits are not of the same effects and variances."""
     if not same_effects(full, reduced):
+        what = "counts" if hasattr(full, "counts") else "effects"
         raise NotNestedError(
-            f"the fits are of different effects (k = {full.k} and {reduced.k})",
+            f"the fits are of different {what} (k = {full.k} and {reduced.k})",
             "two fits of the same rows",
             "rows with missing moderators must be left out of both",
         )

@@ -12,7 +12,7 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import interval, level_words, number, percent, printed, text_table
+from metaexo.formatting import MISSING, interval, level_words, number, percent, printed, text_table
 from metaexo.models.linear.contrasts import estimate_rows, term_test
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
@@ -83,7 +83,8 @@ def fitted_lines(fit: LinearFit, family: FamilyLines) -> list[str]:
         f"intervals: {fit.robust_covariance or family.tests}, level {level_words(fit.level)}",
     ]
     if fit.design.x is not None:
-        lines.append("moderators: " + ", ".join(fit.design.names))
+        names = [name for j, name in enumerate(fit.design.names) if j != fit.design.intercept]
+        lines.append("moderators: " + ", ".join(names))
     return [*lines, *fit.design.notes]
 
 
@@ -112,10 +113,19 @@ def coefficient_rows(
         effects.measure.display_log or (effects.measure.rescaled and fit.design.x is None)
     ):
         ends = [back_pooled(effects, values) for values in (fit.beta, low, high)]
-        for row, b, lo, hi in zip(rows, *ends, strict=True):
-            row += [f"{number(float(b), 3)} ({interval(float(lo), float(hi), 3)})"]
+        for j, (row, b, lo, hi) in enumerate(zip(rows, *ends, strict=True)):
+            far = fit.design.x is not None and j == fit.design.intercept and not _is_ratio(b, lo, hi)
+            row.append(MISSING if far else f"{number(float(b), 3)} ({interval(float(lo), float(hi), 3)})")
         header.append(effects.measure.display.lower() if fit.design.x is None else "ratio (exp)")
     return rows, header
+
+
+def _is_ratio(*ends: float) -> bool:
+    """Say whether a ratio with its interval can be read; that at an uncentred year of 0 cannot."""
+    return all(1 / LARGEST_RATIO <= end <= LARGEST_RATIO for end in ends)
+
+
+LARGEST_RATIO = 1e6
 
 
 def coefficient_table(fit: Coefficients, effects: EffectSizes | BoundedEffectSizes | None = None) -> str:

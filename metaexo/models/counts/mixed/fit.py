@@ -22,7 +22,7 @@ from metaexo.immutable import lock
 from metaexo.inputs import check_flag
 from metaexo.models.counts.fit import CountFit
 from metaexo.models.linear.design import Design
-from metaexo.models.linear.fit_statistics import FitStatistics
+from metaexo.models.linear.fit_statistics import FitStatistics, VarianceModel
 from metaexo.models.linear.hypothesis import WaldInference
 from metaexo.numeric.counts.formulations import FIXED, RANDOM, Formulation, formulate
 from metaexo.numeric.counts.kernels import Binomial, CountKernel, Poisson
@@ -275,6 +275,12 @@ class CountGLMMFit(CountFit):
             restricted=False,
             parameters=count,
         )
+
+    def variance_model(self) -> VarianceModel:
+        """Return how tau2 depends on parameters, for likelihood-ratio tests."""
+        if not self.is_random:
+            return VarianceModel("none", np.empty((self.k, 0)))
+        return VarianceModel("identity", np.ones((self.k, 1)))
 
     @property
     def llf(self) -> float:
