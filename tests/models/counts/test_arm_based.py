@@ -181,6 +181,41 @@ def test_profile_intervals_are_where_the_likelihood_has_fallen_enough():
     assert (risks["estimate"] < risks["high"]).all()
 
 
+def test_profile_intervals_leave_the_edge_on_which_the_maximum_lies():
+    events = np.array([[22, 12], [3, 3], [0, 5], [4, 1], [4, 0]])
+    sizes = np.array([[110, 54], [43, 94], [20, 18], [25, 20], [37, 13]])
+    fit = mx.ArmBased(counts_of(events, sizes)).fit(points=11)
+    assert fit.correlation == pytest.approx(1.0)
+    low = fit.marginal().loc["OR", "low"]
+    found = minimize(
+        lambda at: -on_a_grid(fit._moments_at(at).values, "logit", events, sizes, step=0.25),
+        fit.maximum.psi[0] + [0, 0, 0, 0.5, 0],
+        method="SLSQP",
+        constraints=[{"type": "eq", "fun": lambda at: fit._measure_of(fit._moments_at(at).values)[0] - low}],
+        options={"ftol": 1e-8},
+    )
+    assert abs(found.x[3]) > 0.1  # inside: the correlation is below 1 at this end
+    assert fit.llf + found.fun == pytest.approx(chi2.ppf(0.95, 1) / 2, abs=2e-3)
+    table = fit.components()
+    assert table.loc["variance, treatment", "low"] == 0  # so the correlation may be anything
+    assert table.loc["correlation"].tolist() == pytest.approx([1, -1, 1])
+    sure = mx.ArmBased(counts_of(*many_alike())).fit(points=5).components().loc["correlation"]
+    assert -1 < sure["low"] < sure["high"] == 1
+
+
+def many_alike():
+    """Return counts of arms whose risks vary together and much."""
+    events = np.array([[2, 2], [40, 40], [12, 13], [5, 4], [25, 24], [1, 1]]) * 3
+    return events, np.full_like(events, 200)
+
+
+def test_what_rounding_leaves_of_a_variance_is_zero():
+    fit = mx.ArmBased(counts_of(*many_alike()), structure="compound").fit(points=5)
+    assert fit.certificate.at_boundary
+    assert fit.tau2 == 0
+    assert fit.component_estimates["variance of the difference"] == 0
+
+
 def test_components_and_their_intervals():
     fit = fitted(structure="compound", points=9)
     table = fit.components()

@@ -41,6 +41,7 @@ EFFECT_POINTS = 40
 ROUGH_POINTS = 7  # of the search, whose maximum is then climbed with all points
 LEAST = 1e-300  # the smallest risk whose logarithm is taken
 GONE = 1e-9  # variances below are 0, in squared units of the linear predictor
+NOISE = 1e-26  # variances below, as a share of the mean squares they are left from, are rounding: 0
 LARGEST_VARIANCE = 1e4  # variances above are infinite
 
 
@@ -109,12 +110,13 @@ def highest(counts: EventCounts, link: str, structure: str, points: int) -> Coun
 
 def _with_edges(found: CountMaximum) -> CountMaximum:
     """Return a maximum whose standard deviations that came down to 0 count as being at the boundary."""
-    free = found.free.copy()
+    free, psi = found.free.copy(), found.psi.copy()
     free[0, 2:4] &= np.abs(found.psi[0, 2:4]) > GONE
     if (free == found.free).all():
         return found
+    psi[~free] = 0.0
     bend = np.diagonal(found.hessian[0])[~free[0]]
-    return replace(found, free=free, boundary=np.array([bend.max(initial=-math.inf)]))
+    return replace(found, psi=psi, free=free, boundary=np.array([bend.max(initial=-math.inf)]))
 
 
 def _refined(made: Formulation, rough: CountMaximum) -> CountMaximum | None:
@@ -305,7 +307,9 @@ class ArmBasedFit(CountFit):
         own = true[0] - true[1]
         off = own - weights @ own
         moves = slope[0] * by_psi[0] - slope[1] * by_psi[1]
-        return float(weights @ off**2), 2 * (moves * off) @ weights
+        variance = float(weights @ off**2)
+        rounding = NOISE * float((true**2 @ weights).sum())
+        return (variance if variance > rounding else 0.0), 2 * (moves * off) @ weights
 
     @cached_property
     def tau2_by_component(self) -> Mapping[str, float]:
@@ -386,11 +390,11 @@ class ArmBasedFit(CountFit):
 
         return of_parameters
 
-    def _ends(self, target: Function, level: float, *, from_edge: bool = False) -> tuple[float, float]:
+    def _ends(self, target: Function, level: float) -> tuple[float, float]:
         """Return the profile-likelihood interval of a function of the parameters of the search.
 
-        `from_edge`: the function may be flat at the maximum, where a variance is 0. NaN where no end was
-        found.
+        Where a scale is 0 at the maximum, the likelihood is even in it, so a search that begins there has no
+        slope to leave by: another one begins beside it, and the wider end counts. NaN where none was found.
         """
         problem = self.formulation.problem
         own = self.maximum.own[:1]
@@ -406,11 +410,12 @@ class ArmBasedFit(CountFit):
         lowest = float(self.maximum.value[0]) - 0.5 * float(normal_quantile(level)) ** 2
         none = np.empty((0, top.size))
         region = Region(log_likelihood, top, self._root, lowest, none, np.empty(0))
-        nudge = np.where(self.maximum.free[0], 0.0, 0.5) if from_edge else None
-        low, high = (region_end(region, target, sign, nudge).value for sign in (-1.0, 1.0))
-        return low, high
+        free = self.maximum.free[0]
+        nudges = [None] if free.all() else [None, np.where(free, 0.0, 0.5)]
+        ends = [[region_end(region, target, sign, nudge).value for nudge in nudges] for sign in (-1.0, 1.0)]
+        return float(np.fmin.reduce(ends[0])), float(np.fmax.reduce(ends[1]))
 
     def _variance_ends(self, target: Function, level: float) -> tuple[float, float]:
         """Return the profile-likelihood interval of a variance."""
-        low, high = self._ends(target, level, from_edge=True)
+        low, high = self._ends(target, level)
         return (0.0 if low < GONE else low), (math.inf if high > LARGEST_VARIANCE else high)

@@ -45,6 +45,8 @@ VARIANCES = {
     "variance, control": np.array([0.0, 0.0, 0.0, 1.0, 0.0]),
     "variance of the difference": np.array([0.0, 0.0, 1.0, 1.0, -2.0]),
 }
+SINGULAR = 1 - 1e-12  # correlations from here on are 1
+NOISE_OF_SUMS = 1e-14  # variances below, as a share of both arms' variances, are rounding: 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -206,28 +208,41 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         -------
         DataFrame
             Columns estimate, low, high; rows: the variance of each arm on the scale of the link, their
-            correlation (NaN where a variance is 0), and the variance of their difference.
+            correlation (NaN where a variance is 0; from -1 to 1 where the interval of a variance reaches
+            0), and the variance of their difference.
         """
         import pandas as pd
 
         chosen, rows = self.at_level(level), {}
         for name, estimate in self.component_estimates.items():
             if name == "correlation":
-                known = not math.isnan(estimate)
-                target = self._through_moments(_correlation)
-                ends = self._ends(target, chosen, from_edge=True) if known else (math.nan, math.nan)
-                ends = tuple(np.clip(ends, -1.0, 1.0))
+                ends = self._correlation_ends(chosen, [rows[arm][1] for arm in rows])
             else:
                 target = self._through_moments(partial(_combined, VARIANCES[name]))
                 ends = self._variance_ends(target, chosen)
             rows[name] = [estimate, *ends]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
+    def _correlation_ends(self, level: float, lowest: list[float]) -> tuple[float, float]:
+        """Return the profile-likelihood interval of the correlation, given the low ends of both variances.
+
+        Where a variance may be 0, the correlation may be anything.
+        """
+        at = self.correlation
+        if math.isnan(at):
+            return math.nan, math.nan
+        if min(lowest) == 0:
+            return -1.0, 1.0
+        low, high = np.clip(self._ends(self._through_moments(_correlation), level), -1.0, 1.0).tolist()
+        return (-1.0 if at <= -SINGULAR else low), (1.0 if at >= SINGULAR else high)
+
     @property
     def component_estimates(self) -> dict[str, float]:
         """Variances of the random effects, their correlation, and the variance of their difference."""
         moments = self.moments.values
-        found = {name: max(float(slope @ moments), 0.0) for name, slope in VARIANCES.items()}
+        rounding = NOISE_OF_SUMS * float(moments[2] + moments[3])
+        sums = {name: float(slope @ moments) for name, slope in VARIANCES.items()}
+        found = {name: value if value > rounding else 0.0 for name, value in sums.items()}
         last = found.popitem()
         return found | {"correlation": self.correlation} | dict([last])
 
