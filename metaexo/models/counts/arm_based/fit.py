@@ -411,7 +411,7 @@ class ArmBasedFit(CountFit):
         none = np.empty((0, top.size))
         region = Region(log_likelihood, top, self._root, lowest, none, np.empty(0))
         free = self.maximum.free[0]
-        nudges = [None] if free.all() else [None, np.where(free, 0.0, 0.5)]
+        nudges: list[Array | None] = [None] if free.all() else [None, np.where(free, 0.0, 0.5)]
         ends = [[region_end(region, target, sign, nudge).value for nudge in nudges] for sign in (-1.0, 1.0)]
         return float(np.fmin.reduce(ends[0])), float(np.fmax.reduce(ends[1]))
 
