@@ -523,7 +523,10 @@ class FitResults(LinearFit, LinearResults):
 
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, heterogeneity, data, fit."""
-        return summarise(self, self.family_lines(), self.q)
+        found, above = None if self.design.x is not None else self.pooled(), np.nan
+        if found is not None and found.prediction_low is not None and np.isfinite(self.measure.null):
+            above = float(self.probability_above(self.measure.null)[0])
+        return summarise(self, self.family_lines(), self.q, found, above)
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the coefficients and the components of the heterogeneity, numbers rounded."""

@@ -17,7 +17,6 @@ from metaexo.models.linear.contrasts import estimate_rows, term_test
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import TestResult
-from metaexo.models.linear.prediction import pooled, probability_above
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,13 +57,19 @@ class FamilyLines:
     certificate: tuple[str, ...] = ()  # how the maximum was found
 
 
-def summarise(fit: LinearFit, family: FamilyLines, q: TestResult) -> Summary:
-    """Return the five parts for a fit."""
+def summarise(
+    fit: LinearFit, family: FamilyLines, q: TestResult, found: Pooled | None, above: float
+) -> Summary:
+    """Return the five parts for a fit.
+
+    `found`: the pooled effect, None with moderators; `above`: the probability that the effect of a new study
+    exceeds the null, NaN where it is not known. Both are what the results themselves say.
+    """
     return Summary(
         {
             "What was fitted": fitted_lines(fit, family),
             "Pooled": [
-                *_pooled_lines(fit),
+                *_pooled_lines(fit, found, above),
                 *family.pooled,
                 *(f"caution: {text}" for text in fit.cautions()),
             ],
@@ -141,23 +146,20 @@ def term_lines(fit: Coefficients) -> list[str]:
     return [f"{term.name}: {term_test(fit, term)}" for term in several]
 
 
-def _pooled_lines(fit: LinearFit) -> list[str]:
-    if fit.design.x is not None:
+def _pooled_lines(fit: LinearFit, found: Pooled | None, above: float) -> list[str]:
+    if found is None:
         return [coefficient_table(fit, fit.effects), f"moderators: {fit.omnibus}", *term_lines(fit)]
-    found = pooled(fit)
     level = percent(found.level)
     lines = [
         f"estimate {number(found.estimate, 4)} (SE {number(found.se, 4)}), "
         f"{level} interval {interval(found.low, found.high, 4)}"
     ]
     if found.prediction_low is not None:
-        above, null = "", fit.measure.null
-        if np.isfinite(null):
-            chance = percent(float(probability_above(fit, null, None, "default")[0]))
-            above = f", above {null:g} with probability {chance}"
+        null = fit.measure.null
+        chance = f", above {null:g} with probability {percent(above)}" if np.isfinite(null) else ""
         ends = interval(found.prediction_low, found.prediction_high, 4)
         what = "true effect of" if np.isfinite(null) else "true value in"
-        lines.append(f"{what} a new study: {level} prediction interval {ends}{above}")
+        lines.append(f"{what} a new study: {level} prediction interval {ends}{chance}")
     lines.append(str(fit.omnibus))
     if fit.measure.rescaled:
         lines.append(_on_shown_scale(fit, found))

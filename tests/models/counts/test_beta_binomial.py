@@ -220,6 +220,26 @@ def test_prediction_of_the_risk_of_a_new_study_is_a_beta_distribution():
     assert 0 < default["prediction_low"][0] < default["prediction_high"][0] < 1
 
 
+@pytest.mark.parametrize("measure", ["PLO", "PR"])
+def test_the_summary_has_the_prediction_interval_of_predict(measure):
+    fit = mx.BetaBinomial(one_arm(), measure).fit()
+    low, high = fit.predict().loc[0, ["prediction_low", "prediction_high"]]
+    text = str(fit.summary())
+    assert f"95% prediction interval {low:.4f} to {high:.4f}" in text
+    if measure == "PLO":
+        assert f"prediction interval {expit(low):.3f} to {expit(high):.3f}\n" in text
+
+
+def test_arms_of_one_person_say_nothing_on_rho():
+    fit = mx.BetaBinomial(mx.event_counts(events=[0, 1, 1, 0, 1], n=[1] * 5)).fit()
+    assert np.isnan(fit.heterogeneity_test.pvalue)
+    assert fit.dispersion().loc["intra-class correlation", ["low", "high"]].tolist() == [0, 1]
+    text = str(fit)
+    assert "not testable: every arm has one person" in text
+    assert "every rho has the same likelihood" in text
+    assert "local maxima" not in text
+
+
 # -- two arms -----------------------------------------------------------------------------------------------
 
 

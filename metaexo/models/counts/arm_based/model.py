@@ -213,7 +213,8 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         """
         import pandas as pd
 
-        chosen, rows = self.at_level(level), {}
+        chosen = self.at_level(level)
+        rows: dict[str, list[float]] = {}
         for name, estimate in self.component_estimates.items():
             if name == "correlation":
                 ends = self._correlation_ends(chosen, [rows[arm][1] for arm in rows])

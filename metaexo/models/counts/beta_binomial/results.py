@@ -334,6 +334,11 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
 
     # -- tests -------------------------------------------------------------------------------------------
 
+    @property
+    def _is_flat(self) -> bool:
+        """Whether every arm has one person, so that the likelihood is the same for every rho."""
+        return self.is_random and not self.counts.person_time and bool(self.counts.totals.max() == 1)
+
     @cached_property
     def heterogeneity_test(self) -> TestResult:
         """Likelihood-ratio test that true risks do not differ: rho is 0.
@@ -341,6 +346,9 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
         The null lies on the edge of what rho can be: the p-value is that of an equal mixture of chi-squares
         with no and one degree of freedom (Self and Liang 1987).
         """
+        if self._is_flat:
+            null = "true risks do not differ; not testable: every arm has one person"
+            return TestResult(math.nan, "chi2", (1.0,), math.nan, null)
         statistic = max(2 * float(self.maximum.value[0] - self.maximum.binomial[0]), 0.0)
         edge = float(self.maximum.w[0]) == 0
         p = 1.0 if edge else 0.5 * float(chi2_tail(statistic, 1))
@@ -369,7 +377,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
     def cautions(self) -> tuple[str, ...]:
         """Return what to know before relying on the fit; empty if there is nothing."""
         found = []
-        if self.is_random and not self.counts.person_time and self.counts.totals.max() == 1:
+        if self._is_flat:
             found.append("every arm has one person: rho cannot be estimated, and is taken as 0")
         elif bool(self.maximum.at_one[0]):
             found.append(
@@ -425,8 +433,14 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
             data=self.count_lines(),
             certificate=(
                 "converged at the highest maximum found",
-                plural(int(found.maxima[0]), "local maximum", "local maxima"),
-                *(edge if self.is_random and found.at_zero[0] else []),
+                *(
+                    ["every rho has the same likelihood: 0 is a choice"]
+                    if self._is_flat
+                    else [
+                        plural(int(found.maxima[0]), "local maximum", "local maxima"),
+                        *(edge if self.is_random and found.at_zero[0] else []),
+                    ]
+                ),
             ),
         )
 
