@@ -83,7 +83,6 @@ def main(analysis: report.Analysis) -> None:
 
     draw_studies(analysis, arms["adverse events", "treated"], counts[ALL, SERIOUS])
     draw_exclusion(analysis, counts)
-    draw_arms(analysis, sheets)
 
     # People who were chosen because they were harmed show that a harm exists, not how often it occurs.
     reports = sheets.safety_events
@@ -354,39 +353,25 @@ def draw_exclusion(analysis: report.Analysis, counts: dict[Key, mx.effects.Event
     """Draw the largest risk that is left against the number treated."""
     firm = counts[FIRM, SERIOUS]
     title = "Risk of a serious adverse event that is not excluded, by number treated"
+    varied = mx.safety.exclusion_curve(firm, heterogeneity=ICC, study_size=NEXT[-1], risks=TARGETS)
     curves = {
-        "one risk in all studies": mx.safety.exclusion_curve(firm),
-        f"risks differ (ICC {ICC:g})": mx.safety.exclusion_curve(
-            firm, heterogeneity=ICC, study_size=NEXT[-1], risks=TARGETS
-        ),
+        "one risk in all studies": mx.safety.exclusion_curve(firm, number=varied.number),
+        f"risks differ (ICC {ICC:g})": varied,
     }
     ax = mx.plots.exclusion_curve(
-        curves, title=title, notes=["Serious events of any cause, without doubtful reports."]
+        curves,
+        labels="none",
+        title=title,
+        notes=[
+            "Serious events of any cause, without doubtful reports. The dashed curve is of new studies of "
+            f"{NEXT[-1]} alone, and bends where one is full. In the studies so far, which are smaller, as "
+            "many people exclude more: their squares lie below it.",
+        ],
     )
     analysis.write_figure("exclusion_serious", ax, title=title)
     title = "Risk of any adverse event that is not excluded, by number treated"
     curves = {reports: mx.safety.exclusion_curve(counts[reports, ANY]) for reports in (ALL, FIRM)}
     analysis.write_figure("exclusion_any", mx.plots.exclusion_curve(curves, title=title), title=title)
-
-
-def draw_arms(analysis: report.Analysis, sheets: evidence.Sheets) -> None:
-    """Draw the risk of the treated against that of their controls, those who are the same people marked."""
-    title = "Adverse events with exosomes and without"
-    scopes = list(evidence.SCOPES)
-    two = event_counts(sheets, "adverse events", scopes, arms=2, keep_paired=True)
-    told = "; ".join(
-        f"{name}: {words}" for name, words in zip(two.labels, two.column("counted"), strict=True)
-    )
-    same = two.column("same_people").map({True: "both arms the same people", False: "different people"})
-    ax = mx.plots.labbe(
-        two.with_columns(people=same),
-        by="people",
-        labels="all",
-        marker_size=12.0,
-        title=title,
-        notes=[f"Counted were: {told}.", "Where both arms are the same people, no model of two arms holds."],
-    )
-    analysis.write_figure("labbe", ax, title=title)
 
 
 def statement(
@@ -446,18 +431,23 @@ def lines(whole: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 def serious_in_words(counts: dict[Key, mx.effects.EventCounts], whole: pd.DataFrame) -> str:
     """Return what the studies that counted serious events of any cause exclude, and what they do not."""
     every, firm = (mx.safety.upper_limit(counts[reports, SERIOUS]) for reports in (ALL, FIRM))
-    row = whole.loc[(ALL, SERIOUS)]
-    aims = [f"1 in {1 / risk:,.0f}" for risk in TARGETS if risk < row.limit]
-    left = f"A risk of {' or of '.join(aims)} is not excluded. " if aims else ""
+    limits = whole.loc[[(reports, SERIOUS) for reports in (ALL, FIRM)], "limit"]
+    aims = [f"1 in {1 / risk:,.0f}" for risk in TARGETS if risk < limits.min()]
+    left = f"A risk of {' or of '.join(aims)} is excluded by neither. " if aims else ""
+    means = "; ".join(
+        f"{reports}, a mean risk above {percent(row.limit_icc, 1)} is excluded, and at that mean 5% of "
+        f"studies have a risk above {percent(row.study_risk_icc, 1)}"
+        for reports in (ALL, FIRM)
+        for row in [whole.loc[(reports, SERIOUS)]]
+    )
     return (
-        f"Serious events of any cause: {every.sentence} Without doubtful reports: {firm.sentence} {left}With "
-        f"an ICC of {ICC:g} a mean risk above {percent(row.limit_icc, 1)} is excluded; at that mean, 5% of "
-        f"studies have a risk above {percent(row.study_risk_icc, 1)}."
+        f"Serious events of any cause, with doubtful reports: {every.sentence} Without doubtful reports: "
+        f"{firm.sentence} {left}If study risks vary with an ICC of {ICC:g}: {means}."
     )
 
 
 def doubts(counts: mx.effects.EventCounts, whole: pd.DataFrame) -> str:
-    """Return which reports of any event are hard to believe, and what is left without them."""
+    """Return which reports of any event are implausible, and what is left without them."""
     rows = counts.data[counts.column("use").to_numpy() == "doubtful"]
     named = "; ".join(f"{row.study_name} ({row.caution})" for row in rows.itertuples())
     firm, every = whole.loc[(FIRM, ANY)], whole.loc[(ALL, ANY)]
@@ -468,7 +458,7 @@ def doubts(counts: mx.effects.EventCounts, whole: pd.DataFrame) -> str:
     )
     return (
         f"Events of any kind were seen in {events}. {plural(len(rows), 'report')} of none "
-        f"{'is' if len(rows) == 1 else 'are'} hard to believe: {named}. They hold "
+        f"{'is' if len(rows) == 1 else 'are'} implausible: {named}. They hold "
         f"{every.people - firm.people:.0f} of the {every.people:.0f} people; without them the limit of a "
         f"common risk is {percent(firm.limit, 1)} instead of {percent(every.limit, 1)}."
     )
@@ -482,8 +472,8 @@ def narrower(counts: dict[Key, mx.effects.EventCounts], whole: pd.DataFrame) -> 
     )
     deaths = counts[ALL, "deaths"]
     ill = deaths.column("indication").replace({"covid19_ards": "COVID-19 or ARDS"}).unique()
-    told = ", ".join(
-        f"{x:.0f} of {n:.0f} in {name}"
+    told = "; ".join(
+        f"{name}: {x:.0f} of {n:.0f}"
         for (x,), (n,), name in zip(deaths.events, deaths.totals, deaths.labels, strict=True)
     )
     implied = whole.loc[(FIRM, IMPLIED)]
@@ -499,18 +489,31 @@ def narrower(counts: dict[Key, mx.effects.EventCounts], whole: pd.DataFrame) -> 
 
 def varied_in_words(heterogeneity: pd.DataFrame) -> str:
     """Return what the counts say about how much risks of studies differ."""
-    every = heterogeneity[heterogeneity["reports"] == ALL]
-    known = every[every["determined"] & (every["counted"] != "deaths")]
-    told = "; ".join(
-        f"{row.counted}, {number(row.icc)} ({number(row.icc_low)} to {number(row.icc_high)}, "
-        f"{plural(row.studies, 'study', 'studies')}, {plural(row.events, 'event')})"
-        for row in known.itertuples()
-    )
+    table = heterogeneity.set_index(["counted", "reports"])
+    told = []
+    for counted in dict.fromkeys(heterogeneity["counted"]):
+        rows = {reports: table.loc[(counted, reports)] for reports in (ALL, FIRM)}
+        if rows[ALL].studies == rows[FIRM].studies:
+            del rows[FIRM]
+        said = [
+            f"{number(row.icc, 2)} ({number(row.icc_low, 2)} to {number(row.icc_high, 2)}) in "
+            f"{plural(row.studies, 'study', 'studies')} with {plural(row.events, 'event')}"
+            + (f", {reports}" if len(rows) > 1 else "")
+            for reports, row in rows.items()
+            if row.determined
+        ]
+        told += [f"{counted}, {' and '.join(said)}"] if said else []
+    known = heterogeneity[heterogeneity["determined"] & heterogeneity["reports"].isin([ALL, FIRM])]
+    differ = known.loc[known["icc_low"] > 0, "counted"].unique()
+    alike = [name for name in known["counted"].unique() if name not in differ]
+    ends = known.loc[known["counted"].isin(alike), "icc_high"]
     return (
         "How much the risks of studies differ is hardly known. Where there is no event the likelihood is the "
-        f"same for every heterogeneity; elsewhere the intra-class correlation (95% CI) is: {told}. This is "
-        f"compatible with no heterogeneity and with nearly all there can be; {number(ICC)} is stated, not "
-        "estimated."
+        "same for every heterogeneity. Elsewhere the intra-class correlation (0 to 1; 95% CI) is: "
+        f"{'; '.join(told)}. The intervals of {' and of '.join(alike)} hold 0, no heterogeneity, and end "
+        f"between {number(ends.min(), 2)} and {number(ends.max(), 2)}"
+        + (f"; that of {' and of '.join(differ)} does not hold 0" if len(differ) else "")
+        + f". The {number(ICC, 2)} used here is stated, not estimated."
     )
 
 
@@ -567,7 +570,7 @@ def group_in_words(row, firm: pd.DataFrame) -> str:
     """Return the limit of a group, and the one without doubtful reports."""
     words = f"{WORDS.get(row.level, row.level)} {percent(row.limit, 1)} ({row.events} of {row.people})"
     if row.level not in firm.index:
-        return f"{words} [none]"
+        return f"{words} [no report is left]"
     left = firm.loc[row.level]
     return words if left.people == row.people else f"{words} [{percent(left.limit, 1)}]"
 
@@ -575,33 +578,47 @@ def group_in_words(row, firm: pd.DataFrame) -> str:
 def followed(counts: dict[Key, mx.effects.EventCounts]) -> str:
     """Return what the longest follow-up excludes, and all of it."""
     told = []
-    for counted in (SERIOUS, ANY):
-        rows = counts[ALL, counted]
+    for counted, reports in itertools.product((SERIOUS, ANY), (ALL, FIRM)):
+        rows = counts[reports, counted]
         weeks = rows.column("follow_up_weeks").to_numpy(dtype=float)
-        found = mx.safety.by_follow_up(rows, np.where(weeks > 0, weeks, np.nan))
-        told.append(f"{counted[:1].upper()}{counted[1:]}: {found.sentence}")
+        known = weeks > 0
+        found = mx.safety.by_follow_up(rows, np.where(known, weeks, np.nan))
+        n, x = rows.totals[:, 0], rows.events[:, 0]
+        gone = ""
+        if not known.all():
+            events = plural(int(x[~known].sum()), "event")
+            studies = plural(int((~known).sum()), "study", "studies")
+            gone = (
+                f" Not in these numbers are {n[~known].sum():.0f} of the {n.sum():.0f} people, of {studies} "
+                f"without a known follow-up ({events})."
+            )
+        sentence = found.sentence.replace("followed for any time", "with a known follow-up")
+        told.append(f"- {counted[:1].upper()}{counted[1:]}, {reports}: {sentence}{gone}")
     return (
-        f"{' '.join(told)} Person-years are people times the weeks of their study, the most there can be: "
-        "the true limits of the rates are higher."
+        "What follow-up excludes:\n\n" + "\n".join(told) + "\n\nPerson-years are people times the weeks of "
+        "their study, the most there can be: the true limits of the rates are higher."
     )
 
 
 def planned_in_words(plans: pd.DataFrame) -> str:
     """Return how many people the next trials must follow without an event."""
 
-    def needed(reports: str, counted: str, size: float = 0) -> str:
+    def needed(reports: str, counted: str, size: float = 0, column: str = "more") -> str:
         rows = plans[(plans["reports"] == reports) & (plans["counted"] == counted)]
         rows = rows[rows["study_size"].fillna(0) == size].set_index("risk")
-        return " and ".join(f"{rows.loc[risk, 'more']:,.0f}" for risk in TARGETS)
+        return " and ".join(f"{rows.loc[risk, column]:,.0f}" for risk in TARGETS)
 
     aims = " and of ".join(f"1 in {1 / risk:,.0f}" for risk in TARGETS)
     return (
         f"To exclude a risk of serious events of {aims} (95%, one-sided), trials must follow "
-        f"{needed('none', SERIOUS)} people without any such event. On top of what is known without doubtful "
-        f"reports it is {needed(FIRM, SERIOUS)} more, and {needed(FIRM, SERIOUS, NEXT[-1])} more in trials "
-        f"of {NEXT[-1]} people if the risks of studies differ with an ICC of {ICC:g}. For adverse events of "
-        f"any kind it is {needed(FIRM, ANY)} more. One event among them undoes it, and the numbers hold for "
-        "the follow-up of those trials."
+        f"{needed('none', SERIOUS)} people without any such event if nothing were known. On top of the "
+        f"people without doubtful reports it is {needed(FIRM, SERIOUS)} more. If the risks of studies differ "
+        f"with an ICC of {ICC:g}, it is the mean risk that is excluded, and trials of {NEXT[-1]} people "
+        f"take {needed('none', SERIOUS, NEXT[-1])} if nothing were known (as in the figure of the numbers "
+        f"treated), and {needed(FIRM, SERIOUS, NEXT[-1])} more on top of what is known "
+        f"({needed(FIRM, SERIOUS, NEXT[-1], 'in_all')} in all: fewer, because those studies are smaller than "
+        f"{NEXT[-1]}). For adverse events of any kind, without doubtful reports, it is {needed(FIRM, ANY)} "
+        "more. One event among them undoes it, and the numbers hold for the follow-up of those trials."
     )
 
 
@@ -617,7 +634,9 @@ def predicted(prediction: pd.DataFrame) -> str:
             for cell in (f"{one.low:.0f} to {one.high:.0f}", percent(one.any_event))
         ]
         rows.append((counted, str(size), *cells))
-    header = ["people with", "next study", "common risk", "any", f"ICC {ICC:g}", "any"]
+    kinds = ("common risk", f"ICC {ICC:g}")
+    header = ["people with", "people in the next study"]
+    header += [f"{kind}: {what}" for kind in kinds for what in ("events", "chance of any")]
     return (
         "How many events the next study may see if it is like those without doubtful reports (95% "
         "prediction interval, and the probability of any; Jeffreys' prior). More would be a signal:\n\n"
@@ -629,28 +648,33 @@ def against_controls(two_arms: pd.DataFrame) -> str:
     """Return the comparisons with different people as controls."""
     exact = two_arms[(two_arms["model"] == "exact conditional")].set_index("tables")
     one, strata = exact.loc["one table per study"], exact.loc["one table per procedure"]
+
+    def ratio(row) -> str:
+        return f"{row.estimate:.2f} ({row.low:.3f} to {row.high:.2f})"
+
     return (
         "Events of any kind are counted in two arms of different people in "
-        f"{plural(int(one.rows), 'study', 'studies')} ({one.caution}): odds ratio {number(one.estimate)} "
-        f"({number(one.low)} to {number(one.high)}, exact), and {number(strata.estimate)} "
-        f"({number(strata.low)} to {number(strata.high)}) within procedures. In split-body studies both arms "
+        f"{plural(int(one.rows), 'study', 'studies')} ({one.caution}): odds ratio {ratio(one)}, exact, and "
+        f"{ratio(strata)} stratified by procedure. In split-body studies both arms "
         "are the same people; they enter no comparison."
     )
 
 
 def reviewed(published: pd.DataFrame) -> str:
-    """Return what published reviews pooled, and whether that is among what is left here."""
+    """Return what published reviews pooled, and whether that agrees with what is left here."""
     told = []
     for (review, counted), rows in published.groupby(["review", "counted"], sort=False):
         row = rows.iloc[0]
         shares = f"{percent(row.estimate, 1)} ({percent(row.low, 1)} to {percent(row.high, 1)})"
-        sides = [
-            f"{'below' if one.estimate <= one.limit else 'above'} {percent(one.limit, 1)} {one.reports}"
-            for one in rows.itertuples()
-        ]
-        told.append(f"{counted} in {shares} of people by {review}, which is {' and '.join(sides)}")
+        ends = " and ".join(f"{percent(one.limit, 1)} {one.reports}" for one in rows.itertuples())
+        least = rows["limit"].min()
+        said = "which agrees with the upper limits here"
+        if (rows["estimate"] > rows["limit"]).any():
+            begins = "begins below" if row.low <= least else "is above"
+            said = f"which is not below all upper limits here, and whose interval {begins} them"
+        told.append(f"{counted} in {shares} of people by {review}, {said} ({ends})")
     return (
-        f"Published reviews pooled {'; '.join(told)}, the limits of a common risk here. Which studies they "
+        f"Published reviews pooled {'; '.join(told)}. These limits are of a common risk. Which studies they "
         "pooled, and how those without an event, was not seen; some may be the same as here."
     )
 

@@ -413,7 +413,11 @@ def test_what_is_said_of_serious_events(words, counts):
         people, limit = rows["n"].sum(), upper(0, rows["n"].sum())
         said = f"No event in {people} people ({len(rows)} studies): a common risk above {100 * limit:.2f}%"
         assert f"{said} (1 in {1 / limit:.0f}) is excluded" in words
-    assert "A risk of 1 in 100 or of 1 in 1,000 is not excluded." in words
+        mean = upper_icc(rows["n"].tolist(), 0)
+        study = stats.beta.ppf(0.95, mean * (1 - ICC) / ICC, (1 - mean) * (1 - ICC) / ICC)
+        assert f"{reports}, a mean risk above {100 * mean:.1f}% is excluded, and at that mean 5%" in words
+        assert f"have a risk above {100 * study:.1f}%" in words
+    assert "A risk of 1 in 100 or of 1 in 1,000 is excluded by neither." in words
     implied = counts(FIRM, IMPLIED)
     share = 100 * upper(0, implied["n"].sum())
     assert f"{implied['n'].sum()} people of {len(implied)} studies exclude a common risk" in words
@@ -433,10 +437,35 @@ def test_what_is_said_of_routes(words, counts):
             )
             said += f" ({row.x} of {row.n})"
             if route not in firm.index:
-                said += " [none]"
+                said += " [no report is left]"
             elif firm.loc[route, "n"] != row.n:
                 said += f" [{100 * upper(firm.loc[route, 'x'], firm.loc[route, 'n']):.1f}%]"
             assert f" {said}{',' if f'{said},' in line else '.'}" in line
+
+
+def test_what_is_said_of_heterogeneity(words, table, counts):
+    rows = table("heterogeneity").set_index(["reports", "counted"])
+    for reports, counted in ((ALL, ANY), (FIRM, ANY), (ALL, "deaths")):
+        row, known = rows.loc[(reports, counted)], counts(reports, counted)
+        said = f"{row.icc:.2f} ({row.icc_low:.2f} to {row.icc_high:.2f}) in {len(known)} studies with "
+        said += f"{known['x'].sum()} events"
+        assert (said if counted == "deaths" else f"{said}, {reports}") in words
+    assert rows.loc[(ALL, "deaths"), "icc_low"] > 0
+    assert "that of deaths does not hold 0" in words
+
+
+@pytest.mark.parametrize("reports", [ALL, FIRM])
+@pytest.mark.parametrize("counted", [ANY, SERIOUS])
+def test_what_is_said_of_follow_up_and_of_those_without(words, counts, reports, counted):
+    rows = counts(reports, counted)
+    known = ~rows["follow_up_weeks"].isin(["", "0"])
+    line = next(one for one in words.splitlines() if one.lower().startswith(f"- {counted}, {reports}"))
+    assert f"in {rows.loc[known, 'n'].sum()} people with a known follow-up" in line
+    gone = rows[~known]
+    said = f"Not in these numbers are {gone['n'].sum()} of the {rows['n'].sum()} people"
+    assert (said in line) is bool(len(gone))
+    if len(gone):
+        assert f"({gone['x'].sum()} event" in line
 
 
 def test_what_is_said_of_doubtful_reports(words, sheet, counts):
@@ -453,6 +482,18 @@ def test_what_is_said_of_the_next_trials(words):
     assert f"trials must follow {alone[0]:,} and {alone[1]:,} people without any such event" in words
 
 
+def test_plans_alone_and_on_top_of_what_is_known_are_told_apart(words, table):
+    plans = table("plans")
+    sized = plans[(plans["counted"] == SERIOUS) & (plans["study_size"] == 50)].set_index(["reports", "risk"])
+    for reports, column, after in (
+        ("none", "more", "if nothing were known"),
+        (FIRM, "more", "more on top of what is known"),
+        (FIRM, "in_all", "in all"),
+    ):
+        few, many = (sized.loc[(reports, risk), column] for risk in (0.01, 0.001))
+        assert f"{few:,.0f} and {many:,.0f} {after}" in words
+
+
 def test_published_shares_stand_beside_our_limits(words, table, root, counts):
     with (root / "data" / "published_meta_analyses.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["outcome"].endswith("adverse_event_incidence_pct")]
@@ -467,8 +508,10 @@ def test_published_shares_stand_beside_our_limits(words, table, root, counts):
             ours = counts(reports, counted)
             limit = upper(ours["x"].sum(), ours["n"].sum())
             assert found["limit"] == pytest.approx(limit, **EXACT)
-            side = "below" if found["estimate"] <= limit else "above"
-            assert f"{side} {100 * limit:.1f}% {reports}" in words
+            assert f"{100 * limit:.1f}% {reports}" in words
+        agrees = found["estimate"] <= limit  # in the last table, which has the larger limit
+        said = "which agrees with" if agrees else "whose interval begins below them"
+        assert re.search(rf"{counted} in [^;]*{said}", words)
 
 
 def test_nothing_is_summed_over_definitions(words, sheet):
@@ -480,7 +523,7 @@ def test_nothing_is_summed_over_definitions(words, sheet):
 
 def test_the_figures(folders):
     drawn = {path.stem.removeprefix("06_") for path in folders.figures.glob("06_*.svg")}
-    assert drawn == {"adverse_events", "serious_events", "exclusion_serious", "exclusion_any", "labbe"}
+    assert drawn == {"adverse_events", "serious_events", "exclusion_serious", "exclusion_any"}
     curve = (folders.figures / "06_exclusion_serious.svg").read_text(encoding="utf-8")
     assert all(re.search(f">\\s*{number}\\s*<", curve) for number in ("299", "2,995"))
 

@@ -136,6 +136,13 @@ def test_heads_columns_and_orders():
     assert [column.key for column in forest_plan(counts, columns=()).columns] == ["label", "estimate"]
 
 
+def test_large_numbers_have_commas():
+    counts = one_arm([168, 1200], [16192, 250000])
+    words = " ".join("".join(cell) for row in forest_plan(counts).rows for cell in row.cells.values())
+    assert "168 / 16,192" in words
+    assert "1,200 / 250,000" in words
+
+
 @pytest.mark.parametrize(("k", "look"), [
     (1, {}), (2, {"theme": "revman"}), (3, {"theme": "dark", "width": 5.0}), (150, {"upper": True}),
 ])  # fmt: skip
@@ -406,7 +413,9 @@ def test_texts_of_fits_of_counts_never_overlap(k):
     x = draws.binomial(n, 0.04)
     x[:, 0] += 1
     names = dict(zip(("treatment_events", "treatment_n"), (x[0], n[0]), strict=True))
-    counts = mx.event_counts(**names, control_events=x[1], control_n=n[1], labels=[LONG] * k)
+    counts = mx.event_counts(
+        **names, control_events=x[1], control_n=n[1], labels=[f"{LONG} {i}" for i in range(k)]
+    )
     plan = forest_plan(mx.MantelHaenszel(counts, "RR").fit(), theme="dark", title=LONG)
     assert len(studies(plan)) == k
     assert overlapping_texts(forest(plan)) == []

@@ -154,7 +154,8 @@ class CountWriter(RowWriter):
         totals = self.counts.totals.ravel()
         most = 0 if totals.max() >= 1000 else 2
         decimals = min(most, whole_or_decimals(totals.tolist()))
-        return f"{fixed(x, 0)} / {fixed(n, decimals)}".replace(".", self.options.look.point)
+        few, many = f"{x:,.0f}", f"{n:,.{decimals}f}"
+        return f"{few} / {many}".replace(".", self.options.look.point)
 
     def table(self, rows: Sequence[Row], notes: Sequence[str]) -> Table:
         """Return the table of the plot."""
@@ -376,7 +377,8 @@ def _notes_on_zeros(fits: Sequence[CountResults], write: CountWriter) -> list[st
     added = [mark.note for mark, gone in zip(write.es.derived, none, strict=False) if not gone and mark.note]
     if added:
         adding = [write.model_name(one) for one in fits if _adds(one)]
-        pooled = "the pooled effect adds nothing" if len(fits) == 1 else "no model adds anything"
+        one = "the pooled effect adds nothing" if has_one_mean(fit) else "the model adds nothing"
+        pooled = one if len(fits) == 1 else "no model adds anything"
         if adding:
             whose = "the counts that are pooled" if len(fits) == 1 else f"the counts of {', '.join(adding)}"
             pooled = f"so are {whose}"
@@ -588,8 +590,8 @@ def _interval_notes(write: CountWriter) -> list[str]:
     if not write.options.upper:
         return [f"Intervals of studies: {kind}; nothing is added to zeros."]
     return [
-        f"Each study has its one-sided {level_words(write.level)} upper limit alone: {kind}; its line is "
-        "open to the left. Nothing is added to zeros."
+        f"Each study has its one-sided {level_words(write.level)} upper limit alone: {kind}; its line "
+        "begins at the square. Nothing is added to zeros."
     ]
 
 
