@@ -82,6 +82,26 @@ def test_groups_of_studies_share_the_curve_of_a_common_risk():
     assert overlapping_texts(exclusion_curve(plan)) == []
 
 
+def test_groups_have_blanks_for_underscores_and_needed_numbers_are_told_once():
+    groups = {"injection_local": curve((0, 0), (20, 30)), "inhaled": curve((0,), (9,))}
+    plan = exclusion_curve_plan(groups)
+    assert "injection local" in [one.name for one in plan.layers(Points) if one.extra]
+    assert not any("_" in note for note in plan.notes)
+    assert sum("299 people" in note for note in plan.notes) == 1
+    assert sum("a risk above" in note for note in plan.notes) == 2
+
+
+def test_on_linear_axes_numbers_stand_above_the_marks_and_marked_risks_have_their_names():
+    plan = exclusion_curve_plan(curve((0, 0), (30, 300)), scale="linear")
+    axis = plan.panels[0].y
+    diamonds = [one for one in plan.layers(Points) if one.shape == "diamond"]
+    highest = max(one.y[0] for one in diamonds)
+    assert all(word.y > highest + 0.05 * axis.limits[1] for word in plan.layers(Words))
+    assert not any(one.clip for one in diamonds), "one at the end of the axis is whole"
+    assert "1 in 100" in [text for _, text in axis.opposite]
+    assert overlapping_texts(exclusion_curve(plan)) == []
+
+
 def test_rates_have_person_time_and_risks_that_no_number_excludes_are_told():
     timed = mx.event_counts(events=[0, 1], time=[10.0, 40.0])
     plan = exclusion_curve_plan(mx.safety.exclusion_curve(timed, risks=[0.01]), per=100)

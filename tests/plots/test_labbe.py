@@ -262,7 +262,7 @@ def test_counts_are_drawn_as_they_were_counted_and_those_at_one_place_are_number
     assert not points.hollow
     assert [word for word in points.words if word] == ["×3"]
     assert points.labels[points.words.index("×3")] == "6", "the largest of the three"
-    assert "Studies that overlap (×): 3 at (0, 0)." in plan.notes
+    assert "Studies that overlap (×n beside them, where there is room): 3 at (0, 0)." in plan.notes
     ax = labbe(plan)
     assert "×3" in {text.get_text() for text in ax.texts}
     assert overlapping_texts(ax) == []
@@ -288,9 +288,24 @@ def test_studies_at_several_places_are_counted_at_each():
         )
         return " ".join(labbe_plan(counts).notes)
 
-    assert "Studies that overlap (×): 4 at (0.08, 0.04)." in notes([4, 4, 4, 4, 4])
-    assert "Studies that overlap (×): 2 at (0.08, 0.04), 2 at (0.08, 0.05)." in notes([4, 4, 5, 5, 4])
+    assert "Studies that overlap (×n beside them, where there is room): 4 at (0.08, 0.04)." in notes(
+        [4, 4, 4, 4, 4]
+    )
+    assert (
+        "Studies that overlap (×n beside them, where there is room): 2 at (0.08, 0.04), 2 at (0.08, 0.05)."
+        in notes([4, 4, 5, 5, 4])
+    )
     assert "overlap" not in notes([4, 5, 6, 7, 4])
+
+
+def test_many_places_have_the_fullest_told_and_the_others_counted():
+    few = [0] * 4 + [i // 2 for i in range(2, 22)]
+    counts = mx.event_counts(
+        treatment_events=few, treatment_n=[100] * 24, control_events=few, control_n=[100] * 24
+    )
+    note = next(one for one in labbe_plan(counts).notes if "overlap" in one)
+    assert "): 4 at (0, 0), 2 at (0.01, 0.01), " in note
+    assert note.endswith("6 at 3 other places.")
 
 
 def test_half_an_event_stands_only_in_the_groups_that_need_it():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from metaexo.plots.canvas.chart import (
 from metaexo.plots.canvas.plan import WIDTH, drawn
 from metaexo.plots.canvas.theme import Color, Theme, get_theme
 from metaexo.plots.canvas.words import with_ledger
+from metaexo.plots.canvas.words import words as in_words
 from metaexo.plots.forest.rows import caution_notes
 from metaexo.safety import ExclusionCurve
 
@@ -178,7 +179,7 @@ def _curves(results: Any) -> list[_Named]:
     named = []
     for i, (name, one) in enumerate(several.items()):
         color, shape = group_sign(i) if len(several) > 1 else ("study", "circle")
-        named.append(_Named(name, one, color, shape, longest[_rule(one)] == name))
+        named.append(_Named(in_words(name, missing=""), one, color, shape, longest[_rule(one)] == name))
     return named
 
 
@@ -228,22 +229,24 @@ def _axes(
             label=f"Largest {what} not excluded{unit}{suffix}",
             scale=scale,
             limits=(times * low_y, times * high_y),
-            opposite=() if person_time else _one_in(low_y, high_y, times, scale),
+            opposite=() if person_time else _one_in(low_y, high_y, times, scale, risks.tolist()),
         ),
     )
 
 
-def _one_in(low: float, high: float, times: float, scale: str) -> list[tuple[float, str]]:
-    """Return ticks of a risk as 1 in so many, for the other side of the panel."""
+def _one_in(
+    low: float, high: float, times: float, scale: str, risks: Sequence[float]
+) -> list[tuple[float, str]]:
+    """Return ticks of a risk as 1 in so many, for the other side of the panel; first of marked risks."""
     inside = [n for n in ONE_IN if low < 1 / n <= high]
     if scale == "log" and len(inside) > 6:
         inside = [n for n in inside if f"{n}"[0] == "1"]
     elif scale == "linear":
         apart: list[int] = []
-        for n in inside:
-            if not apart or 1 / apart[-1] - 1 / n > 0.08 * (high - low):
+        for n in sorted(inside, key=lambda n: (not np.isclose(n * np.array(risks), 1).any(), n)):
+            if all(abs(1 / one - 1 / n) > 0.08 * (high - low) for one in apart):
                 apart.append(n)
-        inside = [n for n in apart if 1 / n > 0.05 * (high - low)]
+        inside = sorted(apart)
     return [(times / n, f"1 in {n:,}") for n in inside]
 
 
@@ -284,14 +287,19 @@ def _aims(lines: Sequence[_Named], times: float, axes: tuple[ChartAxis, ChartAxi
         if math.isfinite(n)
     ]
     found.sort(key=lambda aim: aim[0])
+    # On a linear axis small risks lie near its end, so that the numbers stand above all marks of them.
+    lowest = 0.04
+    if axes[1].scale == "linear":
+        lowest = 0.08 + max((_along(axes[1], times * risk) for _, risk, _ in found), default=0.0)
     places = [_along(axes[0], n) for n, _, _ in found]
     for i, (n, risk, one) in enumerate(found):
         color: Color = "ink" if len(lines) == 1 else one.color
         crowded = [abs(places[i] - places[j]) < NEAR for j in (i - 1, i + 1) if 0 <= j < len(found)]
         right = i + 1 < len(found) and crowded[-1]  # to the left of its line, if the next one is near
         said = _number(n, one.found.person_time)
+        height = _at(axes[1], lowest + (0.06 if right and len(crowded) > 1 and crowded[0] else 0.0))
         layers += [
-            Curve(x=[n, n], y=[bottom, times * risk], color="grey", width=0.8, dash="dotted"),
+            Curve(x=[n, n], y=[bottom, max(height, times * risk)], color="grey", width=0.8, dash="dotted"),
             Points(
                 x=[n],
                 y=[times * risk],
@@ -301,10 +309,11 @@ def _aims(lines: Sequence[_Named], times: float, axes: tuple[ChartAxis, ChartAxi
                 color=color,
                 hollow=True,
                 size=7.0,
+                clip=False,
             ),
             Words(
                 x=n,
-                y=_at(axes[1], 0.1 if right and len(crowded) > 1 and crowded[0] else 0.04),
+                y=height,
                 text=f"{said}\N{NO-BREAK SPACE}" if right else f"\N{NO-BREAK SPACE}{said}",
                 align="right" if right else "left",
                 color=color,
@@ -392,7 +401,7 @@ def _notes(curves: Sequence[_Named], lines: Sequence[_Named]) -> list[str]:
     first = (
         f"One-sided {level} limits; each mark has all people and events up to that study, as the rows stand."
     )
-    notes = [first, *(f"{one.name}: {one.found.sentence}".removeprefix(": ") for one in curves)]
+    notes = [first, *(f"{one.name}: {_sentence(one)}".removeprefix(": ") for one in curves)]
     for one in lines:
         if one.found.heterogeneity:
             notes.append(f"{one.name or 'Curve'}: {'; '.join(one.found.assumptions)}.")
@@ -401,6 +410,13 @@ def _notes(curves: Sequence[_Named], lines: Sequence[_Named]) -> list[str]:
             notes.append(f"{one.name}: {said}." if one.name else f"{said}.")
     cautions = (note for one in curves for note in caution_notes(one.found))
     return list(dict.fromkeys([*notes, *cautions]))
+
+
+def _sentence(one: _Named) -> str:
+    """Return what is excluded; the numbers that are needed are told once for curves that share a line."""
+    if one.has_line:
+        return one.found.sentence
+    return replace(one.found, risks=np.empty(0), needed=np.empty(0)).sentence
 
 
 exclusion_curve = drawn(exclusion_curve_plan, "Draw an exclusion curve.")

@@ -382,11 +382,12 @@ def _counted_together(points: Sequence[Points]) -> tuple[list[Points], tuple[str
                 beside[i] = "" if place in told else _listed(shared[place])
                 told.add(place)
         out.append(replace(layer, words=beside))
+    most = sorted(shared.items(), key=lambda item: -len(item[1]))  # steady: those of one number as drawn
+    there_are = [f"{len(words)} at ({x:.3g}, {y:.3g})" for (x, y), words in most[:FEW]]
     if len(shared) > FEW:
-        count = sum(map(len, shared.values()))
-        return out, (f"{count} studies overlap at {len(shared)} places (×).",)
-    there_are = (f"{len(words)} at ({x:.3g}, {y:.3g})" for (x, y), words in shared.items())
-    return out, (f"Studies that overlap (×): {', '.join(there_are)}.",)
+        rest = sum(len(words) for _, words in most[FEW:])
+        there_are.append(f"{rest} at {plural(len(shared) - FEW, 'other place')}")
+    return out, (f"Studies that overlap (×n beside them, where there is room): {', '.join(there_are)}.",)
 
 
 def _listed(words: Sequence[str]) -> str:
