@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
@@ -13,7 +13,7 @@ from metaexo.formatting import level_words, number, percent, plural
 from metaexo.inputs import check_choice, check_number, describe
 from metaexo.models.counts.fit import check_event_counts
 from metaexo.numeric.study_risks import KINDS, StudyRisks
-from metaexo.readable import Readable
+from metaexo.readable import Readable, ReaderTable, cells_of
 
 Arm = Literal["treatment", "control"]
 Scale = Literal["icc", "tau", "cv"]
@@ -56,6 +56,24 @@ class SafetyResult(Readable):
     @abstractmethod
     def assumptions(self) -> tuple[str, ...]:
         """What it rests on, one statement each."""
+
+    def reader_tables(self) -> list[ReaderTable]:
+        """Return the table, its numbers of people without decimals."""
+        table = self.to_frame()
+        for name in PEOPLE:
+            if name in table:
+                table[name] = [_counted(value) for value in table[name]]
+        return [cells_of(table)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, with the sentence, as plain values; of the counts without the table they are of."""
+        found = {"sentence": self.sentence, "method": self.method, **super().to_dict()}
+        if isinstance(found.get("counts"), dict):
+            kept = found["counts"].items()
+            found["counts"] = {
+                key: value for key, value in kept if not key.startswith("_") and key != "origin"
+            }
+        return found
 
     def table_notes(self) -> list[str]:
         """Return the sentence, the method and what it rests on, which stand below the table."""
@@ -112,6 +130,15 @@ class OneArmResult(SafetyResult):
     def seen(self) -> str:
         """What was seen: "No event in 214 people (12 studies)"."""
         return events_seen(self.counts)
+
+
+# Columns of tables that hold numbers of people, of studies or of weeks.
+PEOPLE = ("total", "cumulative_total", "more", "in_all", "people", "trials", "per", "weeks")
+
+
+def _counted(value: float) -> str:
+    """Return a number of people, or a person-time, as text; a dash where there is none."""
+    return amount(value) if math.isfinite(value) else number(value)
 
 
 def one_arm(counts: object, arm: object, function: str) -> EventCounts:

@@ -182,3 +182,29 @@ def test_strata_have_their_own_means_and_variances():
         assert total.cells["tau2"] == (f"{stratum.fit.tau2:.2f}",)
     assert [column.title for column in plan.columns if column.key == "tau2"] == [("τ²",)]
     assert overlapping_texts(forest(plan)) == []
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_infinite_estimate_is_the_line_from_its_finite_limit(swapped):
+    arms = (([0, 0, 1, 3], [30, 25, 20, 33]), ([2, 1, 0, 4], [31, 24, 20, 17]))
+    (te, tn), (ce, cn) = arms[::-1] if swapped else arms
+    counts = mx.event_counts(
+        treatment_events=te, treatment_n=tn, control_events=ce, control_n=cn, labels=list("abcd")
+    )
+    fit = mx.ExactConditional(counts.with_columns(year=[1, 2, 3, 4])).fit()
+    found = mx.sensitivity.cumulative(fit, "year")
+    assert np.isinf(found.estimate[:2]).all()
+    plan = forest_plan(found)
+    for i, row in enumerate(refit_rows(plan)):
+        low, high = np.exp(found.low[i, 0]), np.exp(found.high[i, 0])
+        assert (row.mark.low, row.mark.high) == (pytest.approx(low), pytest.approx(high))
+        if i < 2:
+            assert (row.mark.shape, row.mark.estimate) == ("bar", None)
+            assert row.cells["estimate"][0] == ("∞" if swapped else "0")
+        else:
+            assert row.mark.estimate == pytest.approx(np.exp(found.estimate[i]))
+    assert overlapping_texts(forest(plan)) == []
+    whole = mx.ExactConditional(counts.select([0, 1], "early")).fit()
+    total = forest_plan(mx.sensitivity.leave_one_out(whole)).row("total")
+    assert total.mark.shape == "bar"
+    assert total.cells["estimate"][0] == ("∞" if swapped else "0")

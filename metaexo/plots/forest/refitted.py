@@ -21,6 +21,7 @@ from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.canvas.words import p_words, typeset, with_ledger
+from metaexo.plots.forest.counts import BAR, INFINITE
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
     DIAMOND,
@@ -59,7 +60,7 @@ class _Block:
         side = (low > self.null).astype(int) - (high < self.null)
         if not math.isfinite(self.null):
             return np.zeros(side.shape, dtype=bool)
-        known = np.isfinite(self.numbers).sum(axis=0) == 3
+        known = ~np.isnan(self.numbers).any(axis=0)
         return np.asarray(known & known[-1] & (side != side[-1]))
 
 
@@ -171,8 +172,9 @@ def _ready(
     numbers = np.concatenate([block.numbers for block in blocks], axis=1)
     plain = not _has_means(results) and not es.measure.display_log  # of a slope no proportion is made
     known = np.isfinite(numbers[0])
+    last = float(numbers[0][known].max(initial=0.0)) if known.any() else 0.0
     ready = EffectSizes(
-        np.where(known, numbers[0], numbers[0][known].max()),  # what is not known comes last
+        np.where(known, numbers[0], last),  # what is not known comes last
         np.ones(known.size),  # the intervals are those that are shown
         GENERIC if plain else es.measure,
         labels=[label or " " for block in blocks for label in block.labels],
@@ -180,7 +182,9 @@ def _ready(
         data=pd.DataFrame(beside),
         oriented=es.oriented and _has_means(results),
     )
-    return ReadyEffects(ready, numbers if plain else back_pooled(es, numbers))
+    shown = np.array(numbers if plain else back_pooled(es, numbers))
+    shown[0, ~known] = np.nan  # an infinite estimate has no place: its row is the line from the finite limit
+    return ReadyEffects(ready, shown)
 
 
 def _p_cell(p: float, theme: Theme) -> str:
@@ -227,10 +231,13 @@ def _rows(
         i = place[row.id]
         if not 0 <= i < last:
             continue
-        rows.append(_refit_row(row, f"{first + i}", bool(changed[i]), math.isfinite(block.numbers[0, i])))
+        rows.append(_refit_row(row, f"{first + i}", bool(changed[i]), float(block.numbers[0, i])))
     if whole and options.overall:
         (row,) = (row for row in table.rows if place[row.id] == last)
         mark = mark_of(ready.effects.measure, "diamond", ready.shown[:, first + last], DIAMOND)
+        if math.isinf(block.numbers[0, last]):
+            row = _infinite(row, float(block.numbers[0, last]), "pooled")
+            mark = row.marks[0]
         cells = {key: cell for key, cell in row.cells.items() if key != LABEL}
         rows.append(Row(id=f"spacer:total:{first}", kind="spacer"))
         rows.append(
@@ -246,10 +253,21 @@ def _rows(
     return rows
 
 
-def _refit_row(row: Row, number: str, changed: bool, known: bool) -> Row:
+def _infinite(row: Row, estimate: float, color: str | int) -> Row:
+    """Return the row of an infinite estimate: the line from its finite limit, and the estimate in words."""
+    mark = row.marks[0]
+    said = INFINITE if estimate > 0 else "0"
+    bar = replace(mark, shape="bar", estimate=None, size=BAR, color=color, text=said)
+    _, low, high = row.cells[ESTIMATE]
+    return replace(row, marks=(bar,), cells={**row.cells, ESTIMATE: (said, low, high)})
+
+
+def _refit_row(row: Row, number: str, changed: bool, estimate: float) -> Row:
     """Return the row of a refit, with the mark of its conclusion; without a mark where there is no fit."""
     row = replace(row, id=f"refit:{number}")
-    if not known or row.mark is None:
+    if math.isinf(estimate) and row.marks:
+        return _infinite(row, estimate, 1 if changed else "study")
+    if math.isnan(estimate) or row.mark is None:
         return replace(row, marks=(), cells={**row.cells, ESTIMATE: (MISSING, "", "")})
     look: dict[str, Any] = {"shape": SIGN, "color": 1, "size": 1.25 * row.mark.size} if changed else {}
     return replace(row, marks=(replace(row.mark, name=CHANGED if changed else SAME, **look),))
