@@ -66,13 +66,11 @@ class SafetyResult(Readable):
         return [cells_of(table)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, with the sentence, as plain values; of the counts without the table they are of."""
+        """Return everything, with the sentence, as plain values, but not the table that the counts are of."""
         found = {"sentence": self.sentence, "method": self.method, **super().to_dict()}
         if isinstance(found.get("counts"), dict):
-            kept = found["counts"].items()
-            found["counts"] = {
-                key: value for key, value in kept if not key.startswith("_") and key != "origin"
-            }
+            for name in ("_data", "origin"):
+                found["counts"].pop(name, None)
         return found
 
     def table_notes(self) -> list[str]:
