@@ -91,6 +91,7 @@ def test_every_stratum_out_of_the_tests_is_named_and_decimals_are_two():
     ).with_columns(source=["plant", "plant", "milk", "milk", "bone"])  # fmt: skip
     found = mx.stratify_counts(mx.MantelHaenszel(counts).fit(), "source")
     assert found.note == "tests over 2 strata; bone left out"
+    assert "Tests over 2 strata; bone left out." in mx.plots.forest_plan(found).notes
     rows = {row[0]: row for row in found.reader_tables()[0].rows}
     odds_ratio = (2 * 600 / 3000 + 1 * 400 / 2400) / (1498 * 900 / 3000 + 1199 * 800 / 2400)
     assert found["milk"].pooled.estimate == pytest.approx(np.log(odds_ratio))

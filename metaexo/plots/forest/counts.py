@@ -653,7 +653,7 @@ def table_of_count_strata(results: CountStrata, options: Options) -> Table:
         said = f"{name}: {same_line(words_of_test(results.between, options.look.p_style))}"
         rows.append(Row(id="between", kind="test", text=(said,)))
     lacking = _lacking_words(results, options)
-    if options.between and results.between is None and results.note:
+    if options.between and (results.between is None or len(results.compared) < len(results.strata)):
         lacking.append(f"{_capital(results.note)}.")
     notes = [_model_words(fit), *lacking, *caution_notes(fit)]
     if options.subtotals != "only":

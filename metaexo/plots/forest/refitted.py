@@ -21,9 +21,10 @@ from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.legend import Key
 from metaexo.plots.canvas.theme import Theme
 from metaexo.plots.canvas.words import p_words, typeset, with_ledger
-from metaexo.plots.forest.counts import BAR, INFINITE
+from metaexo.plots.forest.counts import INFINITE
 from metaexo.plots.forest.options import Options
 from metaexo.plots.forest.rows import (
+    BAR,
     DIAMOND,
     ReadyEffects,
     caution_notes,
@@ -60,7 +61,7 @@ class _Block:
         side = (low > self.null).astype(int) - (high < self.null)
         if not math.isfinite(self.null):
             return np.zeros(side.shape, dtype=bool)
-        known = ~np.isnan(self.numbers).any(axis=0)
+        known = np.isnan(self.numbers).sum(axis=0) == 0
         return np.asarray(known & known[-1] & (side != side[-1]))
 
 
