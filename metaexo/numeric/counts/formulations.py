@@ -128,7 +128,7 @@ def formulate(
         every = np.concatenate([x[..., 0] == totals[..., 0], x[..., 1] == totals[..., 1]], axis=1)
         extreme = (none, np.zeros_like(every) if person_time else every)
         counted = np.concatenate([counted, counted], axis=1)
-    inner = _inner(model, x, totals, person_time, coding, correlated)
+    inner = _inner(model, x, totals, person_time, coding, correlated, random)
     return Formulation(problem, begin, plan, back, p, rows, extreme, counted, inner, random or common)
 
 
@@ -154,21 +154,32 @@ def _extremes(model: str, x: Array, totals: Array, person_time: bool) -> tuple[M
 
 
 def _inner(
-    model: str, x: Array, totals: Array, person_time: bool, coding: tuple[float, float], correlated: bool
+    model: str,
+    x: Array,
+    totals: Array,
+    person_time: bool,
+    coding: tuple[float, float],
+    correlated: bool,
+    random: bool,
 ) -> Mask:
     """Return which studies have a likelihood that goes to 0 as a variance of the random effects grows.
 
     Where no study is one of them, the likelihood may increase without end. With two random effects both
     variances must be held: the treatment effect moves the arms that its coding says, the intercept both.
+    An intercept alone is held by a study with an event in one arm and someone without in the other.
     """
     low, high = _extremes(model, x, totals, person_time)
     if not model.startswith("unconditional"):
         return np.asarray(~(low | high))
+    if model == RANDOM and not random:
+        x, totals = x.sum(axis=-1, keepdims=True), totals.sum(axis=-1, keepdims=True)
     inner = x > 0
     if not person_time:
         inner = inner & (x < totals)
     moved = np.array([True, True]) if correlated else np.asarray(coding) != 0
-    if correlated or not moved.all():  # one arm alone may take up an infinite variance
+    if (model != RANDOM or random) and (
+        correlated or not moved.all()
+    ):  # one arm alone may take up an infinite variance
         held = [inner[..., a].any(axis=1, keepdims=True) for a in np.flatnonzero(moved)]
         return np.asarray(np.logical_and.reduce(held) & np.ones(inner.shape[:-1], dtype=bool))
     return np.asarray(inner.any(axis=-1))

@@ -292,8 +292,8 @@ def test_double_zeros_count():
     [
         (lambda: counts_of(EVENTS[:1] + 1, SIZES[:1]), TooFewStudiesError, "at least 2 rows"),
         (lambda: counts_of(EVENTS * [0, 1]), NotIdentifiableError, "ExactConditional"),
-        (lambda: counts_of(EVENTS * 0), NotIdentifiableError, "metaexo.safety"),
-        (lambda: counts_of(SIZES.copy()), NotIdentifiableError, "everyone has an event"),
+        (lambda: counts_of(EVENTS * 0), NotIdentifiableError, "mx.safety.upper_limit"),
+        (lambda: counts_of(SIZES.copy()), NotIdentifiableError, "events in everyone"),
         (
             lambda: counts_of(np.array([[0, 3], [5, 0]]), np.array([[5, 3], [5, 9]])),
             NotIdentifiableError,

@@ -320,7 +320,7 @@ def test_infinite_coefficients_are_named() -> None:
         mx.CountGLMM(counts, moderators="source").fit("EE")
     with pytest.raises(NotIdentifiableError, match="upper_limit"):
         mx.CountGLMM(mx.event_counts(events=[0, 0, 0], n=[9, 8, 12])).fit()
-    with pytest.raises(NotIdentifiableError, match="tau2 increases without bound"):
+    with pytest.raises(NotIdentifiableError, match="does not fall as tau2 grows"):
         mx.CountGLMM(mx.event_counts(events=[0, 8, 0], n=[9, 8, 12])).fit()
     assert mx.CountGLMM(mx.event_counts(events=[0, 8, 0], n=[9, 8, 12])).fit("EE").k == 3
 
@@ -412,3 +412,27 @@ def test_predicted_effects_of_studies_know_that_the_mean_is_estimated():
     fit = mx.CountGLMM(alike, "OR", model="conditional-approximate").fit()
     assert fit.tau2 == 0
     np.testing.assert_allclose(fit.blup()["se"], fit.se[0], rtol=1e-12)
+
+
+def test_equal_effects_with_random_intercepts_where_arms_have_one_person():
+    treated, control = np.array([1, 0, 1, 0, 1]), np.array([0, 1, 1, 0, 0])
+    counts = mx.event_counts(
+        treatment_events=treated, treatment_n=[1] * 5, control_events=control, control_n=[1] * 5
+    )
+    fit = mx.CountGLMM(counts, model="unconditional-random").fit("EE")
+    odds = [1.5, 2 / 3]  # 3 of 5 and 2 of 5 events: no variance of the intercepts
+    assert fit.estimate == pytest.approx(np.log(odds[0] / odds[1]), abs=1e-6)
+    assert fit.sigma2 == pytest.approx(0.0, abs=1e-12)
+    assert fit.llf == pytest.approx(2 * (3 * np.log(0.6) + 2 * np.log(0.4)), abs=1e-8)
+
+
+def test_the_edge_of_a_correlation_is_called_so():
+    events = np.array([[22, 12], [3, 3], [0, 5], [4, 1], [4, 0]])
+    sizes = np.array([[110, 54], [43, 94], [20, 18], [25, 20], [37, 13]])
+    names = ("treatment_events", "control_events", "treatment_n", "control_n")
+    counts = mx.event_counts(**dict(zip(names, np.hstack([events, sizes]).T, strict=True)))
+    fit = mx.CountGLMM(counts, model="unconditional-random", correlated=True, coding="1/0").fit()
+    assert abs(fit.rho) == pytest.approx(1)
+    text = str(fit.summary())
+    assert f"the correlation is {fit.rho:.0f}," in text
+    assert "a variance is 0" not in text

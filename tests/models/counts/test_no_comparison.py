@@ -23,6 +23,8 @@ MODELS = {
     "MH": mx.MantelHaenszel,
     "Peto": mx.Peto,
     "exact": mx.ExactConditional,
+    "beta-binomial": mx.BetaBinomial,
+    "arm-based": mx.ArmBased,
     "no double zeros": lambda counts: mx.MantelHaenszel(
         counts, zero_cells=ZeroCells(0, drop_double_zero=True)
     ),
@@ -42,7 +44,13 @@ def done(message: str, counts: EventCounts) -> list:
 
 @pytest.mark.parametrize(
     ("case", "model"),
-    [(case, model) for case in SILENT for model in MODELS if (case, model) != ("no event in time", "Peto")],
+    [
+        (case, model)
+        for case in SILENT
+        for model in MODELS
+        if (case, model) != ("no event in time", "Peto")
+        and not (case == "some of each" and model in ("beta-binomial", "arm-based"))  # arms have both there
+    ],
 )
 def test_the_remedy_can_be_done(case: str, model: str) -> None:
     events, time = SILENT[case]
@@ -107,3 +115,23 @@ def test_q_without_degrees_of_freedom_is_no_result() -> None:
     assert not fit.q.is_testable
     (line,) = fit.summary().parts["Heterogeneity"]
     assert line.startswith("Q: not testable, no degrees of freedom")
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+@pytest.mark.parametrize("model", [mx.BetaBinomial, mx.ArmBased])
+def test_an_arm_without_event_or_of_events_alone_has_a_one_sided_limit(model, everyone) -> None:
+    events = np.column_stack([SIZES[:, 0] * everyone, [2, 4, 1]])
+    counts = EventCounts(events, SIZES)
+    with pytest.raises(NotIdentifiableError) as error:
+        model(counts).fit()
+    fit = done(str(error.value), counts)[-1]
+    assert np.isfinite(fit.conf_int().to_numpy()).sum() == 1
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_one_arm_has_a_limit_of_a_risk(everyone) -> None:
+    n = SIZES[:, :1]
+    counts = EventCounts(n * everyone, n)
+    with pytest.raises(NotIdentifiableError) as error:
+        mx.BetaBinomial(counts).fit()
+    assert done(str(error.value), counts)[-1].value == pytest.approx(1 - 0.05 ** (1 / n.sum()))

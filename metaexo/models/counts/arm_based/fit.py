@@ -18,7 +18,7 @@ from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag
-from metaexo.models.counts.fit import CountFit, statistics_of_arms
+from metaexo.models.counts.fit import CountFit, no_comparison, statistics_of_arms
 from metaexo.models.counts.mixed.fit import CountCertificate
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.design import Design
@@ -157,6 +157,8 @@ def _refuse_whole_arms(counts: EventCounts) -> None:
     """Raise if an arm has no event in any row, or events in everyone."""
     none = (counts.events == 0).all(axis=0)
     everyone = (counts.events == counts.totals).all(axis=0) & (not counts.person_time)
+    if none.all() or everyone.all():
+        raise no_comparison(counts, "the likelihood has no maximum")
     for j, arm in enumerate(("treated", "control")):
         if none[j] or everyone[j]:
             said = "there is no event" if none[j] else "everyone has an event"
@@ -164,9 +166,7 @@ def _refuse_whole_arms(counts: EventCounts) -> None:
                 f"{said} in any row of the {arm} arm, so the likelihood has no maximum: it increases without "
                 "bound",
                 "an event in some row of every arm" if none[j] else "someone without an event in every arm",
-                "metaexo.safety has exact upper limits"
-                if none.all()
-                else "mx.ExactConditional(counts) has exact one-sided limits of the odds ratio or rate ratio",
+                "mx.ExactConditional(counts).fit() has the one-sided limit that the counts set",
             )
 
 

@@ -18,7 +18,7 @@ from metaexo.errors import ConvergenceError, InputError, NotIdentifiableError, T
 from metaexo.formatting import plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_flag
-from metaexo.models.counts.fit import CountFit, statistics_of_arms
+from metaexo.models.counts.fit import CountFit, no_comparison, statistics_of_arms
 from metaexo.models.counts.mixed.many import Refitted, q_and_trace
 from metaexo.models.counts.mixed.model import CLOGLOG
 from metaexo.models.linear.choices import get_interval
@@ -100,15 +100,24 @@ def _refuse_infinite(counts: EventCounts, rows: Arms, alone: bool) -> None:
 
 def _infinite(counts: EventCounts, no_event: bool, where: str) -> NotIdentifiableError:
     """Return the error for an arm without any event, or with events in everyone."""
+    if counts.arms == 2 and counts.is_double_zero.all():
+        return no_comparison(counts, "the likelihood has no maximum")
     said = "there is no event" if no_event else "everyone has an event"
-    one_arm = counts.arms == 1 or bool((counts.events == 0).all())
-    limit = "metaexo.safety has exact upper limits" if no_event else "count those without an event"
-    exact = "mx.ExactConditional(counts) has exact one-sided limits of the odds ratio or rate ratio"
+    what = "rate" if counts.person_time else "risk"
+    limit = f"has the largest {what} that is not excluded"
+    if counts.arms == 2:
+        remedy = "mx.ExactConditional(counts).fit() has the one-sided limit that the counts set"
+    elif no_event:
+        remedy = f"mx.safety.upper_limit(counts) {limit}"
+    else:
+        n = "counts.totals[:, 0]"
+        others = f"mx.event_counts(events={n} - counts.events[:, 0], n={n})"
+        remedy = f"count those without: others = {others}; mx.safety.upper_limit(others) {limit}"
     return NotIdentifiableError(
         f"{said} in any row {where}".rstrip()
         + ", so the likelihood has no maximum: it increases without bound",
         "an event in some row of every arm" if no_event else "someone without an event in every arm",
-        limit if one_arm else exact,
+        remedy,
     )
 
 

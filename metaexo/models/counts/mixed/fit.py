@@ -52,7 +52,8 @@ class CountCertificate:
     Attributes
     ----------
     at_boundary : bool
-        Whether a variance of random effects is 0 because no positive value fits better.
+        Whether a variance of random effects is 0, or their correlation 1 or -1, because no value inside fits
+        better.
     gradient : float
         Largest derivative of the log-likelihood by a parameter (in standardised columns) that is free.
     promised : float

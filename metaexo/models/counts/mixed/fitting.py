@@ -99,7 +99,8 @@ def refuse(
         )
     if variances[0]:
         raise NotIdentifiableError(
-            "no row has both events and people without: the likelihood of tau2 increases without bound",
+            "no row has both events and people without: the likelihood does not fall as "
+            f"{'tau2' if method == 'ML' else 'the variance of the intercepts'} grows",
             "a row whose count is neither the least nor the largest possible",
             'fit method="EE", which assumes no heterogeneity'
             if model != RANDOM

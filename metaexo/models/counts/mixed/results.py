@@ -314,6 +314,8 @@ class CountGLMMResults(CountGLMMFit, CountResults):
     def _certificate_lines(self) -> list[str]:
         found = self.certificate
         state = "at the boundary: a variance is 0, where no positive value fits better"
+        if self.rho is not None and abs(self.rho) >= 1 - 1e-12:
+            state = f"at the boundary: the correlation is {self.rho:.0f}, where none nearer to 0 fits better"
         lines = [state if found.at_boundary else "converged"]
         several = "" if found.maxima == 1 else f": the highest of {found.maxima} local maxima"
         return [*lines, f"highest maximum of a scan over the variances{several}"]
