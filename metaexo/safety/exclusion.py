@@ -316,7 +316,8 @@ class _Rule:
             raise InputError(
                 f"limits after each of {x.size:,} rows with {x[-1]:,} events take minutes if risks vary",
                 "fewer rows or events, or a common risk (heterogeneity=0)",
-                f"mx.safety.upper_limit(counts, heterogeneity={self.h:g}) is the limit after all of them",
+                f"mx.safety.upper_limit(counts, heterogeneity={self.h:g}, scale={self.kind.scale!r}) has the "
+                "last of them",
             )
 
     def _limits_of(self, which: Index, totals: Array, n: Array, x: Index) -> Array:
