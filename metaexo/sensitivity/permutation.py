@@ -443,10 +443,14 @@ OF_COUNTS = (
 )
 
 
+ONE_ARM = "counts of one arm have no value of no effect to be tested: read the interval of the fit"
+
+
 def _refusal(results: object) -> InputError:
     """Return the error for results of a kind that has no permutation test here."""
     kind = type(results).__name__
     counted = isinstance(results, EventCounts | CountResults)
+    one_arm = counted and getattr(results, "counts", results).arms == 1  # type: ignore[attr-defined]
     exact = "fit the exact effects with mx.RandomEffects(effects).fit()"
     remedies = {
         "StratifiedResults": "ask the strata themselves: strata.permutation_test()",
@@ -456,7 +460,7 @@ def _refusal(results: object) -> InputError:
     return InputError(
         f"the results are of type {kind}",
         "a fit of RandomEffects, Multilevel or LocationScale",
-        remedies.get(kind, OF_COUNTS if counted else exact),
+        remedies.get(kind, (ONE_ARM if one_arm else OF_COUNTS) if counted else exact),
     )
 
 

@@ -172,6 +172,9 @@ def test_what_is_to_be_done_with_counts_is_possible(counts):
     with pytest.raises(InputError) as caught:
         mx.sensitivity.permutation_test(fit)
     assert "ExactConditional" in caught.value.remedy
+    assert mx.sensitivity.permutation_test(mx.RandomEffects(counts.effect_sizes("OR")).fit())
+    with pytest.raises(InputError, match="no value of no effect"):
+        mx.sensitivity.permutation_test(mx.CountGLMM(counts.arm("treatment")).fit())
 
 
 def test_subsets_of_counts_have_few_reasons(counts):
