@@ -60,3 +60,17 @@ def test_an_infinite_effect_adds_nothing_to_the_wald_test():
         q = actual["QE_wald"] + more
         theirs = changed(case, QE_wald=q, QE_wald_p=float(chi2.sf(q, 4)))
         assert (mixed_model(theirs, actual).different == []) is right
+
+
+def test_a_study_without_event_is_no_parameter_beside_fixed_study_effects():
+    more = {"ai": 0, "n1i": 20, "ci": 0, "n2i": 30}
+    data = {name: [*values, more[name]] for name, values in DATA.items()}
+    case, actual = answered("UM.FS", "none (equal effects)", data)
+    case["call"]["drop_double_zero"] = False
+    kept = {"k": 6, "QE_df": 5, "QE_lrt_p": float(chi2.sf(actual["QE_lrt"], 5))}
+    kept["QE_wald_p"] = float(chi2.sf(actual["QE_wald"], 5))
+    lack = actual["AIC"] - 12  # of 5 levels and an effect
+    kept |= {"AIC": lack + 14, "BIC": lack + 7 * np.log(12), "AICc": lack + 14 * 12 / 4}
+    assert mixed_model(changed(case, **kept), actual).different == []
+    for name in kept:
+        assert mixed_model(changed(case, **kept | {name: kept[name] * 1.01}), actual).different, name
