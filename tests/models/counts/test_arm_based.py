@@ -265,6 +265,7 @@ def test_without_heterogeneity_the_arms_are_binomial():
     table = fit.components()
     assert (table.drop(index="correlation")["low"] == 0).all()
     assert (table.drop(index="correlation")["high"] > 0).all()
+    assert fit.heterogeneity()["low"].iloc[0] == 0 < fit.heterogeneity()["high"].iloc[0]
 
 
 def test_a_singular_covariance_matrix_is_a_maximum():

@@ -416,6 +416,7 @@ class ArmBasedFit(CountFit):
         return float(np.fmin.reduce(ends[0])), float(np.fmax.reduce(ends[1]))
 
     def _variance_ends(self, target: Function, level: float) -> tuple[float, float]:
-        """Return the profile-likelihood interval of a variance."""
+        """Return the profile-likelihood interval of a variance; a variance of 0 is its own low end."""
         low, high = self._ends(target, level)
-        return (0.0 if low < GONE else low), (math.inf if high > LARGEST_VARIANCE else high)
+        gone = low < GONE or target(self.maximum.psi[0])[0] < GONE
+        return (0.0 if gone else low), (math.inf if high > LARGEST_VARIANCE else high)
