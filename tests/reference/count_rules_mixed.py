@@ -308,7 +308,10 @@ def optimum_near(case: Case, fields: Fields) -> tuple[Problem, Optimum]:
     elif tau <= 1e-3:
         parts[1] = [0.0]
     own = rough if problem.kind == "UM.FS" else None
-    return problem, maximise(problem, np.concatenate(parts), np.array(free), own)
+    start = np.concatenate(parts)
+    if problem.kind == "UM.RS":  # the level first: the rest is near already
+        start = maximise(problem, start, np.array([p + 1]), None).parameters
+    return problem, maximise(problem, start, np.array(free), own)
 
 
 def _rough_levels(problem: Problem, beta: Array) -> Array:
