@@ -497,7 +497,10 @@ def wald_q(problem: Problem) -> float:
         start = np.concatenate(
             [_differing(problem)[~silent], [0.0, rough.mean(), max(float(rough.std()), 0.3)]]
         )
-        best = maximise(equal, start, np.array([*range(size), size + 1, size + 2]), None)
+        given = [*range(size), size + 1]
+        starts = [start, maximise(equal, start, np.array(given), None).parameters]
+        climbs = [maximise(equal, one, np.array([*given, size + 2]), None) for one in starts]
+        best = max(climbs, key=lambda one: one.value if np.isfinite(one.value) else -np.inf)
         y, cov, columns = best.parameters[:size], best.cov[:size, :size], columns[~silent]
     else:
         cells = x if problem.person_time or problem.kind == "CM.AL" else np.concatenate([x, n - x], axis=1)
