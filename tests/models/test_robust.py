@@ -184,7 +184,7 @@ def test_plain_kinds_have_clusters_minus_coefficients() -> None:
         ({"df": "all"}, errors.UnknownChoiceError, "satterthwaite"),
         ({"cluster": "labb"}, errors.UnknownChoiceError, "lab"),
         ({"cluster": ["a"] * K}, errors.NotIdentifiableError, "1 cluster of"),
-        ({"cluster": ["a"]}, errors.ShapeError, "1 entries"),
+        ({"cluster": ["a"]}, errors.ShapeError, "1 entry"),
         ({"cluster": [None, *LABS[1:]]}, errors.InputError, "no cluster"),
         ({"cluster": ["a"] * 9 + ["b"] * 20, "kind": "CR0"}, errors.InputError, "degrees of freedom"),
         ({"cluster": ["a"] * 9 + ["b"] * 20, "kind": "CR1p"}, errors.NotIdentifiableError, "2 clusters"),

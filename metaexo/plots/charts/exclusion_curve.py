@@ -413,7 +413,7 @@ def _notes(curves: Sequence[_Named], lines: Sequence[_Named]) -> list[str]:
 
 
 def _sentence(one: _Named) -> str:
-    """Return what is excluded; the numbers that are needed are told once for curves that share a line."""
+    """Return what is excluded; the numbers that are needed stand once where curves share a line."""
     if one.has_line:
         return one.found.sentence
     return replace(one.found, risks=np.empty(0), needed=np.empty(0)).sentence
