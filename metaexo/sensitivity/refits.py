@@ -471,6 +471,11 @@ def _empty(fit: FitResults, size: int) -> dict[str, Array]:
     return {name: np.full(shape, np.nan) for name, shape in shapes.items()}
 
 
+def _begun(fit: FitResults, counts: Array) -> dict[str, Any]:
+    """Return the arrays of refits that have no fit yet, with their numbers of effects and studies."""
+    return _empty(fit, len(counts)) | {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+
+
 def _studies(effects: Any, counts: Array) -> Array:
     """Return the number of studies in each refit, shape (B,); rows that repeat are further ones."""
     if effects.m == effects.k:
@@ -500,8 +505,7 @@ def _batch_part(
     see: See,
 ) -> dict[str, Any]:
     """Return the arrays of some refits, made in one batched call."""
-    out = _empty(fit, len(counts))
-    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    out = _begun(fit, counts)
     p, basis = fit.design.p, fit.batch.basis[0]
     few = out["k"] <= (p if fit.tau2_is_estimated or fit.test != "z" else p - 1)
     gram = ((counts > 0) @ (basis[:, :, None] * basis[:, None, :]).reshape(fit.k, p * p)).reshape(-1, p, p)
@@ -611,8 +615,7 @@ def _pooled_part(
     see: See,
 ) -> dict[str, Any]:
     """Return the arrays of some refits, made in one call; those without a finite effect have their reason."""
-    out = _empty(fit, len(counts))
-    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    out = _begun(fit, counts)
     found = fit.many(counts)
     assert found is not None
     which = np.flatnonzero(np.isfinite(found.estimate) & (out["k"] > 0))
@@ -639,8 +642,7 @@ def _mixed_part(
     see: See,
 ) -> dict[str, Any]:
     """Return the arrays of some refits of a mixed or beta-binomial model of counts, made in one call."""
-    out = _empty(fit, len(counts))
-    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    out = _begun(fit, counts)
     found = fit.many(counts) if isinstance(fit, BetaBinomialResults) else refitted_counts(fit, counts)
     which = np.flatnonzero(found.certified)
     tau2, typical = found.tau2[which], found.typical_variance[which]
@@ -671,8 +673,7 @@ def _multilevel_part(
     see: See,
 ) -> dict[str, Any]:
     """Return the arrays of some refits; those whose rows do not repeat are made in one call."""
-    out = _empty(fit, len(counts))
-    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    out = _begun(fit, counts)
     which = np.flatnonzero((counts <= 1).all(axis=1) if y is None and v is None else np.zeros(0))
     if which.size:
         found = fits_without(fit, [np.flatnonzero(row == 0) for row in counts[which]])
@@ -702,8 +703,7 @@ def _single_part(
     see: See,
 ) -> dict[str, Any]:
     """Return the arrays of some refits, made one by one; `see` is shown each fit."""
-    out = _empty(fit, len(counts))
-    out |= {"k": counts.sum(axis=1), "m": _studies(fit.effects, counts)}
+    out = _begun(fit, counts)
     if isinstance(fit, AttributionResults):  # intervals and tests of parts are not among the arrays
         fit = replace(fit, choices=replace(fit.choices, draws=0, permutations=LEAST_PERMUTATIONS))
     reasons = _one_by_one(fit, counts, y, v, level, np.arange(len(counts)), out, see)
