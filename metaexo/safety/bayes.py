@@ -286,7 +286,7 @@ def bayesian_limit(
     if h >= 1 and not rows.person_time and bool(((x > 0) & (x < totals)).any()):
         raise InputError(
             "heterogeneity=1 was given for rows with some events",
-            "below 1: at 1 everyone in a study has an event, or no one",
+            "below 1: at 1 either everyone in a study has an event or nobody has",
             "heterogeneity=0.5",
         )
     _refuse_improper(a, b, x, totals, rows.person_time)

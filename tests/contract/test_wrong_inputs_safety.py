@@ -111,8 +111,6 @@ def test_a_result_is_complete_in_every_form(name: str, counts: mx.effects.EventC
 
 @pytest.mark.parametrize("name", OF_COUNTS)
 def test_of_two_arms_one_is_chosen(name: str) -> None:
-    if "arm" not in inspect.signature(FUNCTIONS[name]).parameters:
-        pytest.skip("takes fits too")
     with pytest.raises(InputError, match="two arms"):
         FUNCTIONS[name](TWO_ARMS, **NEEDED[name])
     found = FUNCTIONS[name](TWO_ARMS, arm="control", **NEEDED[name])
