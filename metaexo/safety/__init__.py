@@ -4,12 +4,11 @@ from metaexo.safety.absolute import AbsoluteEffect, NumberNeeded, absolute_effec
 from metaexo.safety.bayes import BayesianLimit, bayesian_limit
 from metaexo.safety.exclusion import (
     ExclusionCurve,
-    FollowUpLimits,
     PatientsToExclude,
-    by_follow_up,
     exclusion_curve,
     patients_to_exclude,
 )
+from metaexo.safety.follow_up import FollowUpLimits, by_follow_up
 from metaexo.safety.heterogeneity import HeterogeneityLikelihood, heterogeneity_likelihood
 from metaexo.safety.intervals import StudyIntervals, study_intervals
 from metaexo.safety.limits import LimitCurve, UpperLimit, limits_by_heterogeneity, upper_limit

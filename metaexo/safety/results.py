@@ -189,6 +189,11 @@ def check_heterogeneity(value: object, risks: StudyRisks, name: str = "heterogen
     return found
 
 
+def first_low(text: str) -> str:
+    """Return a text that goes on a sentence: its first letter is small."""
+    return text[:1].lower() + text[1:]
+
+
 def events_seen(counts: EventCounts) -> str:
     """Return what was seen, in words: "3 events in 214 people (12 studies, 10 without event)"."""
     x, total, silent = int(counts.events.sum()), float(counts.totals.sum()), int(counts.is_zero.sum())
