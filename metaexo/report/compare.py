@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
+from metaexo.report.answers import ANSWERS, read_answers
 from metaexo.report.collected import MANIFEST, SUMMARY, Folders, read_manifest, read_summary
 
 Verdict = Literal["identical", "equal within tolerance", "different", "not made", "not committed"]
@@ -83,9 +84,13 @@ def _parts_of_shared_files(committed: Folders, made: Folders, number: str) -> li
         [entry for entry in read_manifest(folders.figures / MANIFEST) if entry.script == stem]
         for folders in (committed, made)
     ]
+    said = [
+        [one for one in read_answers(folders.results / ANSWERS) if one.script == stem]
+        for folders in (committed, made)
+    ]
     return [
         Comparison(f"{name}, part {stem}", "identical" if before == now else "different")
-        for name, (before, now) in ((SUMMARY, words), (MANIFEST, lines))
+        for name, (before, now) in ((SUMMARY, words), (MANIFEST, lines), (ANSWERS, said))
     ]
 
 

@@ -23,11 +23,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from metaexo.errors import InputError, RowsWithoutEffectWarning
+from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceError
 from metaexo.formatting import safe_cells, without_html
+from metaexo.inputs import check_choice
 from metaexo.plots import save
+from metaexo.report.answers import Part, Sentence, check_sentence, rows_behind, update_answers
 from metaexo.report.collected import (
     MANIFEST,
     SCRIPT_NAME,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 FLOAT_FORMAT = "%.8g"
 OUTPUT_VARIABLE = "METAEXO_OUTPUT"
+CERTAINTIES = ("high", "moderate", "low", "very low")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -69,6 +72,10 @@ class Analysis:
         The figures among them.
     paragraphs : list of str
         The words for `summary.md`.
+    tables : dict of str to DataFrame
+        The tables written so far, by name.
+    sentences : list of Sentence
+        The answer, and what else was said for the page of answers.
     """
 
     script: Path
@@ -77,6 +84,8 @@ class Analysis:
     written: list[Path] = field(default_factory=list)
     figures: list[FigureEntry] = field(default_factory=list)
     paragraphs: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    sentences: list[Sentence] = field(default_factory=list)
 
     @property
     def data(self) -> Path:
@@ -108,6 +117,7 @@ class Analysis:
         text = safe_cells(frame).to_csv(index=index, float_format=FLOAT_FORMAT, lineterminator="\n")
         path.write_text(text, encoding="utf-8", newline="\n")
         self.written.append(path)
+        self.tables[name] = frame.reset_index() if index else frame
         return path
 
     def write_figure(self, name: str, axes: Axes | Figure, *, title: str) -> tuple[Path, ...]:
@@ -137,6 +147,107 @@ class Analysis:
     def write_summary(self, text: str) -> None:
         """Add a paragraph (Markdown, without HTML) to this analysis' part of `summary.md`."""
         self.paragraphs.append(without_html(text).strip())
+
+    def file_name(self, table: str) -> str:
+        """Return the name of the file of a table, for words that point to it: ``NN_table.csv``."""
+        return f"{self.script.stem[:2]}_{table}.csv"
+
+    def answer(
+        self,
+        words: str,
+        *,
+        k: int,
+        m: int,
+        unit: str,
+        certainty: object,
+        table: str,
+        row: object = None,
+        reasons: str = "",
+        figure: str = "",
+    ) -> None:
+        """Say the answer to the question of this analysis, in one sentence; exactly once.
+
+        It opens the part of this analysis in `summary.md` and stands in `answers.csv` and `answer.md`.
+
+        Parameters
+        ----------
+        words : str
+            The sentence, made from the numbers of the table. Every number in it must stand in the rows that
+            are named, as it is printed ("68%" agrees with 0.6812), or be `k` or `m`.
+        k, m : int
+            Effects or groups of samples, and independent units.
+        unit : str
+            What the independent units are, in the plural: "laboratories", "studies".
+        certainty : {"high", "moderate", "low", "very low"}
+            In the words of GRADE.
+        table : str
+            Name of a table that was written before.
+        row : dict, or list of dict, optional
+            Column and value that select one row of the table, or several such. A table of one row needs none.
+        reasons : str
+            Why the certainty is no higher, as a clause.
+        figure : str
+            Name of the figure of this analysis that stands beside the main answer on the page, if it is that.
+
+        Raises
+        ------
+        InputError
+            If a number of the sentence stands in no cell of the rows, a row is not found, or there are two
+            answers.
+        """
+        if any(one.part == "answer" for one in self.sentences):
+            raise InputError(f"{self.script.name} has two answers", "one answer per analysis")
+        if str(certainty) not in CERTAINTIES:
+            raise UnknownChoiceError("certainty", str(certainty), CERTAINTIES)
+        reasons = reasons or "; ".join(getattr(certainty, "reasons", ()))
+        shown = f"{self.script.stem[:2]}_{figure}.svg" if figure else ""
+        about = (k, m, unit, str(certainty), reasons)
+        self.sentences.append(self._sentence("answer", words, table, row, (), about, shown))
+
+    def state(
+        self,
+        words: str,
+        *,
+        table: str,
+        row: object = None,
+        part: Literal["known", "settle"] = "known",
+        defined: Sequence[float] = (),
+    ) -> None:
+        """Say one more sentence for the page of answers.
+
+        Parameters
+        ----------
+        words, table, row
+            As in :meth:`answer`.
+        part : {"known", "settle"}
+            Whether it says what is known, or what would settle what is not.
+        defined : sequence of float
+            Numbers in the words that are definitions and no results: a share of 20% that is looked for.
+
+        Raises
+        ------
+        InputError
+            If a number of the sentence stands in no cell of the rows, or a row is not found.
+        """
+        check_choice("part", part, ("known", "settle"))
+        self.sentences.append(self._sentence(part, words, table, row, defined))
+
+    def _sentence(
+        self,
+        part: Part,
+        words: str,
+        table: str,
+        row: object,
+        defined: Sequence[float],
+        about: tuple[int, int, str, str, str] = (-1, -1, "", "", ""),
+        figure: str = "",
+    ) -> Sentence:
+        if table not in self.tables:
+            raise UnknownChoiceError("table", table, self.tables)
+        behind, told = rows_behind(self.tables[table], row)
+        words = check_sentence(without_html(words), behind, [*defined, *about[:2]])
+        name = self.file_name(table)
+        return Sentence(self.script.stem, self.title, part, words, *about, name, told, figure)
 
     def _new_file(self, folder: Path, name: str, suffix: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -233,9 +344,15 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
         raise InputError(f"{script.name} wrote nothing", "an analysis that writes a table or a figure")
     _close_figures()
     scripts = {path.stem for path in folders.scripts_in_order()}
-    words = "\n\n".join([f"## {title}", *analysis.paragraphs])
+    answered = [
+        f"**{one.words}** ({one.k} effects or groups, {one.m} {one.unit}; certainty: {one.certainty})"
+        for one in analysis.sentences
+        if one.part == "answer"
+    ]
+    words = "\n\n".join([f"## {title}", *answered, *analysis.paragraphs])
     update_summary(folders.results / SUMMARY, script.stem, words, scripts)
     update_manifest(folders.figures / MANIFEST, script.stem, analysis.figures, scripts)
+    update_answers(folders.results, script.stem, analysis.sentences, scripts)
     return analysis
 
 

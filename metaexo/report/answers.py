@@ -1,0 +1,218 @@
+"""The answers of the analyses: sentences that are held to the tables behind them, and the page made of them.
+
+An analysis says its answer in one sentence, and may say further sentences for the page. Each names the table
+that the analysis wrote and the row or rows that it rests on. Every number in the words must stand in these
+rows, as it is printed: a sentence that no longer agrees with its table stops the run. The sentences of all
+analyses are one table, `answers.csv`; the page `answer.md` is made from it.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from metaexo.errors import InputError
+from metaexo.formatting import cell_text, markdown_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Part = Literal["answer", "known", "settle"]
+PARTS: tuple[Part, ...] = ("answer", "known", "settle")
+ANSWERS = "answers.csv"
+ANSWER_PAGE = "answer.md"
+TITLE = "# Exosome source, isolation method or laboratory: what the evidence says"
+
+# A number that stands alone: no part of a name (miR-21), of a file or of a year in a name.
+_NUMBER = re.compile(r"(?<![\w.,-])(?P<less><\s*)?[-−+]?(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w-]|\.\d)")
+_OF_LEVELS = re.compile(r"\b\d+(?:\.\d+)?\s?% (?:CI|CIs|confidence|prediction|credible|interval)")
+_CODE = re.compile(r"`[^`]*`")
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence of an analysis and what it rests on.
+
+    Attributes
+    ----------
+    script : str
+        Name of the analysis, without ``.py``.
+    question : str
+        What the analysis asks.
+    part : {"answer", "known", "settle"}
+        The answer to the question; something else that is known; what would settle what is not.
+    words : str
+        The sentence.
+    k, m : int
+        Effects or groups, and independent units; -1 in a sentence that is no answer.
+    unit : str
+        What the independent units are, in the plural: "laboratories".
+    certainty, reasons : str
+        A word of GRADE, and why it is no higher; empty in a sentence that is no answer.
+    table, row : str
+        The table behind it, and the cells that select its rows.
+    figure : str
+        The figure that shows it, if there is one.
+    """
+
+    script: str
+    question: str
+    part: str
+    words: str
+    k: int
+    m: int
+    unit: str
+    certainty: str
+    reasons: str
+    table: str
+    row: str
+    figure: str = ""
+
+
+def rows_behind(table: pd.DataFrame, row: object) -> tuple[pd.DataFrame, str]:
+    """Return the rows of a table that a sentence rests on, and in words how they were selected.
+
+    `row`: a mapping of columns to values, which selects one row, or a list of such; None for a table of one
+    row. Raises InputError if a column is not there or a selection does not find exactly one row.
+    """
+    wanted = [{}] if row is None else [row] if isinstance(row, Mapping) else row
+    if not isinstance(wanted, Sequence) or isinstance(wanted, str) or not wanted:
+        raise InputError(f"row is {row!r}"[:200], 'column and value of one row, as in {"outcome": "size"}')
+    found: list[int] = []
+    for cells in wanted:
+        if not isinstance(cells, Mapping) or not set(cells) <= set(table.columns):
+            raise InputError(
+                f"row selects by {cells!r}"[:200], "columns of the table: " + ", ".join(map(str, table))
+            )
+        chosen = [
+            i
+            for i, values in enumerate(zip(*(table[name] for name in cells), strict=True))
+            if values == tuple(cells.values())
+        ]
+        chosen = chosen if cells else list(range(len(table)))
+        if len(chosen) != 1:
+            raise InputError(f"{cells!r} selects {len(chosen)} rows"[:200], "cells that select one row")
+        found += chosen
+    told = " | ".join("; ".join(f"{name}={value}" for name, value in cells.items()) for cells in wanted)
+    return table.iloc[found], told
+
+
+def unsupported_numbers(words: str, cells: Iterable[object], given: Collection[float] = ()) -> list[str]:
+    """Return the numbers of a sentence that stand neither in these cells nor among the given ones.
+
+    A number agrees with a cell that rounds to it at its decimals; as a percentage, with a hundred times the
+    cell; "< 0.001" with a smaller cell; the N of "1 in N" with one over the cell. Signs are not compared.
+    Levels of intervals ("95% CI"), parts of names and what stands in backticks are no results.
+
+    Examples
+    --------
+    >>> unsupported_numbers("68% of the variance (95% CI 51% to 80%)", [0.6812, 0.509, 0.803])
+    []
+    >>> unsupported_numbers("p = 0.17 in 12 laboratories", [0.16], given=[12])
+    ['0.17']
+    """
+    numbers: list[float] = [float(value) for value in given]
+    texts: list[str] = []
+    for cell in cells:
+        if isinstance(cell, str):
+            texts.append(cell)
+        elif cell is not None and math.isfinite(float(cell)):  # type: ignore[arg-type]
+            numbers.append(float(cell))  # type: ignore[arg-type]
+    spoken = _OF_LEVELS.sub(" ", _CODE.sub(" ", words))
+    inside = {match["digits"] for text in texts for match in _NUMBER.finditer(text)}
+    shares = "%" in spoken or "per cent" in spoken
+    missing = []
+    for match in _NUMBER.finditer(spoken):
+        digits = match["digits"].rstrip(",")
+        one_in = spoken[: match.start()].endswith("1 in ") or spoken[match.end() :].startswith(" in 1")
+        if digits in inside or (digits == "1" and spoken[match.end() :].startswith(" in ")):
+            continue
+        if not any(_agrees(digits, bool(match["less"]), cell, shares, one_in) for cell in numbers):
+            missing.append(digits)
+    return missing
+
+
+def _agrees(digits: str, less: bool, cell: float, shares: bool, one_in: bool) -> bool:
+    """Return whether a printed number is that of a cell."""
+    value = float(digits.replace(",", ""))
+    half = 0.5 * 10.0 ** -len(digits.partition(".")[2]) * (1 + 1e-6)
+    seen = [abs(cell), *([100 * abs(cell)] if shares else []), *([1 / abs(cell)] if one_in and cell else [])]
+    return any(one < value if less else abs(one - value) <= half for one in seen)
+
+
+def read_answers(path: Path) -> list[Sentence]:
+    """Return the sentences of `answers.csv`; none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    return [Sentence(**{**row, "k": int(row["k"] or -1), "m": int(row["m"] or -1)}) for row in rows]
+
+
+def update_answers(folder: Path, script: str, said: Sequence[Sentence], scripts: Collection[str]) -> None:
+    """Put the sentences of one script in the place of its old ones, and write the page anew.
+
+    `folder`: the results folder.
+    `said`: what the script says now.
+    `scripts`: all scripts that there are; sentences of others go.
+    """
+    old = read_answers(folder / ANSWERS)
+    kept = [one for one in old if one.script in scripts and one.script != script]
+    whole = sorted([*kept, *said], key=lambda one: one.script)
+    if not whole and not old:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ANSWERS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Sentence)])
+        writer.writerows([["" if cell == -1 else cell for cell in astuple(one)] for one in whole])
+    (folder / ANSWER_PAGE).write_text(answer_page(whole), encoding="utf-8", newline="\n")
+
+
+def answer_page(said: Sequence[Sentence]) -> str:
+    """Return the page of answers as Markdown: the main answer, what is known, what would settle the rest.
+
+    `said`: the sentences of all analyses. The main answer is the first that has a figure.
+    """
+    answers = [one for one in said if one.part == "answer"]
+    main = next((one for one in answers if one.figure), answers[0] if answers else None)
+    lines = [TITLE, "", "Written by `metaexo reproduce`; do not edit.", ""]
+    if main is not None:
+        lines += [f"**{main.words}** Certainty: {main.certainty} ({main.reasons}).", ""]
+        if main.figure:
+            lines += [f"![{main.question}](../../figures/{main.figure})", ""]
+    for part, title in (("known", "## What is known"), ("settle", "## What would settle it")):
+        found = [one for one in said if one.part == part]
+        if found:
+            lines += [title, "", *(f"- {one.words}" for one in found), ""]
+    if answers:
+        cells = [
+            (one.question, one.words, str(one.k), f"{one.m} {one.unit}", one.certainty) for one in answers
+        ]
+        rows = [tuple(cell_text(cell) for cell in row) for row in cells]
+        head = ["question", "answer", "k", "independent", "certainty"]
+        lines += ["## Question by question", "", markdown_table(rows, head, left=5), ""]
+    lines.append(
+        f"k counts effects or groups of samples. The row behind each sentence is named in `{ANSWERS}`."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def check_sentence(words: Any, behind: pd.DataFrame, given: Collection[float]) -> str:
+    """Return a sentence that agrees with its rows; raise InputError with the numbers that do not."""
+    if not isinstance(words, str) or not words.strip():
+        raise InputError(f"the words are {words!r}"[:200], "one sentence")
+    cells = [value for row in behind.itertuples(index=False) for value in row]
+    missing = unsupported_numbers(words, cells, [*given, len(behind)])
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} in {words!r} stands in no cell of its rows",
+            "numbers of the rows that the sentence names",
+            "put the number into the table, or select the row that holds it",
+        )
+    return " ".join(words.split())
