@@ -31,6 +31,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "answers",
     "codebook",
     "drawn_figures",
     "formulas",

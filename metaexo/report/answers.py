@@ -31,6 +31,8 @@ TITLE = "# Exosome source, isolation method or laboratory: what the evidence say
 # A number that stands alone: no part of a name (miR-21), of a file or of a year in a name.
 _NUMBER = re.compile(r"(?<![\w.,-])(?P<less><\s*)?[-−+]?(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w-]|\.\d)")
 _OF_LEVELS = re.compile(r"\b\d+(?:\.\d+)?\s?% (?:CI|CIs|confidence|prediction|credible|interval)")
+_MARKS = ("<!-- answer -->", "<!-- end of answer -->")
+_BLOCK = re.compile(f"{_MARKS[0]}.*?{_MARKS[1]}", re.DOTALL)
 _CODE = re.compile(r"`[^`]*`")
 
 
@@ -174,13 +176,37 @@ def update_answers(folder: Path, script: str, said: Sequence[Sentence], scripts:
     (folder / ANSWER_PAGE).write_text(answer_page(whole), encoding="utf-8", newline="\n")
 
 
+def update_readme(path: Path, said: Sequence[Sentence]) -> None:
+    """Put the main answer between the marks of a README that has them.
+
+    `path`: the README; without the file or the marks nothing is done.
+    `said`: the sentences of all analyses.
+    """
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    main = main_answer(said)
+    if main is None or not _BLOCK.search(text):
+        return
+    lines = [_MARKS[0], f"**{main.question}** {main.words} Certainty: {main.certainty} ({main.reasons}).", ""]
+    if main.figure:
+        lines += [f"![{main.question}](figures/{main.figure})", ""]
+    lines += [f"All answers, and what would settle the rest: [one page](analyses/results/{ANSWER_PAGE})."]
+    block = "\n".join([*lines, _MARKS[1]])
+    path.write_text(_BLOCK.sub(lambda _: block, text), encoding="utf-8", newline="\n")
+
+
+def main_answer(said: Sequence[Sentence]) -> Sentence | None:
+    """Return the answer that opens the page: the first that has a figure, else the first."""
+    answers = [one for one in said if one.part == "answer"]
+    return next((one for one in answers if one.figure), answers[0] if answers else None)
+
+
 def answer_page(said: Sequence[Sentence]) -> str:
     """Return the page of answers as Markdown: the main answer, what is known, what would settle the rest.
 
-    `said`: the sentences of all analyses. The main answer is the first that has a figure.
+    `said`: the sentences of all analyses.
     """
     answers = [one for one in said if one.part == "answer"]
-    main = next((one for one in answers if one.figure), answers[0] if answers else None)
+    main = main_answer(said)
     lines = [TITLE, "", "Written by `metaexo reproduce`; do not edit.", ""]
     if main is not None:
         lines += [f"**{main.words}** Certainty: {main.certainty} ({main.reasons}).", ""]

@@ -29,7 +29,16 @@ from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceEr
 from metaexo.formatting import safe_cells, without_html
 from metaexo.inputs import check_choice
 from metaexo.plots import save
-from metaexo.report.answers import Part, Sentence, check_sentence, rows_behind, update_answers
+from metaexo.report.answers import (
+    ANSWERS,
+    Part,
+    Sentence,
+    check_sentence,
+    read_answers,
+    rows_behind,
+    update_answers,
+    update_readme,
+)
 from metaexo.report.collected import (
     MANIFEST,
     SCRIPT_NAME,
@@ -353,6 +362,7 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
     update_summary(folders.results / SUMMARY, script.stem, words, scripts)
     update_manifest(folders.figures / MANIFEST, script.stem, analysis.figures, scripts)
     update_answers(folders.results, script.stem, analysis.sentences, scripts)
+    update_readme(folders.output / "README.md", read_answers(folders.results / ANSWERS))
     return analysis
 
 

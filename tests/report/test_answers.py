@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.report.answers import answer_page, read_answers, rows_behind, unsupported_numbers, update_answers
+from metaexo.report.answers import (
+    answer_page,
+    read_answers,
+    rows_behind,
+    unsupported_numbers,
+    update_answers,
+    update_readme,
+)
 from metaexo.report.collected import Folders
 from metaexo.report.run import Analysis
 
@@ -87,3 +94,18 @@ def test_one_answer_and_the_page_of_all(analysis, tmp_path):
     assert "| How much? | Of 9 groups 68% goes with it. | 9 | 4 laboratories | low |" in page
     update_answers(tmp_path, "23_other", [], {"23_other"})
     assert read_answers(tmp_path / "answers.csv") == []
+
+
+def test_the_readme_opens_with_the_main_answer(analysis, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# x\n\n<!-- answer -->\nold\n<!-- end of answer -->\n\nmore\n")
+    rest = {"k": 9, "m": 4, "unit": "laboratories", "table": "shares", "row": {"outcome": "size"}}
+    analysis.answer("It is 68%.", certainty="low", reasons="observational", figure="shares", **rest)
+    update_readme(readme, analysis.sentences)
+    text = readme.read_text()
+    assert "**How much?** It is 68%. Certainty: low (observational)." in text
+    assert "![How much?](figures/22_shares.svg)" in text
+    assert "old" not in text
+    assert text.endswith("<!-- end of answer -->\n\nmore\n")
+    update_readme(readme, [])
+    assert readme.read_text() == text
