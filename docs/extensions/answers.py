@@ -1,4 +1,4 @@
-"""The directives ``main-answer`` and ``answers``: what the analyses found, from analyses/results/answers.csv."""
+"""The directives ``main-answer`` and ``answers``: what the analyses found."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MainAnswer(SphinxDirective):
 
 
 class Answers(SphinxDirective):
-    """``.. answers::`` shows what is known, what would settle the rest, and every question with its answer."""
+    """``.. answers::`` shows what is known, what would settle the rest, and every answer."""
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(FILE))
