@@ -9,6 +9,7 @@ from metaexo.safety.exclusion import (
     patients_to_exclude,
 )
 from metaexo.safety.follow_up import FollowUpLimits, by_follow_up
+from metaexo.safety.groups import GroupLimits, limits_by_group
 from metaexo.safety.heterogeneity import HeterogeneityLikelihood, heterogeneity_likelihood
 from metaexo.safety.intervals import StudyIntervals, study_intervals
 from metaexo.safety.limits import LimitCurve, UpperLimit, limits_by_heterogeneity, upper_limit
@@ -21,6 +22,7 @@ __all__ = [
     "CountPrediction",
     "ExclusionCurve",
     "FollowUpLimits",
+    "GroupLimits",
     "HeterogeneityLikelihood",
     "LimitCurve",
     "NumberNeeded",
@@ -35,6 +37,7 @@ __all__ = [
     "compare_proportions",
     "exclusion_curve",
     "heterogeneity_likelihood",
+    "limits_by_group",
     "limits_by_heterogeneity",
     "number_needed",
     "patients_to_exclude",

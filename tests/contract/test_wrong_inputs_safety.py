@@ -40,6 +40,7 @@ RATIO = mx.MantelHaenszel(
 NEEDED: dict[str, dict[str, Any]] = {
     "upper_limit": {},
     "limits_by_heterogeneity": {},
+    "limits_by_group": {"by": "weeks"},
     "study_intervals": {},
     "heterogeneity_likelihood": {},
     "exclusion_curve": {"number": [20, 300]},

@@ -316,3 +316,33 @@ def test_the_profile_is_that_of_a_fine_grid():
     assert (found.low, found.high) == pytest.approx((inside[0], inside[-1]), abs=0.0026)
     reached = means[:, 0][logs.max(axis=1) >= top - stats.norm.ppf(0.95) ** 2 / 2]
     assert found.mean_limit == pytest.approx(reached[-1], abs=0.0021)
+
+
+# -- by group ------------------------------------------------------------------------------------------------
+
+
+def test_each_group_is_asked_by_itself():
+    counts = people([0, 0, 2, 0, 0]).with_columns(route=["in", "on", "on", None, "on"], kind=[*"abaaa"])
+    found = room.limits_by_group(counts, "route")
+    assert found.groups == ("in", "not reported", "on")
+    by_hand = stats.beta.ppf(0.95, [1, 1, 3], [12, 10, 44])
+    np.testing.assert_allclose(found.limit, by_hand, rtol=1e-10)
+    table = found.to_frame().set_index("group")
+    assert table.loc["on", ["studies", "without_event", "people", "events"]].tolist() == [3, 2, 46, 2]
+    assert found.cautions() == ()
+    assert found.sentence.index(f"on {by_hand[2]:.1%}") < found.sentence.index(
+        f"not reported {by_hand[1]:.1%}"
+    )
+    both = room.limits_by_group(counts, ["route", "kind"])
+    assert (both.by, both.groups[0]) == ("route / kind", "in / a")
+
+
+def test_groups_without_events_are_not_compared():
+    counts = people([0] * 5).with_columns(route=["in", "on", "on", "on", "on"])
+    found = room.limits_by_group(counts, "route", heterogeneity=0.05)
+    assert "no group has an event" in found.cautions()[0]
+    assert "mean risk over studies" in found.sentence
+    mean = found.limit[0]
+    assert stats.betabinom.pmf(0, 12, mean * 19, (1 - mean) * 19) == pytest.approx(0.05, rel=1e-8)
+    with pytest.raises(mx.errors.UnknownChoiceError, match="route"):
+        room.limits_by_group(counts, "rout")
