@@ -111,7 +111,7 @@ from metaexo.effects.measures.calculate import Calculated, calculate
 from metaexo.effects.measures.families import FAMILIES, measures
 from metaexo.effects.measures.from_statistics import effect_sizes
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd, pooled_sd
 from metaexo.effects.tables.bounds import bounds_from_table
 from metaexo.effects.tables.derive import DerivedEffects, effects_from_table, orient
 
@@ -200,6 +200,7 @@ __all__ = [
     "p_of_d",
     "point_biserial_of_biserial",
     "point_biserial_of_d",
+    "pooled_sd",
     "regression_from_matrix",
     "risk_of_d",
     "risk_of_log_odds_ratio",

@@ -227,8 +227,9 @@ class Sheets:
             no effect then. Measures of one group are never turned.
         assumed_sd : mapping of str to float or str, optional
             Standard deviation by outcome, in its unit, or the name of a column that holds one per row, for
-            rows that have no effect for want of it (percentage changes, means alone); see
-            :func:`metaexo.effects.effects_with_assumed_sd`. These rows are marked as assumed.
+            rows that have no effect for want of it (percentage changes, means alone, groups of one, an SD of
+            0); see :func:`metaexo.effects.effects_with_assumed_sd`, and :func:`metaexo.effects.pooled_sd`
+            for an SD from the other groups. These rows are marked as assumed.
         bounds : bool
             Keep rows that give only "p < 0.05", "p > 0.05" or a direction as intervals; see
             :func:`metaexo.effects.bounds_from_table`.

@@ -120,7 +120,7 @@ GOOD: dict[str, Any] = {
     "covariance_of_correlations.n": 50, "regression_from_matrix.matrix": [[2.0, 0.5], [0.5, 1.0]],
     "regression_from_matrix.outcome": "a", "regression_from_matrix.predictors": ["b"],
     "regression_from_matrix.names": ["a", "b"], "regression_from_matrix.n": 50, "means": None, "errors": None,
-    "bounds_from_table.assumed_sd": None, "assumed_sd": [1.0, 1.0, 1.0],
+    "pooled_sd.outcome": list("aab"), "bounds_from_table.assumed_sd": None, "assumed_sd": [1.0, 1.0, 1.0],
     "method": "luo-wan-shi", "distribution": "normal",
     "bounded_effects.se": None, "covariance_blocks.se": None, "split.by": "kind",
     "load_dataset.name": "bcg", "column.name": "paired", "EffectSizes.se": None, "add": 0.5,

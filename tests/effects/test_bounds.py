@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from scipy import stats
 import metaexo as mx
 from metaexo.effects import calculate, effects_from_table
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
-from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd
+from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd, pooled_sd
 from metaexo.effects.tables.bounds import BOUNDED, bounds_from_table
 from metaexo.errors import (
     AssumptionWarning,
@@ -238,6 +239,47 @@ def test_a_percentage_change_takes_it_as_the_sd_of_the_changes():
 def test_a_supplied_sd_that_is_none_is_refused(sd, kind):
     with pytest.raises(kind):
         effects_with_assumed_sd("SMD", one(**MEANS), sd)
+
+
+def test_a_supplied_sd_stands_in_for_an_sd_of_0():
+    table = pd.DataFrame({"treatment_mean": [1.0, 2.0, 3.0], "treatment_n": [3, 1, 4]})
+    table["treatment_sd"] = [0.0, np.nan, 1.0]
+    assert sum(reason != "" for reason in effects_from_table("MN", table).reasons) == 2
+    with pytest.warns(AssumptionWarning, match="2 rows"):
+        done = effects_with_assumed_sd("MN", table, 2.0)
+    assert done.v.tolist() == [4 / 3, 4.0, 1 / 4]
+    assert [mark.how for mark in done.derived] == ["assumed", "assumed", "reported"]
+
+
+def test_the_pooled_sd_is_the_root_of_the_mean_square_within_groups():
+    rng = np.random.default_rng(4)
+    groups = [rng.normal(i, 2.0, size) for i, size in enumerate((5, 1, 8, 2))]
+    sd = [group.std(ddof=1) if group.size > 1 else np.nan for group in groups]
+    sds = pooled_sd([*sd, 1.5, 0.0, 7.0], [5, 1, 8, 2, 4, 3, 1], [*["size"] * 4, *["yield"] * 3])
+    residuals = np.concatenate([group - group.mean() for group in groups])
+    assert sds["size"] == pytest.approx(np.sqrt(residuals @ residuals / (16 - 4)), rel=1e-12)
+    # an SD of 0 counts with its df, an SD of one observation does not
+    assert sds["yield"] == pytest.approx(np.sqrt(3 * 1.5**2 / 5), rel=1e-12)
+
+
+def test_an_outcome_without_a_usable_sd_has_no_pooled_sd():
+    sds = pooled_sd([0.0, np.nan, 2.0], [4, 3, 1], ["a", "b", "c"])
+    assert list(sds) == ["a", "b", "c"]
+    assert np.isnan(list(sds.values())).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (([1.0, -1.0], [2, 2], ["a", "a"]), NegativeSDError),
+        (([1.0, 1.0], [2], ["a", "a"]), ShapeError),
+        (([1.0, 1.0], [2, 2], ["a"]), ShapeError),
+        (([1.0, 1.0], [2, 2], "aa"), InputError),
+    ],
+)
+def test_a_pooled_sd_needs_sds_sizes_and_outcomes(arguments, kind):
+    with pytest.raises(kind):
+        pooled_sd(*arguments)
 
 
 # ---------------------------------------------------------------- from the sheets

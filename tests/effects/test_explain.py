@@ -220,6 +220,14 @@ def test_every_effect_of_our_sheets_can_be_computed_by_hand(sheets, sheet, code)
         assert told.mark == es.derived[i]
 
 
+def test_a_supplied_sd_in_place_of_one_of_0_is_explained(tmp_path):
+    row = {"treatment_n": 4, "treatment_mean": 3.5, "treatment_sd": 0, "caution": "as printed"}
+    with pytest.warns(AssumptionWarning):
+        es = read_row(tmp_path, contrast="single_arm", **row).effects("MN", assumed_sd={"days": 2.0})
+    assert es.v[0] == 1.0
+    check_by_hand(mx.explain(es, 0), 3.5, 1.0)
+
+
 def test_turning_round_is_told(sheets):
     es = sheets.effects("SMD", where="study_id == 'heliumplasma_fibroblast'")
     told = mx.explain(es, "outcomes.csv:43")

@@ -124,7 +124,8 @@ def _assume(row: RowFormulas, mark: Derivation, options: Mapping[str, Any]) -> N
     if ASSUMED_SD in mark.note and sd is not None:
         for sign, arm in (("1", "treatment"), ("2", "control")):
             mean, own = (f"m{sign}", f"s{sign}") if f"m{sign}" in row.known else ("m", "s")
-            if mean in row.known and not {own, f"se{sign}", f"low{sign}"} & set(row.known):
+            own_sd = bool(row.known.get(own))  # an SD of 0 is none
+            if mean in row.known and not own_sd and not {f"se{sign}", f"low{sign}"} & set(row.known):
                 row.known[own], row.assumed[own] = float(sd), f"{arm}_sd"
 
 

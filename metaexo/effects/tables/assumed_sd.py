@@ -1,4 +1,7 @@
-"""Effects of rows without a standard deviation, where the reader supplies one and accepts the assumption."""
+"""Effects of rows without a standard deviation, where the reader supplies one and accepts the assumption.
+
+The SD may come from elsewhere, or from the other groups of the same table (:func:`pooled_sd`).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.effects.check import check_not_negative
+from metaexo.effects.check import check_not_negative, reads_groups
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.tables.derive import DerivedEffects, derive
 from metaexo.effects.tables.facts import Facts, read_facts
 from metaexo.errors import AssumptionWarning, InputError, ShapeError
 from metaexo.formatting import plural
-from metaexo.inputs import read_numbers
+from metaexo.inputs import read_numbers, read_words
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -37,9 +40,9 @@ def effects_with_assumed_sd(
     """Derive effects from a table, with a supplied SD in rows that give no effect without it.
 
     Use it for means or percentage changes without a spread, if you know the SD of the outcome from
-    elsewhere. It stands in for the SD of every arm that has a mean and no SD, in rows without an effect of
-    their own; these rows are marked as assumed. In rows that give only a change, before to after, it is the
-    SD of the changes.
+    elsewhere, or from the other groups (:func:`pooled_sd`). It stands in for the SD of every arm that has a
+    mean and no SD, or an SD of 0, in rows without an effect of their own; these rows are marked as assumed.
+    In rows that give only a change, before to after, it is the SD of the changes.
 
     Parameters
     ----------
@@ -86,6 +89,73 @@ def effects_with_assumed_sd(
     return derive_with_sd(get_measure(measure), facts, assumed_sd, assumed_correlation)
 
 
+@reads_groups
+def pooled_sd(sd: ArrayLike, n: ArrayLike, outcome: Sequence[str]) -> dict[str, float]:
+    """Return the standard deviation within groups of each outcome, pooled over its groups.
+
+    Use it for groups of one observation, or with an SD of 0: their own SD gives no sampling variance, and the
+    other groups of the same outcome tell how much single observations differ. For one outcome
+
+        s = sqrt(sum((n - 1) sd^2) / sum(n - 1)),
+
+    over all groups with an SD and n of 2 or more, those with an SD of 0 included. It assumes that groups
+    have one variance; compare with the groups' own SDs where they have some. Hand it on as
+    ``sheets.effects(..., assumed_sd=pooled_sd(...))``: rows with a usable SD keep their own.
+
+    Parameters
+    ----------
+    sd : array_like, shape (k,)
+        Standard deviations; NaN where there is none.
+    n : array_like, shape (k,)
+        Sizes of the groups.
+    outcome : sequence of str, shape (k,)
+        Outcome of each group. SDs of different units must have different outcomes.
+
+    Returns
+    -------
+    dict of str to float
+        Outcome to SD, in its unit; NaN if no group of the outcome has two observations and an SD above 0.
+
+    Raises
+    ------
+    ShapeError
+        If the three differ in length.
+    NegativeSDError
+        If an SD is negative.
+    SampleSizeError
+        If a size is not possible.
+
+    See Also
+    --------
+    effects_with_assumed_sd : Effects of a table with these SDs.
+
+    References
+    ----------
+    Higgins, Li & Deeks (2019), Cochrane Handbook for Systematic Reviews of Interventions, chapter 6.5.2.10,
+    doi:10.1002/9781119536604.ch6.
+
+    Examples
+    --------
+    The second group has one observation: the SD of its outcome comes from the first and the third.
+
+    >>> sds = pooled_sd([2.0, float("nan"), 4.0], [3, 1, 3], ["size"] * 3)
+    >>> round(sds["size"], 3)
+    3.162
+    """
+    spread, size = read_numbers(sd, "sd", ndim=1), read_numbers(n, "n", ndim=1)
+    words = read_words(outcome, "outcome", spread.size)
+    if size.shape != spread.shape:
+        raise ShapeError(f"n has {size.size} entries for {spread.size} SDs", "one size for each group")
+    told = np.isfinite(spread) & (size >= 2) & np.isfinite(size)
+    found: dict[str, float] = {}
+    for name in dict.fromkeys(words):
+        here = told & (np.array(words, dtype=object) == name)
+        df = size[here] - 1
+        square = float(df @ spread[here] ** 2) / float(df.sum()) if here.any() else 0.0
+        found[name] = float(np.sqrt(square)) if square > 0 else float("nan")
+    return found
+
+
 def derive_with_sd(
     record: Measure, facts: Facts, assumed_sd: ArrayLike, assumed_correlation: float | None
 ) -> DerivedEffects:
@@ -99,7 +169,7 @@ def derive_with_sd(
         name: values[at] for part in (facts.numbers, facts.words) for name, values in part.items()
     }
     for arm, found in facts.arms.items():
-        gap = np.isnan(found.sd) & facts.has(f"{arm}_mean")
+        gap = (np.isnan(found.sd) | (found.sd == 0)) & facts.has(f"{arm}_mean")
         columns[f"{arm}_sd"] = np.where(gap, sd, facts.numbers[f"{arm}_sd"])[at]
     names = [facts.rows[i] for i in at]
     again = derive(record, read_facts(columns, names, facts.level), assumed_correlation, stacklevel=4)
