@@ -471,6 +471,10 @@ class EffectTooPreciseWarning(SheetWarning):
     """A standardised mean difference whose standard error is smaller than the sizes of its arms allow."""
 
 
+class EffectMismatchWarning(SheetWarning):
+    """An effect, or its standard error, that does not follow from the means, SDs and sizes beside it."""
+
+
 class OffCentreIntervalWarning(SheetWarning):
     """A confidence interval that is not centred on its estimate."""
 

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -282,3 +283,84 @@ def test_an_effect_more_precise_than_its_arms_allow_is_said_by_check_and_by_the_
         sheets = read_sheets(folder)
     with pytest.warns(errors.ImpossibleVarianceWarning, match="1 of 3"):
         sheets.effects("SMD")
+
+
+# Iba1 area in the cortex of fetal sheep, as a published table of a meta-analysis has it: means, SDs and n of
+# one region beside the average effect of two, whose variance is 22 times too small.
+SHEEP = {
+    "treatment_n": 5,
+    "treatment_mean": "63.78",
+    "treatment_sd": "7.68",
+    "control_n": 6,
+    "control_mean": "40.7",
+    "control_sd": "22.03",
+}
+SMD = "standardised_mean_difference"
+
+
+@pytest.mark.parametrize(
+    ("printed", "columns"),
+    [
+        # g of the means is 1.23, its standard error 0.67
+        ({"effect_measure": SMD, "effect": "-0.0035", "effect_se": "0.1291"}, ["effect_se", "effect"]),
+        ({"effect_measure": SMD, "effect": "1.23", "effect_se": "0.1291"}, ["effect_se"]),
+        ({"effect_measure": SMD, "effect": "1.23", "effect_se": "2.9"}, ["effect_se"]),
+        ({"effect_measure": SMD, "effect": "1.23", "effect_se": "0.67"}, []),
+        ({"effect_measure": SMD, "effect": "1.33", "effect_ci_low": "0.02", "effect_ci_high": "2.64"}, []),
+        ({"effect_measure": SMD, "effect": "-1.23", "effect_se": "0.67"}, ["effect"]),
+        # the difference of the means is 23.08, its standard error 9.6, and 9.6 / sqrt(22) = 2.05
+        ({"effect_measure": "mean_difference", "effect": "23.08", "effect_se": "2.05"}, ["effect_se"]),
+        ({"effect_measure": "mean_difference", "effect": "23.08", "effect_se": "9.6"}, []),
+        ({"effect_measure": "mean_difference", "effect": "18", "effect_se": "8"}, []),
+        (
+            {"difference": "23.08", "difference_ci_low": "19.1", "difference_ci_high": "27.1"},
+            ["difference_ci_low"],
+        ),
+        # the ratio is 1.567, the standard error of its logarithm 0.228
+        ({"effect_measure": "ratio_of_means", "effect": "0.64"}, ["effect"]),
+        (
+            {
+                "effect_measure": "ratio_of_means",
+                "effect": "1.57",
+                "effect_ci_low": "1.00",
+                "effect_ci_high": "2.45",
+            },
+            [],
+        ),
+    ],
+)
+def test_an_effect_is_held_against_the_means_beside_it(
+    write: Write, printed: Row, columns: list[str]
+) -> None:
+    found = [
+        finding
+        for finding in check_sheets(folder_of(write, [study("sheep", **SHEEP, **printed)])).warnings
+        if finding.kind in (errors.EffectMismatchWarning, errors.EffectTooPreciseWarning)
+    ]
+    assert [finding.column for finding in found] == columns
+    paired = study("sheep", **SHEEP, **printed) | {"paired": "yes"}
+    assert errors.EffectMismatchWarning.__name__ not in str(found_in(folder_of(write, [paired])))
+
+
+def test_what_stands_in_the_place_of_an_effect_or_its_error_is_named(write: Write) -> None:
+    """The standard error of the difference is 9.6: 1.96 of it, its square, and the sign turned."""
+    printed = [{"effect": 23.08, "effect_se": 18.9}, {"effect": 23.08, "effect_se": 92.7}, {"effect": -23.08}]
+    rows = [
+        study(f"sheep{i}", **SHEEP, effect_measure="mean_difference", **numbers)
+        for i, numbers in enumerate(printed)
+    ]
+    found = [
+        finding
+        for finding in check_sheets(folder_of(write, rows)).warnings
+        if finding.kind is errors.EffectMismatchWarning
+    ]
+    readings = ["half the width of a 95% interval", "the sampling variance", "its sign turned"]
+    assert len(found) == len(readings)
+    assert all(words in finding.reading for words, finding in zip(readings, found, strict=True))
+    assert "means, SDs and n give 9.6" in found[0].what
+
+
+def test_effects_with_such_variances_are_warned_of_where_there_is_no_sheet() -> None:
+    table = pd.DataFrame({"treatment_n": [5, 10, 6], "control_n": [6, 8, 6]})
+    with pytest.warns(errors.ImpossibleVarianceWarning, match="2 of 3"):
+        mx.EffectSizes([-0.0035, -1.123, -5.694], [0.01667, 0.04128, 2.293], "SMD", data=table)

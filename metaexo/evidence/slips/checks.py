@@ -23,7 +23,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Outcome
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import RawSheet
-from metaexo.evidence.slips import within_rows
+from metaexo.evidence.slips import printed_effects, within_rows
 from metaexo.evidence.slips.patterns import (
     constant_multiples,
     extreme_variances,
@@ -246,7 +246,7 @@ def _extremes(rows: Rows, v: Array, groups: tuple[str, ...], column: str) -> Sli
             )
 
 
-SLIP_CHECKS: tuple[SlipCheck, ...] = (*within_rows.CHECKS, *CHECKS)
+SLIP_CHECKS: tuple[SlipCheck, ...] = (*within_rows.CHECKS, *printed_effects.CHECKS, *CHECKS)
 
 
 def slip_checks() -> pd.DataFrame:

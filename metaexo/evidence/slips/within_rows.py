@@ -1,28 +1,22 @@
-"""What is impossible or looks wrong within one row: means, SDs, tests, p-values, intervals and words."""
+"""What is impossible or looks wrong within one row: means, SDs, tests, p-values and words."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from metaexo.effects.conversions.sd_and_se import se_from_ci
-from metaexo.effects.least_variances import variances_too_small
-from metaexo.effects.tables.derive import EFFECT_NAMES
 from metaexo.errors import (
     CorrelationError,
-    EffectTooPreciseWarning,
     ImpossibleMeanWarning,
     ImpossibleMedianWarning,
     ImpossibleSDWarning,
     LargeDifferenceWarning,
     MeanNearZeroWarning,
     MisnamedColumnWarning,
-    OffCentreIntervalWarning,
     OneArmWarning,
     PValueMismatchWarning,
     SpreadMismatchWarning,
@@ -39,12 +33,9 @@ from metaexo.evidence.slips.rows import ARMS, Checks, Rows, Slip, Slips
 from metaexo.evidence.slips.statistics import (
     implied_p,
     implied_t,
-    interval_and_p_agree,
-    interval_is_centred,
     p_agrees,
     statistic_agrees,
 )
-from metaexo.evidence.values import P_SIGNS, P_VALUE
 from metaexo.evidence.vocabulary import VOCABULARIES, Kind, load_vocabulary, unclear
 from metaexo.types import Array, Mask
 
@@ -352,7 +343,7 @@ def _statistic_mismatch(rows: Rows) -> Slips:
         yield Slip(
             i,
             "statistic",
-            f"the statistic is {statistic[i]}, but means, SDs and n give a t of {_span(low[i], high[i])}",
+            f"the statistic is {statistic[i]}, but means, SDs and n give a t of {span(low[i], high[i])}",
             "the t (or F = t^2) of the numbers in the row",
             "look at the source; n may be that of another analysis, or the SDs may be standard errors",
         )
@@ -378,7 +369,7 @@ def _p_mismatch(rows: Rows) -> Slips:
             yield Slip(
                 i,
                 "p_value",
-                f"p {relation[i]} {printed[i]} is printed, but {source} p of {_span(low[i], high[i])}",
+                f"p {relation[i]} {printed[i]} is printed, but {source} p of {span(low[i], high[i])}",
                 "the p-value of the numbers in the row",
                 "look at the source; the test may be another one, one-sided, or of other groups",
             )
@@ -444,7 +435,8 @@ def _half_unit(cell: str) -> float:
     return float(0.5 * 10.0 ** -decimals(cell)) if cell else 0.0
 
 
-def _span(low: float, high: float) -> str:
+def span(low: float, high: float) -> str:
+    """Return a range in words, or one number where both ends round to it."""
     ends = f"{low:.3g}", f"{high:.3g}"
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
@@ -481,122 +473,3 @@ def _impossible_correlations(rows: Rows) -> Slips:
             "numbers from -1 to 1",
             "look at the source; a percentage or a regression coefficient may stand in its place",
         )
-
-
-# what a printed effect is called -> whether it is a ratio
-SCALES: Mapping[str, bool] = {
-    "SMD": False,
-    "MD": False,
-    "OR": True,
-    "RR": True,
-    "standardised_mean_difference": False,
-    "mean_difference": False,
-    "log10_ratio": False,
-    "ratio_of_means": True,
-    "odds_ratio": True,
-    "risk_ratio": True,
-    "hazard_ratio": True,
-    "rate_ratio": True,
-}
-INTERVALS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
-    "outcomes": (
-        ("difference", "difference_ci_low", "difference_ci_high", ""),
-        ("effect", "effect_ci_low", "effect_ci_high", "effect_measure"),
-    ),
-    "published_meta_analyses": (("estimate", "ci_low", "ci_high", "measure"),),
-}
-
-
-@CHECKS.add(
-    "off-centre interval",
-    "estimates that are not in the middle of their interval",
-    OffCentreIntervalWarning,
-    "10.1136/bmj.d2090",
-    sheets=("outcomes", "published_meta_analyses"),
-)
-def _off_centre(rows: Rows) -> Slips:
-    for estimate, low, high, measure in INTERVALS[rows.sheet.plan.name]:
-        known, ratio = _scale(rows, measure)
-        columns = [rows.cells(name) for name in (estimate, low, high)]
-        wrong = known & ~interval_is_centred(*columns, log=ratio)
-        for i in np.flatnonzero(wrong):
-            yield Slip(
-                i,
-                estimate,
-                f"{columns[0][i]} is not in the middle of {columns[1][i]} to {columns[2][i]}"
-                + (" on the logarithmic scale" if ratio[i] else ""),
-                "an estimate in the middle of its interval",
-                "look at the source; a digit or a sign may be lost, or the interval be of another estimate",
-                reading=_middle(rows, i, low, high, bool(ratio[i])),
-            )
-
-
-@CHECKS.add(
-    "p against interval",
-    "p-values that contradict the interval beside them",
-    PValueMismatchWarning,
-    "10.1136/bmj.d2304",
-    sheets=("outcomes", "published_meta_analyses"),
-)
-def _p_against_interval(rows: Rows) -> Slips:
-    relation, p = _p_values(rows)
-    level = rows.numbers("level") / 100
-    level = np.where(np.isfinite(level), level, 0.95)
-    for _, low, high, measure in INTERVALS[rows.sheet.plan.name]:
-        known, ratio = _scale(rows, measure)
-        ends = rows.cells(low), rows.cells(high)
-        null = np.where(ratio, 1.0, 0.0)
-        wrong = known & ~interval_and_p_agree(*ends, p, relation, null=null, level=level)
-        for i in np.flatnonzero(wrong):
-            yield Slip(
-                i,
-                "p_value",
-                f"p {relation[i]} {p[i]} and the {100 * level[i]:g}% interval {ends[0][i]} to {ends[1][i]} "
-                f"contradict each other",
-                f"an interval that leaves out {null[i]:g} exactly where p is below {1 - level[i]:.2g}",
-                "look at the source; one of the two may be misprinted, or the level be another",
-            )
-
-
-@CHECKS.add(
-    "impossible variance",
-    "standardised mean differences more precise than the sizes of their arms allow",
-    EffectTooPreciseWarning,
-    "10.3102/10769986006002107",
-)
-def _impossible_variances(rows: Rows) -> Slips:
-    low, high = rows.numbers("effect_ci_low"), rows.numbers("effect_ci_high")
-    given = rows.numbers("effect_se")
-    se = np.where(np.isfinite(given), given, se_from_ci(low, high))
-    of_smd = np.array([word in EFFECT_NAMES["SMD"] for word in rows.words("effect_measure")], dtype=bool)
-    at, least, _ = variances_too_small("SMD", np.where(of_smd & (se > 0), se**2, np.nan), rows.frame)
-    for i, floor in zip(at, least, strict=True):
-        yield Slip(
-            i,
-            "effect_se" if np.isfinite(given[i]) else "effect_ci_low",
-            f"the standard error of the effect is {se[i]:.3g}, and two independent groups of these sizes "
-            f"give {np.sqrt(floor):.3g} at least",
-            "a standard error of sqrt(1/n1 + 1/n2) or more",
-            "look at the source; the sizes may be wrong, the interval be of another level, the design paired",
-        )
-
-
-def _scale(rows: Rows, measure: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which rows have an effect of known scale, and which of these are ratios."""
-    words = rows.words(measure) if measure else ["mean_difference"] * len(rows.frame)
-    known = np.array([word in SCALES for word in words], dtype=bool)
-    return known, np.array([SCALES.get(word, False) for word in words], dtype=bool)
-
-
-def _middle(rows: Rows, i: int | np.signedinteger, low: str, high: str, ratio: bool) -> str:
-    a, b = float(rows.numbers(low)[i]), float(rows.numbers(high)[i])
-    return f"the middle of the interval is {np.sqrt(a * b) if ratio else (a + b) / 2:.3g}"
-
-
-def _p_values(rows: Rows) -> tuple[list[str], list[str]]:
-    """Return relations and p-values as typed, "" where there is none that can be read."""
-    if "p_relation" in rows.sheet.plan.columns:
-        return rows.words("p_relation"), rows.cells("p_value")
-    read = [P_VALUE.fullmatch(word.strip()) for word in rows.words("p_value")]
-    relations = [P_SIGNS.get(found[1], found[1]) if found else "" for found in read]
-    return relations, [found[2] if found else "" for found in read]
