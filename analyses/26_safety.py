@@ -1,0 +1,359 @@
+"""
+What do reports of no harm exclude?
+===================================
+
+People with adverse and with serious adverse events among those who were given vesicles. A zero means what was
+counted: any event, only related or significant ones, or only one kind; definitions are never pooled with each
+other. Studies without an event count by exact methods, nothing is added to zeros. Shown are the largest risk
+that is left, by definition and by group, what follow-up there was, the comparison with controls, and how many
+people the next trials must follow.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+import metaexo as mx
+from metaexo import errors, evidence, report
+from metaexo.formatting import markdown_table, number, percent, plural
+
+ANY, SERIOUS = evidence.SCOPES["all"], "serious adverse events"
+IMPLIED = "serious adverse events, none where there was none of any kind"
+ALL, FIRM = "all", "without doubtful rows"
+GROUPS = {"route": "route", "source": "source", "allogeneic": "donor", "isolation": "isolation method"}
+ICC = 0.05  # heterogeneity of study risks that is stated beside a common risk
+TARGETS = (0.01, 0.001)
+AIMS = " and ".join(f"1 in {1 / risk:,.0f}" for risk in TARGETS)
+NEXT = 50  # people in a new trial, where risks of studies differ
+RATES = [
+    *["counted", "line", "study_id", "label", "people", "n", "share", "low", "high", "route", "source"],
+    *["isolation", "allogeneic", "indication", "design", "same_people", "follow_up_weeks", "ae_definition"],
+    *["use", "caution"],
+]
+HARM = ["line", "study_id", "label", "indication", "route", "people_described", "ae_definition", "caution"]
+WORDS = {
+    "injection_local": "local injection",
+    "intra_articular": "intra-articular",
+    "topical_after_procedure": "topical after a procedure",
+    "covid19_ards": "COVID-19 or ARDS",
+    "main": "",
+}
+
+
+def main(analysis: report.Analysis) -> None:
+    sheets = mx.read_sheets(analysis.data)
+
+    # Every count of every study, with its exact interval, and why other reports are in none.
+    kinds = {kind: event_counts(sheets, kind) for kind in evidence.EVENTS}
+    analysis.write_table("rates", pd.concat([shares(found) for found in kinds.values()]))
+    gone = [found.ledger.to_frame().assign(events=kind) for kind, found in kinds.items()]
+    analysis.write_table("left_out", pd.concat(gone).drop(columns="item"))
+
+    # The largest risk that is left: by definition, by group, by follow-up. Definitions do not meet.
+    counts = definitions(kinds)
+    asked = {key: found for key, found in counts.items() if key[1] in (ANY, SERIOUS)}
+    plans = planned(asked)
+    limits = pd.DataFrame([limits_of(*each) for each in counts.items()]).assign(**aims(plans))
+    groups = pd.concat([by_group(*each) for each in asked.items()])
+    follow_up = pd.concat([timed(*each) for each in asked.items()])
+    for name, table in {"limits": limits, "groups": groups, "follow_up": follow_up, "plans": plans}.items():
+        analysis.write_table(name, table)
+
+    # What controls say, and people who were chosen because they were harmed: they show that a harm exists,
+    # not how often it occurs.
+    controls = against_controls(sheets)
+    analysis.write_table("controls", controls)
+    harmed = sheets.safety_events[evidence.chosen_for_harm(sheets.safety_events)]
+    harmed = harmed.rename(columns={"n_treated": "people_described", "study_name": "label"})
+    analysis.write_table("harmed", harmed[HARM])
+
+    draw(analysis, kinds["adverse events"], counts[ALL, SERIOUS])
+    answer(analysis, limits, groups, plans, counts[ALL, "deaths"].column("indication"))
+    analysis.write_summary(definitions_in_words(limits, counts[ALL, ANY].data))
+    analysis.write_summary(groups_in_words(groups, follow_up))
+    analysis.write_summary(harm_in_words(controls, harmed))
+
+
+# -- counts and limits ---------------------------------------------------------------------------------------
+
+
+def event_counts(sheets, kind, **choices):
+    """Return counts of every scope; rows left out are in the ledger, which is written as a table."""
+    scope = list(evidence.SCOPES) if kind == "adverse events" else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.RowsLeftOutWarning)
+        warnings.simplefilter("ignore", errors.MixedDefinitionsWarning)
+        return sheets.event_counts(kind, **({"scope": scope} | choices))
+
+
+def shares(counts):
+    """Return the share of people with an event in each study, with its exact interval."""
+    exact = mx.safety.study_intervals(counts)
+    people, n = counts.events[:, 0].astype(int), counts.totals[:, 0].astype(int)
+    found = {"label": counts.labels, "people": people, "n": n, "low": exact.low, "high": exact.high}
+    return counts.data.assign(**found, share=people / n)[RATES]
+
+
+def definitions(kinds):
+    """Return the treated people with an event and their number, by rows and by what was counted."""
+    found = {}
+    for counts in kinds.values():
+        for (counted,), part in mx.split(counts, "counted").items():
+            found[ALL, counted] = part
+            found[FIRM, counted] = part.select((part.column("use") == "main").to_numpy(), "doubtful")
+    return found | {
+        (rows, IMPLIED): with_implied(found[rows, SERIOUS], found[rows, ANY]) for rows in (ALL, FIRM)
+    }
+
+
+def with_implied(serious, whole):
+    """Return serious events with the studies that saw no event of any kind."""
+    silent = whole.select(whole.is_zero & whole.column("sae_patients_treated").isna().to_numpy(), IMPLIED)
+    rows = pd.concat([serious.data, silent.data.assign(sae_patients_treated=0)], ignore_index=True)
+    names = {"labels": "study_name", "study": "study_name"}
+    return mx.event_counts(rows, events="sae_patients_treated", n="n_treated", **names)
+
+
+def limits_of(key, counts):
+    """Return what one definition excludes: a common risk, and a mean risk where studies differ."""
+    common = mx.safety.upper_limit(counts)
+    varied = mx.safety.upper_limit(counts, heterogeneity=ICC)
+    return {
+        "rows": key[0],
+        "counted": key[1],
+        "studies": counts.m,
+        "without_event": common.without_event,
+        "people": int(common.total),
+        "events": common.events,
+        "counting_serious_events": counts.column("sae_patients_treated").notna().sum(),
+        "limit": common.value,
+        "icc": ICC,
+        "limit_icc": varied.value,
+        "study_risk_icc": varied.new_study,
+        "limit_any": mx.safety.upper_limit(counts, heterogeneity="any").value,
+    }
+
+
+def by_group(key, counts):
+    """Return the largest common risk that is left in each group of studies."""
+    tables = {by: mx.safety.limits_by_group(counts, by).to_frame() for by in GROUPS}
+    return named(key, pd.concat(tables, names=["by"]).reset_index(level=0))
+
+
+def timed(key, counts):
+    """Return what studies with at least so many weeks of follow-up exclude, of risks and of rates."""
+    weeks = counts.column("follow_up_weeks").to_numpy(dtype=float)
+    found = mx.safety.by_follow_up(counts, np.where(weeks > 0, weeks, np.nan)).to_frame()
+    return named(key, found.assign(all_people=int(counts.totals.sum())))
+
+
+def named(key, table):
+    """Return a table with what it is of in its first columns."""
+    return pd.concat({key: table}, names=["rows", "counted"]).reset_index(level=[0, 1])
+
+
+def planned(counts):
+    """Return how many people the next trials must follow, alone and on top of what is known."""
+    tables = []
+    for key, known in {("none", SERIOUS): None, **counts}.items():
+        for icc, size in ((0.0, None), (ICC, NEXT)):
+            plan = mx.safety.patients_to_exclude(TARGETS, counts=known, heterogeneity=icc, study_size=size)
+            tables.append(named(key, plan.to_frame().assign(icc=icc, study_size=size or np.nan)))
+    return pd.concat(tables)
+
+
+def aims(plans):
+    """Return, as columns, the risks to be excluded and how many people without an event exclude them."""
+    alone = plans[(plans["rows"] == "none") & (plans["icc"] == 0)]
+    rows = list(enumerate(alone.itertuples(), 1))
+    return {f"aim_{i}": row.risk for i, row in rows} | {f"people_for_aim_{i}": row.more for i, row in rows}
+
+
+def against_controls(sheets):
+    """Return the exact odds ratio of any event against different people as controls."""
+    counts = event_counts(sheets, "adverse events", scope="all", arms=2)
+    fit = mx.ExactConditional(counts).fit()
+    ratio = fit.predict(scale="measure").iloc[0][["estimate", "low", "high"]].to_dict()
+    cautions = "; ".join(dict.fromkeys(counts.column("caution").dropna()))
+    (treated, untreated), (n, n_control) = counts.events.sum(axis=0), counts.totals.sum(axis=0)
+    sizes = {
+        "studies": counts.m,
+        "treated": treated,
+        "of": n,
+        "untreated": untreated,
+        "of_control": n_control,
+    }
+    return pd.DataFrame([sizes | ratio | {"pvalue": fit.pvalues.iloc[0], "caution": cautions}])
+
+
+# -- figures -------------------------------------------------------------------------------------------------
+
+
+def draw(analysis, adverse, serious):
+    """Draw the events of each study, and the risk that is left against the number of people treated."""
+    look = {"columns": ["route", "events"], "order": "precision", "remark": "use", "per": 100}
+    anyhow = mx.safety.upper_limit(serious, heterogeneity="any")
+    note = f"However the risks of studies differ, a mean above {percent(anyhow.value, 1)} is excluded."
+    title = "Serious adverse events of any cause in people treated with exosomes"
+    both = [mx.safety.upper_limit(serious, heterogeneity=icc) for icc in (0, ICC)]
+    ax = mx.plots.forest(both[0], models=both[1:], wording=WORDS, title=title, notes=[note], **look)
+    analysis.write_figure("serious_events", ax, title=title)
+
+    title = "Risk of a serious adverse event that is not excluded, by number treated"
+    varied = mx.safety.exclusion_curve(serious, heterogeneity=ICC, study_size=NEXT, risks=TARGETS)
+    common = mx.safety.exclusion_curve(serious, number=varied.number)
+    curves = {"one risk in all studies": common, f"risks differ (ICC {ICC:g})": varied}
+    note = f"The dashed curve is of new studies of {NEXT}; those so far are smaller and exclude more."
+    ax = mx.plots.exclusion_curve(curves, labels="none", title=title, notes=[note])
+    analysis.write_figure("exclusion_serious", ax, title=title)
+
+    title = "Adverse events in people treated with exosomes, by what was counted"
+    heads = {words: words[:1].upper() + words[1:] for words in evidence.SCOPES.values()}
+    rows = adverse.data.sort_values("ae_scope", key=lambda scope: scope.map(list(evidence.SCOPES).index))
+    ax = mx.plots.forest(
+        mx.event_counts(rows, events="ae_patients_treated", n="n_treated", labels="study_name"),
+        by="counted",
+        wording=WORDS | heads,
+        label_title="What was counted / study",
+        title=title,
+        notes=["Nothing is pooled over definitions. People chosen because they were harmed are not shown."],
+        **look,
+    )
+    analysis.write_figure("adverse_events", ax, title=title)
+
+
+# -- words ---------------------------------------------------------------------------------------------------
+
+
+def answer(analysis, limits, groups, plans, ill):
+    """Write the answer, and what is worth standing beside those of the other analyses."""
+    names = {"counted": SERIOUS, "rows": ALL}
+    whole = limits.set_index(["counted", "rows"])
+    serious = whole.loc[(SERIOUS, ALL)]
+    size = {"k": int(serious.studies), "m": int(serious.studies), "unit": "studies", "certainty": "low"}
+    analysis.answer(serious_in_words(serious), **size, table="limits", row=names)
+
+    rows = [{"counted": ANY, "rows": rows} for rows in (ALL, FIRM)]
+    words = any_in_words(whole.loc[(ANY, ALL)], whole.loc[(ANY, FIRM)])
+    analysis.state(words, table="limits", row=rows)
+
+    isolation = groups[groups["by"] == "isolation"].query("counted == @SERIOUS and rows == @ALL")
+    rows = [names | {"by": "isolation", "group": group} for group in isolation["group"]]
+    analysis.state(isolation_in_words(isolation), table="groups", row=rows)
+
+    deaths = whole.loc[("deaths", ALL)]
+    analysis.state(deaths_in_words(deaths, ill), table="limits", row={"counted": "deaths", "rows": ALL})
+
+    rows = [{"rows": "none", "counted": SERIOUS, "icc": ICC, "risk": risk} for risk in TARGETS]
+    analysis.state(plans_in_words(plans), table="plans", row=rows, part="settle")
+
+
+def serious_in_words(row):
+    """Return what the studies that counted serious events of any cause exclude, and what would do more."""
+    seen = plural(int(row.events), "serious event") if row.events else "No serious event"
+    return (
+        f"{seen} in {row.people:,.0f} people of {plural(int(row.studies), 'study', 'studies')} that counted "
+        f"them {'exclude' if row.events > 1 else 'excludes'}, with 95% confidence, a risk above "
+        f"{percent(row.limit, 1)} if it is the same in all studies, and a mean risk above "
+        f"{percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); {row.people_for_aim_1:,.0f} and "
+        f"{row.people_for_aim_2:,.0f} people without any such event would exclude risks of {AIMS}."
+    )
+
+
+def any_in_words(every, firm):
+    """Return how many people had an event of any kind, with and without doubtful reports."""
+    told = [
+        f"{row.events:.0f} of {row.people:,.0f} people, which leaves a risk of up to {percent(row.limit, 1)}"
+        for row in (every, firm)
+    ]
+    doubt = (
+        "no report is doubtful" if firm.people == every.people else f"without doubtful reports for {told[1]}"
+    )
+    return f"An adverse event of any kind is reported for {told[0]}; {doubt}."
+
+
+def isolation_in_words(rows):
+    """Return of how many studies of serious events the isolation method is known."""
+    if (rows["group"] == "Not reported").all():
+        return (
+            f"None of the {rows['studies'].sum()} studies that counted serious events says how the vesicles "
+            "were isolated: nothing is known of harm by isolation method."
+        )
+    told = "; ".join(f"{row.group} {row.studies}" for row in rows.itertuples())
+    return f"Studies that counted serious events, by isolation method: {told}."
+
+
+def deaths_in_words(row, ill):
+    """Return how many people died, and that they are in no count of serious events if that is so."""
+    found = f"{row.counting_serious_events:.0f}" if row.counting_serious_events else "none"
+    illness = ", ".join(WORDS.get(one, one.replace("_", " ")) for one in dict.fromkeys(ill))
+    return (
+        f"Deaths are reported by {plural(int(row.studies), 'study', 'studies')}, {found} of which counted "
+        f"serious events: {row.events:.0f} of {row.people:.0f} people with {illness} died; without controls "
+        "this does not show what the vesicles did."
+    )
+
+
+def plans_in_words(plans):
+    """Return how many people the next trials must follow if the risks of studies differ."""
+    rows = plans[(plans["rows"] == "none") & (plans["icc"] == ICC)].set_index("risk")
+    needed = " and ".join(f"{rows.loc[risk, 'more']:,.0f}" for risk in TARGETS)
+    return (
+        f"If the risks of studies differ (ICC {ICC:g}), trials of {NEXT} people must follow {needed} people, "
+        f"none with a serious event, to exclude mean risks of {AIMS}."
+    )
+
+
+def definitions_in_words(limits, reports):
+    """Return the limits of the main definitions as a table, doubtful reports, and narrower counts."""
+    lines = []
+    for row in limits[limits["counted"].isin([ANY, SERIOUS, IMPLIED])].itertuples():
+        risks = [percent(risk, 1) for risk in (row.limit, row.limit_icc, row.limit_any)]
+        lines.append((row.counted, row.rows, str(row.studies), f"{row.events} / {row.people}", *risks))
+    head = ["people with", "rows", "studies", "events / people", "common risk", f"ICC {ICC:g}", "any ICC"]
+    doubtful = reports[reports["use"] == "doubtful"]
+    why = "; ".join(f"{row.study_name}, {row.caution}" for row in doubtful.itertuples()) or "none"
+    every = limits[limits["rows"] == ALL].set_index("counted")
+    narrow = every[every.index.isin(evidence.SCOPES.values()) & (every.index != ANY)].sum()
+    return (
+        "The largest risk that is not excluded (95%, one-sided, exact; nothing is added to zeros):\n\n"
+        f"{markdown_table(lines, head, left=2)}\n\n"
+        f"Doubtful reports of any event: {why}. {narrow.studies:.0f} further studies count only some kinds "
+        f"of events or a window of time, and {narrow.without_event:.0f} of them report none."
+    )
+
+
+def groups_in_words(groups, follow_up):
+    """Return the limits of serious events by route, and what the longest follow-up excludes."""
+    rows = groups[groups["by"] == "route"].query("counted == @SERIOUS and rows == @ALL")
+    told = "; ".join(
+        f"{WORDS.get(row.group, row.group)} {percent(row.limit, 1)} ({row.events} of {row.people:.0f})"
+        for row in rows.sort_values("limit").itertuples()
+    )
+    late = follow_up.query("counted == @SERIOUS and rows == @ALL")
+    last, gone = late.iloc[-1], late["all_people"].iloc[0] - late["people"].max()
+    return (
+        f"Serious events by route, the largest common risk that is left: {told}. Groups "
+        "without events differ only in how many people they hold. "
+        f"{last.people:.0f} people were followed for {last.weeks:.0f} weeks, the longest, which leaves a "
+        f"risk of up to {percent(last.risk_limit, 1)}; of {gone:.0f} people the follow-up is not known."
+    )
+
+
+def harm_in_words(controls, harmed):
+    """Return the comparison with controls, and the people chosen because they were harmed."""
+    row = controls.iloc[0]
+    harm = "; ".join(f"{one.label}, {one.ae_definition}" for one in harmed.itertuples())
+    return (
+        f"Against different people as controls ({plural(int(row.studies), 'study', 'studies')}; "
+        f"{row.caution}) events were seen in {row.treated:.0f} of {row.of:.0f} and {row.untreated:.0f} of "
+        f"{row.of_control:.0f} people: odds ratio {number(row.estimate)} ({number(row.low, 3)} to "
+        f"{number(row.high)}). Harm does occur. These people were chosen because of it, and enter no count: "
+        f"{harm}. Not shown: that there is no risk, or none after the last visit. An empty cell is not a "
+        "zero, and most numbers come from abstracts."
+    )
+
+
+if __name__ == "__main__":
+    report.run_alone(main)
