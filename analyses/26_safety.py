@@ -21,10 +21,9 @@ from metaexo.formatting import markdown_table, number, percent, plural
 ANY, SERIOUS = evidence.SCOPES["all"], "serious adverse events"
 IMPLIED = "serious adverse events, none where there was none of any kind"
 ALL, FIRM = "all", "without doubtful rows"
-GROUPS = {"route": "route", "source": "source", "allogeneic": "donor", "isolation": "isolation method"}
+GROUPS = ("route", "source", "allogeneic", "isolation")
 ICC = 0.05  # heterogeneity of study risks that is stated beside a common risk
 TARGETS = (0.01, 0.001)
-AIMS = " and ".join(f"1 in {1 / risk:,.0f}" for risk in TARGETS)
 NEXT = 50  # people in a new trial, where risks of studies differ
 RATES = [
     *["counted", "line", "study_id", "label", "people", "n", "share", "low", "high", "route", "source"],
@@ -47,35 +46,35 @@ def main(analysis: report.Analysis) -> None:
     # Every count of every study, with its exact interval, and why other reports are in none.
     kinds = {kind: event_counts(sheets, kind) for kind in evidence.EVENTS}
     analysis.write_table("rates", pd.concat([shares(found) for found in kinds.values()]))
-    gone = [found.ledger.to_frame().assign(events=kind) for kind, found in kinds.items()]
-    analysis.write_table("left_out", pd.concat(gone).drop(columns="item"))
+    gone = pd.concat([found.ledger.to_frame().assign(events=kind) for kind, found in kinds.items()])
+    analysis.write_table("left_out", gone.groupby(["events", "reason"]).size().reset_index(name="reports"))
 
     # The largest risk that is left: by definition, by group, by follow-up. Definitions do not meet.
     counts = definitions(kinds)
     asked = {key: found for key, found in counts.items() if key[1] in (ANY, SERIOUS)}
     plans = planned(asked)
-    limits = pd.DataFrame([limits_of(*each) for each in counts.items()]).assign(**aims(plans))
+    limits = pd.DataFrame([limits_of(*each) for each in counts.items()])
+    limits["needed"] = np.where(limits["counted"] == SERIOUS, needed(plans), "")
     groups = pd.concat([by_group(*each) for each in asked.items()])
     follow_up = pd.concat([timed(*each) for each in asked.items()])
     for name, table in {"limits": limits, "groups": groups, "follow_up": follow_up, "plans": plans}.items():
         analysis.write_table(name, table)
 
-    # What controls say, and people who were chosen because they were harmed: they show that a harm exists,
-    # not how often it occurs.
+    # What controls say; and people chosen for their harm, who do not show how often it occurs.
     controls = against_controls(sheets)
-    analysis.write_table("controls", controls)
     harmed = sheets.safety_events[evidence.chosen_for_harm(sheets.safety_events)]
     harmed = harmed.rename(columns={"n_treated": "people_described", "study_name": "label"})
+    analysis.write_table("controls", controls)
     analysis.write_table("harmed", harmed[HARM])
 
-    draw(analysis, kinds["adverse events"], counts[ALL, SERIOUS])
+    draw(analysis, counts[ALL, SERIOUS])
     answer(analysis, limits, groups, plans, counts[ALL, "deaths"].column("indication"))
     analysis.write_summary(definitions_in_words(limits, counts[ALL, ANY].data))
     analysis.write_summary(groups_in_words(groups, follow_up))
     analysis.write_summary(harm_in_words(controls, harmed))
 
 
-# -- counts and limits ---------------------------------------------------------------------------------------
+# -- counts, limits and figures -----------------------------------------------------------------------------
 
 
 def event_counts(sheets, kind, **choices):
@@ -100,18 +99,18 @@ def definitions(kinds):
     found = {}
     for counts in kinds.values():
         for (counted,), part in mx.split(counts, "counted").items():
-            found[ALL, counted] = part
-            found[FIRM, counted] = part.select((part.column("use") == "main").to_numpy(), "doubtful")
-    return found | {
-        (rows, IMPLIED): with_implied(found[rows, SERIOUS], found[rows, ANY]) for rows in (ALL, FIRM)
-    }
+            firm = part.select((part.column("use") == "main").to_numpy(), "doubtful")
+            found |= {(ALL, counted): part, (FIRM, counted): firm}
+    for rows in (ALL, FIRM):
+        found[rows, IMPLIED] = with_implied(found[rows, SERIOUS], found[rows, ANY])
+    return found
 
 
 def with_implied(serious, whole):
     """Return serious events with the studies that saw no event of any kind."""
     silent = whole.select(whole.is_zero & whole.column("sae_patients_treated").isna().to_numpy(), IMPLIED)
     rows = pd.concat([serious.data, silent.data.assign(sae_patients_treated=0)], ignore_index=True)
-    names = {"labels": "study_name", "study": "study_name"}
+    names = dict.fromkeys(("labels", "study"), "study_name")
     return mx.event_counts(rows, events="sae_patients_treated", n="n_treated", **names)
 
 
@@ -163,11 +162,12 @@ def planned(counts):
     return pd.concat(tables)
 
 
-def aims(plans):
-    """Return, as columns, the risks to be excluded and how many people without an event exclude them."""
+def needed(plans):
+    """Return, in words, how many people without an event exclude each risk, if it is a common one."""
     alone = plans[(plans["rows"] == "none") & (plans["icc"] == 0)]
-    rows = list(enumerate(alone.itertuples(), 1))
-    return {f"aim_{i}": row.risk for i, row in rows} | {f"people_for_aim_{i}": row.more for i, row in rows}
+    return " and ".join(
+        f"{row.more:,.0f} people would exclude 1 in {1 / row.risk:,.0f}" for row in alone.itertuples()
+    )
 
 
 def against_controls(sheets):
@@ -176,28 +176,27 @@ def against_controls(sheets):
     fit = mx.ExactConditional(counts).fit()
     ratio = fit.predict(scale="measure").iloc[0][["estimate", "low", "high"]].to_dict()
     cautions = "; ".join(dict.fromkeys(counts.column("caution").dropna()))
-    (treated, untreated), (n, n_control) = counts.events.sum(axis=0), counts.totals.sum(axis=0)
-    sizes = {
-        "studies": counts.m,
-        "treated": treated,
-        "of": n,
-        "untreated": untreated,
-        "of_control": n_control,
+    people = np.column_stack([counts.events, counts.totals]).sum(axis=0)
+    sizes = dict(zip(["treated", "untreated", "of", "of_control"], people, strict=True)) | {
+        "studies": counts.m
     }
     return pd.DataFrame([sizes | ratio | {"pvalue": fit.pvalues.iloc[0], "caution": cautions}])
 
 
-# -- figures -------------------------------------------------------------------------------------------------
-
-
-def draw(analysis, adverse, serious):
-    """Draw the events of each study, and the risk that is left against the number of people treated."""
-    look = {"columns": ["route", "events"], "order": "precision", "remark": "use", "per": 100}
+def draw(analysis, serious):
+    """Draw the serious events of each study, and the risk that is left by number of people treated."""
     anyhow = mx.safety.upper_limit(serious, heterogeneity="any")
     note = f"However the risks of studies differ, a mean above {percent(anyhow.value, 1)} is excluded."
     title = "Serious adverse events of any cause in people treated with exosomes"
     both = [mx.safety.upper_limit(serious, heterogeneity=icc) for icc in (0, ICC)]
-    ax = mx.plots.forest(both[0], models=both[1:], wording=WORDS, title=title, notes=[note], **look)
+    look = {
+        "wording": WORDS,
+        "columns": ["route", "events"],
+        "order": "precision",
+        "remark": "use",
+        "per": 100,
+    }
+    ax = mx.plots.forest(both[0], models=both[1:], title=title, notes=[note], **look)
     analysis.write_figure("serious_events", ax, title=title)
 
     title = "Risk of a serious adverse event that is not excluded, by number treated"
@@ -208,20 +207,6 @@ def draw(analysis, adverse, serious):
     ax = mx.plots.exclusion_curve(curves, labels="none", title=title, notes=[note])
     analysis.write_figure("exclusion_serious", ax, title=title)
 
-    title = "Adverse events in people treated with exosomes, by what was counted"
-    heads = {words: words[:1].upper() + words[1:] for words in evidence.SCOPES.values()}
-    rows = adverse.data.sort_values("ae_scope", key=lambda scope: scope.map(list(evidence.SCOPES).index))
-    ax = mx.plots.forest(
-        mx.event_counts(rows, events="ae_patients_treated", n="n_treated", labels="study_name"),
-        by="counted",
-        wording=WORDS | heads,
-        label_title="What was counted / study",
-        title=title,
-        notes=["Nothing is pooled over definitions. People chosen because they were harmed are not shown."],
-        **look,
-    )
-    analysis.write_figure("adverse_events", ax, title=title)
-
 
 # -- words ---------------------------------------------------------------------------------------------------
 
@@ -231,7 +216,16 @@ def answer(analysis, limits, groups, plans, ill):
     names = {"counted": SERIOUS, "rows": ALL}
     whole = limits.set_index(["counted", "rows"])
     serious = whole.loc[(SERIOUS, ALL)]
-    size = {"k": int(serious.studies), "m": int(serious.studies), "unit": "studies", "certainty": "low"}
+    ends = [whole.loc[(SERIOUS, rows), "limit_icc"] <= TARGETS[0] for rows in (ALL, FIRM)]
+    sure = report.certainty(
+        design="observational",
+        m=int(serious.studies),
+        units="studies",
+        decides=ends[0],
+        holds_without_doubtful=ends[0] == ends[1],
+        indirect="people without controls",
+    )
+    size = {"k": int(serious.studies), "m": int(serious.studies), "unit": "studies", "certainty": sure}
     analysis.answer(serious_in_words(serious), **size, table="limits", row=names)
 
     rows = [{"counted": ANY, "rows": rows} for rows in (ALL, FIRM)]
@@ -256,8 +250,7 @@ def serious_in_words(row):
         f"{seen} in {row.people:,.0f} people of {plural(int(row.studies), 'study', 'studies')} that counted "
         f"them {'exclude' if row.events > 1 else 'excludes'}, with 95% confidence, a risk above "
         f"{percent(row.limit, 1)} if it is the same in all studies, and a mean risk above "
-        f"{percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); {row.people_for_aim_1:,.0f} and "
-        f"{row.people_for_aim_2:,.0f} people without any such event would exclude risks of {AIMS}."
+        f"{percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); with no such event, {row.needed}."
     )
 
 
@@ -267,9 +260,7 @@ def any_in_words(every, firm):
         f"{row.events:.0f} of {row.people:,.0f} people, which leaves a risk of up to {percent(row.limit, 1)}"
         for row in (every, firm)
     ]
-    doubt = (
-        "no report is doubtful" if firm.people == every.people else f"without doubtful reports for {told[1]}"
-    )
+    doubt = f"without doubtful reports for {told[1]}" if firm.people < every.people else "none is doubtful"
     return f"An adverse event of any kind is reported for {told[0]}; {doubt}."
 
 
@@ -285,23 +276,22 @@ def isolation_in_words(rows):
 
 
 def deaths_in_words(row, ill):
-    """Return how many people died, and that they are in no count of serious events if that is so."""
-    found = f"{row.counting_serious_events:.0f}" if row.counting_serious_events else "none"
+    """Return how many people died, and whether they are in a count of serious events."""
     illness = ", ".join(WORDS.get(one, one.replace("_", " ")) for one in dict.fromkeys(ill))
     return (
-        f"Deaths are reported by {plural(int(row.studies), 'study', 'studies')}, {found} of which counted "
-        f"serious events: {row.events:.0f} of {row.people:.0f} people with {illness} died; without controls "
-        "this does not show what the vesicles did."
+        f"Deaths are reported by {plural(int(row.studies), 'study', 'studies')}, "
+        f"{row.counting_serious_events or 'none'} of which counted serious events of any cause: "
+        f"{row.events:.0f} of {row.people:.0f} people with {illness} died, without controls."
     )
 
 
 def plans_in_words(plans):
     """Return how many people the next trials must follow if the risks of studies differ."""
-    rows = plans[(plans["rows"] == "none") & (plans["icc"] == ICC)].set_index("risk")
-    needed = " and ".join(f"{rows.loc[risk, 'more']:,.0f}" for risk in TARGETS)
+    rows = plans[(plans["rows"] == "none") & (plans["icc"] == ICC)].itertuples()
+    told = [f"{row.more:,.0f} people to exclude a mean risk of 1 in {1 / row.risk:,.0f}" for row in rows]
     return (
-        f"If the risks of studies differ (ICC {ICC:g}), trials of {NEXT} people must follow {needed} people, "
-        f"none with a serious event, to exclude mean risks of {AIMS}."
+        f"If study risks differ (ICC {ICC:g}), trials of {NEXT} people must follow, with no serious event, "
+        f"{' and '.join(told)}."
     )
 
 
