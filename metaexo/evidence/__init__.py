@@ -36,6 +36,7 @@ from metaexo.evidence.to_counts import EVENTS, SCOPES, chosen_for_harm
 from metaexo.evidence.to_effects import row_labels
 from metaexo.evidence.vocabulary import (
     isolation_category,
+    isolation_main_step,
     isolation_methods,
     isolation_steps,
     load_vocabulary,
@@ -72,6 +73,7 @@ __all__ = [
     "interval_and_p_agree",
     "interval_is_centred",
     "isolation_category",
+    "isolation_main_step",
     "isolation_methods",
     "isolation_steps",
     "laboratories",

@@ -86,7 +86,7 @@ class SheetPlan:
     columns: Mapping[str, Column]
     key: str
     one_row_per_study: bool
-    needs_study: bool
+    studies: str  # the sheet in which the studies of the rows stand; empty if the rows stand alone
 
     @property
     def required_columns(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ def load_codebook(folder: Path | None = None) -> Codebook:
     >>> load_codebook().sheets["outcomes"].columns["better"].words
     ('higher', 'lower', 'none')
     """
-    names = ("source", "isolation", "outcome_family")
+    names = tuple(_VOCABULARY)
     vocabularies = tuple(stamp(find_vocabulary(name, folder)) for name in names)
     return _load(stamp(find_codebook(folder)), vocabularies)
 
@@ -182,6 +182,8 @@ def _load(package: Stamp, vocabularies: tuple[Stamp, ...]) -> Codebook:
 _VOCABULARY = {
     "source": ("category", "label", "group"),
     "isolation": ("category", "label", "group"),
+    "source_kind": ("category", "label", "group"),
+    "isolation_step": ("category", "label", "group"),
     "outcome_family": ("outcome", "label", "family"),
 }
 """Columns that a vocabulary needs."""
@@ -261,7 +263,7 @@ def _plan(
     fields = [entries.need(f, dict, f"a field of {name!r}") for f in entries.of(schema, "fields", list)]
     if not fields:
         raise entries.error(f"{name!r} has no field", "one field at least")
-    words, needs_study = _links(entries, schema, vocabularies, name)
+    words, studies = _links(entries, schema, vocabularies, name)
     columns: dict[str, Column] = {}
     for field in fields:
         column = _column(entries, field, words)
@@ -281,22 +283,22 @@ def _plan(
         {**columns, **{c.name: c for c in (ours.columns.values() if ours else ()) if c.name not in columns}},
         key,
         ours.one_row_per_study if ours else schema.get("primaryKey") == key,
-        ours.needs_study if ours else needs_study,
+        ours.studies if ours else studies,
     )
 
 
 def _links(
     entries: _Entries, schema: Mapping[str, Any], vocabularies: Mapping[str, list[dict[str, str]]], sheet: str
-) -> tuple[dict[str, tuple[str, ...]], bool]:
-    """Return the words that columns take from vocabularies, and whether rows belong to a study."""
+) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Return the words that columns take from vocabularies, and the sheet that rows have their studies in."""
     words: dict[str, tuple[str, ...]] = {}
-    needs_study = False
+    studies = ""
     for link in entries.of(schema, "foreignKeys", list, []):
         entries.need(link, dict, f"a foreign key of {sheet!r}")
         there = entries.of(link, "reference", dict)
         target, column = entries.of(there, "resource", str), entries.of(there, "fields", str)
         if target not in vocabularies:
-            needs_study = True
+            studies = target
             continue
         rows = vocabularies[target]
         if rows and column not in rows[0]:
@@ -305,7 +307,7 @@ def _links(
                 f"one of {', '.join(rows[0])}",
             )
         words[entries.of(link, "fields", str)] = tuple(row[column] for row in rows)
-    return words, needs_study
+    return words, studies
 
 
 def _column(entries: _Entries, entry: Mapping[str, Any], words: Mapping[str, tuple[str, ...]]) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -33,15 +33,19 @@ from metaexo.evidence.problems import (
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import find_slips
+from metaexo.evidence.slips.rows import ARMS
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,
     VOCABULARIES,
+    Kind,
     isolation_category,
+    isolation_main_step,
     isolation_methods,
     isolation_steps,
     load_vocabulary,
     source_category,
+    source_kind,
 )
 from metaexo.formatting import plural, printed
 from metaexo.ledger import Ledger
@@ -189,7 +193,7 @@ def read_sheets(folder: str | Path) -> Sheets:
     >>> import metaexo as mx
     >>> sheets = mx.read_sheets("data")
     >>> len(sheets.outcomes), sheets.ledger.total
-    (220, 220)
+    (227, 227)
     """
     reading = _Reading(_path(folder))
     check = reading.check
@@ -331,20 +335,20 @@ class _Reading:
         except CodebookError as error:
             self.problems.append(_of_codebook(error))
             return
-        studies: set[str] | None = None
+        studies: dict[str, set[str]] = {}
         for name, plan in self.codebook.sheets.items():
             sheet = self._raw(plan)
             self.findings += [p for p in sheet.problems if not issubclass(p.kind, MetaexoError)]
             sheet.problems = [p for p in sheet.problems if issubclass(p.kind, MetaexoError)]
             frame = to_values(sheet)
             if sheet.rows:
-                check_across(sheet, frame, studies)
+                check_across(sheet, frame, studies.get(plan.studies))
                 found = find_slips(*_without_bad_cells(sheet, frame), self.codebook.outcomes, self.folder)
                 sheet.problems += [slip for slip in found if issubclass(slip.kind, MetaexoError)]
                 self.findings += [slip for slip in found if not issubclass(slip.kind, MetaexoError)]
                 self._note_cautions(plan, frame)
-            if name == "studies" and sheet.rows:
-                studies = set(frame[plan.key].dropna())
+            if plan.one_row_per_study and sheet.rows:
+                studies[name] = set(frame[plan.key].dropna())
             self.problems += sheet.problems
             self.frames[name] = frame
 
@@ -381,19 +385,24 @@ class _Reading:
 def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | None) -> pd.DataFrame:
     """Return a sheet with empty categories filled and with the columns that analyses group by.
 
-    These are `use`, "main" where it was empty; `source`, `source_group`, `isolation` and `isolation_group`
-    (labels) where there are categories; `outcome_label` and `outcome_family` where there are outcomes;
-    `isolation_methods` for studies; `method_pair` for outcomes.
+    These are `use`, "main" where it was empty; `source`, `source_group`, `source_kind`, `isolation`,
+    `isolation_group` and `isolation_step` (labels) where there are categories, the step of both arms where
+    there are two; `outcome_label` and `outcome_family` where there are outcomes; `isolation_methods` for
+    studies; `method_pair` where two methods are compared.
     """
     frame = frame.copy()
+    own = codebook.sheets[name].columns
     if "use" in frame:
         frame["use"] = frame["use"].fillna("main")
+    _fill_categories(frame, folder)
+    for kind, column in _columns_of_kinds(frame):
+        words = load_vocabulary(kind, folder)
+        frame[kind] = frame[column].map(words.label)
+        if f"{kind}_group" not in own:
+            frame[f"{kind}_group"] = frame[column].map(words.group)
     if "source_category" in frame:
-        _fill_categories(frame, folder)
-        for kind in VOCABULARIES:
-            words = load_vocabulary(kind, folder)
-            frame[kind] = frame[f"{kind}_category"].map(words.label)
-            frame[f"{kind}_group"] = frame[f"{kind}_category"].map(words.group)
+        frame["source_kind"] = _source_kinds(frame, "source_group" in own, folder)
+    _add_steps(frame, folder)
     if "outcome" in frame and name != "direction_only":
         known = codebook.outcomes
         frame["outcome_label"] = [_outcome_label(codebook, word) for word in frame["outcome"]]
@@ -406,7 +415,7 @@ def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | No
             _methods(text, category, folder)
             for text, category in zip(frame["isolation_reported"], frame["isolation_category"], strict=True)
         ]
-    if name == "outcomes":
+    if "control_isolation" in frame:
         isolation = load_vocabulary("isolation", folder)
         frame["method_pair"] = [
             f"{isolation.label(a)} vs {_small(isolation.label(b))}"
@@ -415,6 +424,53 @@ def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | No
             for a, b in zip(frame["treatment_isolation"], frame["control_isolation"], strict=True)
         ]
     return frame
+
+
+def _columns_of_kinds(frame: pd.DataFrame) -> list[tuple[Kind, str]]:
+    """Return the column that holds the category of each kind; that of a single arm is the row's."""
+    found = [(kind, f"{kind}_category") for kind in VOCABULARIES if f"{kind}_category" in frame]
+    if len(found) == 1 and "treatment_isolation" in frame and "control_isolation" not in frame:
+        found.append(("isolation", "treatment_isolation"))
+    return found
+
+
+def _source_kinds(frame: pd.DataFrame, grouped: bool, folder: Path | None) -> list[str]:
+    """Return the label of the finer source of each row: that of the sheet's own groups, or from its words."""
+    if grouped:
+        label = load_vocabulary("source_kind", folder).label
+        return [label(word) for word in frame["source_group"].fillna(NOT_REPORTED)]
+    words = frame["source_reported"] if "source_reported" in frame else frame["source_category"]
+    pairs = list(zip(words, frame["source_category"], strict=True))
+    kinds = {pair: source_kind(*pair, folder) for pair in dict.fromkeys(pairs)}
+    return [kinds[pair] for pair in pairs]
+
+
+def _add_steps(frame: pd.DataFrame, folder: Path | None) -> None:
+    """Add the label of the step that decides the isolation, of the row and of both arms of a comparison."""
+    label = load_vocabulary("isolation_step", folder).label
+    parts = ("isolation_step", "main_step", "isolation", "label")
+    places = [tuple(f"{arm}_{part}" for part in parts) for arm in ARMS]
+    if "control_isolation" not in frame:
+        column = dict(_columns_of_kinds(frame)).get("isolation", "")
+        places = [("isolation_step", "isolation_main_step", column, "isolation_reported")]
+    for added, *names in places:
+        if names[1] not in frame:
+            continue
+        columns = [frame.get(name, [None] * len(frame)) for name in names]
+        frame[added] = [
+            label(step) if isinstance(step, str) else _step(label, category, words, folder)
+            for step, category, words in zip(*columns, strict=True)
+        ]
+
+
+def _step(label: Callable[[str], str], category: object, words: object, folder: Path | None) -> str | None:
+    """Return the label of the step that decides: that of the words, if they lead to the category."""
+    if not isinstance(category, str):
+        return None
+    for part in words.split(";") if isinstance(words, str) else ():
+        if isolation_category(isolation_steps(part, folder)) == category:
+            return label(isolation_main_step(part, folder))
+    return label(isolation_main_step(category, folder))
 
 
 def _fill_categories(frame: pd.DataFrame, folder: Path | None) -> None:
@@ -428,6 +484,8 @@ def _fill_categories(frame: pd.DataFrame, folder: Path | None) -> None:
 
     for kind, derive in (("source", source), ("isolation", isolation)):
         category, reported = f"{kind}_category", f"{kind}_reported"
+        if category not in frame:
+            continue
         words = frame[reported] if reported in frame else frame[category]
         frame[category] = [
             given if isinstance(given, str) else derive(text) if isinstance(text, str) else NOT_REPORTED

@@ -32,6 +32,7 @@ CONDITIONS = {
 LONGEST = 32
 """Letters that words of a paper may have to stand in a name."""
 NOT_SEEN = "authors not seen"
+_PUBMED = re.compile(r"pmid([1-9]\d*)")
 
 
 def study_names(tables: Iterable[tuple[str, pd.DataFrame]]) -> dict[Owner, str]:
@@ -40,7 +41,8 @@ def study_names(tables: Iterable[tuple[str, pd.DataFrame]]) -> dict[Owner, str]:
     The name is "Author year". Where the authors were not seen it is a short description from the fields of
     the study: what was treated, the source of the vesicles (or the method of isolation), the year. Equal
     names get letters, those of the sheet's own keys if there are any ("li2020b"). Where no study of the
-    tables has an author, and where a key reads as a name ("Li 2020"), the key is the name.
+    tables has an author, and where a key reads as a name ("Li 2020", "PRJNA675356"), the key is the name; a
+    paper known by its PubMed identifier alone is "PMID 12345".
 
     Parameters
     ----------
@@ -127,6 +129,8 @@ def _name(key: str, facts: Mapping[str, object], authors: bool) -> str:
         return " ".join([_family_name(author), *when])
     if not authors or " " in key or key[:1].isupper():
         return key
+    if of_pubmed := _PUBMED.fullmatch(key):
+        return f"PMID {of_pubmed[1]}"
     what = _what(facts)
     told = [what, _source(facts), "" if what else _small(_text(facts, "isolation"))]
     told = [words for words in told if words]
@@ -138,7 +142,7 @@ def _name(key: str, facts: Mapping[str, object], authors: bool) -> str:
 def _family_name(author: str) -> str:
     """Return an author without the initials that follow the family name."""
     words = author.split()
-    while len(words) > 1 and re.fullmatch(r"[A-Z]{1,3}", words[-1]):
+    while len(words) > 1 and re.fullmatch(r"[A-Z]{1,4}", words[-1]):
         words.pop()
     return " ".join(words)
 

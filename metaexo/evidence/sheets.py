@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+OUTCOMES_OF = {"studies": "outcomes", "brain_studies": "brain_outcomes"}
+"""Sheets of studies, and the sheet that holds their comparisons."""
+WITHOUT_EFFECTS = {
+    WORDS_ONLY: "given in words only",
+    "identified_counts": "a count of molecules without a sampling variance",
+    "methods_survey": "a method that was used, without a result",
+}
+"""Sheets of which no row gives an effect, and why."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sheets:
     """The evidence sheets of a folder.
@@ -52,6 +62,10 @@ class Sheets:
         Where they were read.
     studies, outcomes, direction_only, preparations, safety_events, published_meta_analyses : DataFrame
         The tables; empty if the folder has no such sheet.
+    cargo_groups, method_contrasts, marker_arms, brain_outcomes, brain_studies : DataFrame
+        What vesicles carry, methods and sources within one laboratory, and brain injury.
+    identified_counts, methods_survey : DataFrame
+        Molecules identified, and who used which method; they describe and give no effects.
     cautions : DataFrame
         What a reader must know of single rows: sheet, line, study, use, kind, words.
     codebook : Codebook
@@ -103,6 +117,41 @@ class Sheets:
         """One row per pooled estimate of a published meta-analysis."""
         return self._named("published_meta_analyses")
 
+    @property
+    def cargo_groups(self) -> pd.DataFrame:
+        """One row per group of samples and outcome of its miRNA profile."""
+        return self._named("cargo_groups")
+
+    @property
+    def method_contrasts(self) -> pd.DataFrame:
+        """One row per outcome of two isolation methods on the same material."""
+        return self._named("method_contrasts")
+
+    @property
+    def marker_arms(self) -> pd.DataFrame:
+        """One row per marker and preparation of one laboratory."""
+        return self._named("marker_arms")
+
+    @property
+    def brain_outcomes(self) -> pd.DataFrame:
+        """One row per comparison with a control after brain injury."""
+        return self._named("brain_outcomes")
+
+    @property
+    def brain_studies(self) -> pd.DataFrame:
+        """One row per study of vesicles after brain injury."""
+        return self._named("brain_studies")
+
+    @property
+    def identified_counts(self) -> pd.DataFrame:
+        """One row per experiment and kind of molecule: how many were identified."""
+        return self._named("identified_counts")
+
+    @property
+    def methods_survey(self) -> pd.DataFrame:
+        """One row per paper, source, isolation and vesicle type: who used which method."""
+        return self._named("methods_survey")
+
     @cached_property
     def _names(self) -> Mapping[tuple[str, str], str]:
         """What every study and review is called, by the column that identifies it and its cell."""
@@ -137,10 +186,12 @@ class Sheets:
         frame, plan = self._named(name), self.codebook.sheets[name]
         if name in VIEWS:
             return survey(VIEWS[name], plan, frame)
-        if name == "studies":
-            gone = ~frame[plan.key].isin(self._frames["outcomes"]["study_id"]).to_numpy()
-            return leave_all_out(plan, frame, gone, "no comparison of it stands in outcomes.csv")
-        return leave_all_out(plan, frame, np.ones(len(frame), dtype=bool), "given in words only")
+        if name in OUTCOMES_OF:
+            outcomes = self.codebook.sheets[OUTCOMES_OF[name]]
+            gone = ~frame[plan.key].isin(self._frames[outcomes.name][outcomes.key]).to_numpy()
+            return leave_all_out(plan, frame, gone, f"no comparison of it stands in {outcomes.file}")
+        reason = WITHOUT_EFFECTS.get(name, "the sheet has no effects")
+        return leave_all_out(plan, frame, np.ones(len(frame), dtype=bool), reason)
 
     @property
     def cautions(self) -> pd.DataFrame:
@@ -217,9 +268,11 @@ class Sheets:
             ``contains(column, 'text')``, ``starts_with``, ``ends_with``, ``lower``, ``upper``,
             ``between(column, 1, 2)``, ``abs``, ``is_blank(column)`` and ``not_blank``. Texts are looked for
             as they stand, and a blank cell is equal to nothing. It is never executed as code.
-        sheet : {"outcomes", "preparations", "safety_events", "serious_events", "published_meta_analyses"}
-            What to read: reported comparisons, vesicle sizes, people with adverse events, people with
-            serious adverse events, pooled estimates. With `bounds` also "direction_only".
+        sheet : str
+            What to read: "outcomes" (reported comparisons), "preparations" (vesicle sizes), "safety_events"
+            and "serious_events" (people with adverse events), "published_meta_analyses" (pooled estimates),
+            "cargo_groups" and "marker_arms" (means of one group), "method_contrasts" (two methods, never
+            turned: neither is the benefit), "brain_outcomes". With `bounds` also "direction_only".
         assumed_correlation : float, optional
             Correlation of the two conditions in paired rows that do not report it.
         orient : bool
@@ -265,7 +318,7 @@ class Sheets:
         >>> sheets = mx.read_sheets("data")
         >>> es = sheets.effects("SMD", where="domain == 'clinical' and outcome_family == 'Healing time'")
         >>> es.k, es.m, es.ledger.total
-        (2, 1, 220)
+        (2, 1, 227)
         >>> wounds = sheets.effects("SMD", where="study_id == 'pbsc_dfu2024'", bounds=True)
         >>> wounds.lower.round(2), wounds.upper.round(2)
         (array([ 0.73,  0.73, -0.73]), array([ inf,  inf, 0.73]))
@@ -276,13 +329,13 @@ class Sheets:
             assumed_correlation = check_number("assumed_correlation", assumed_correlation)
         words_only = sheet == WORDS_ONLY
         view = None if words_only else VIEWS[sheet]
-        plans = [self.codebook.sheets[name] for name in ("studies", view.sheet if view else WORDS_ONLY)]
-        words = _closed_lists(plans)
+        plan = self.codebook.sheets[view.sheet if view else WORDS_ONLY]
+        words = _closed_lists([*([self.codebook.sheets[plan.studies]] if plan.studies else []), plan])
         asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds)
         if view is None:
-            return bounds_of_words(plans[1], self._joined(WORDS_ONLY), asked)
+            return bounds_of_words(plan, self._joined(WORDS_ONLY), asked)
         make = make_bounds if bounds else make_effects
-        return make(view, self.codebook.sheets[view.sheet], self._joined(view.sheet), asked)
+        return make(view, plan, self._joined(view.sheet), asked)
 
     def event_counts(
         self,
@@ -372,10 +425,11 @@ class Sheets:
     def _joined(self, name: str) -> pd.DataFrame:
         """Return a sheet with the columns of its studies, if it refers to them; it is not to be changed."""
         if name not in self._with_studies:
-            frame, studies = self._named(name), self._frames["studies"]
-            if self.codebook.sheets[name].needs_study:
+            frame, plan = self._named(name), self.codebook.sheets[name]
+            if plan.studies:
+                studies = self._frames[plan.studies].drop(columns="line")
                 extra = [column for column in studies.columns if column not in frame.columns]
-                frame = frame.merge(studies[["study_id", *extra]], on="study_id", how="left", validate="m:1")
+                frame = frame.merge(studies[[plan.key, *extra]], on=plan.key, how="left", validate="m:1")
             self._with_studies[name] = frame
         return self._with_studies[name]
 

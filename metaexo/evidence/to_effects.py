@@ -95,7 +95,7 @@ def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Reques
     else:
         done = effects_with_assumed_sd(record, table, sd, asked.assumed_correlation, rows=chosen.names)
     y, reasons = done.y, list(done.reasons)
-    turned = asked.turn and record.orientation == "negate"
+    turned = asked.turn and view.turns and record.orientation == "negate"
     if turned:
         y, unturned = orient(y, directions_of_benefit(view, rows))
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
@@ -351,12 +351,13 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
         asked.measure, table, asked.assumed_correlation, assumed_sd=sd, rows=chosen.names
     )
     reasons = list(found.reasons)
-    if asked.turn:
+    turned = asked.turn and view.turns
+    if turned:
         signs, unturned = orient(np.ones(len(chosen.frame)), directions_of_benefit(view, chosen.frame))
         found = found.turned(signs)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
     origin = _origin(table, np.arange(len(table)), asked, sd)
-    return _collected(plan, chosen, found, reasons, asked, view.labels, asked.turn, origin)
+    return _collected(plan, chosen, found, reasons, asked, view.labels, turned, origin)
 
 
 def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> BoundedEffectSizes:

@@ -308,7 +308,7 @@ def check_across(sheet: RawSheet, frame: pd.DataFrame, studies: Collection[str] 
         allowed = ", ".join(sheet.plan.columns[beside].words)
         _report(sheet, MissingCellError, wrong, beside, what, allowed, f"say in {beside} what {column} is")
     _check_doubles(sheet, frame)
-    if sheet.plan.needs_study and studies is not None:
+    if studies is not None:
         _check_studies(sheet, frame, studies)
 
 
@@ -377,11 +377,11 @@ def _check_studies(sheet: RawSheet, frame: pd.DataFrame, studies: Collection[str
                 UnknownStudyError,
                 i,
                 column.name,
-                f"the study {study!r} is not in studies.csv",
-                allowed="a study_id of studies.csv",
-                remedy=f"write {near!r}, or add the study to studies.csv"
+                f"the study {study!r} is not in {sheet.plan.studies}.csv",
+                allowed=f"a {sheet.plan.key} of {sheet.plan.studies}.csv",
+                remedy=f"write {near!r}, or add the study to {sheet.plan.studies}.csv"
                 if near
-                else "add the study to studies.csv",
+                else f"add the study to {sheet.plan.studies}.csv",
                 nearest=near,
             )
 

@@ -28,6 +28,8 @@ class View:
     better: str = ""  # direction of benefit of all rows, where the sheet has no such column
     # column -> the value that a row must have for its numbers to count
     only: Mapping[str, str] = field(default_factory=dict)
+    # whether effects can be turned so that positive means benefit; two methods have no such direction
+    turns: bool = True
 
 
 def _people(kind: str) -> Mapping[str, str]:
@@ -89,6 +91,38 @@ VIEWS: Mapping[str, View] = {
             },
             labels=("outcome_label", "subgroup_level", "source"),
             measures=("SMD", "MD", "OR", "RR"),
+        ),
+        View(
+            "cargo_groups",
+            "cargo_groups",
+            labels=(
+                "outcome_label",
+                "source_kind",
+                "isolation_step",
+                "disease",
+                "ev_type",
+                "source_reported",
+            ),
+            measures=("MN",),
+        ),
+        View(
+            "method_contrasts",
+            "method_contrasts",
+            labels=("outcome_label", "source_reported", "treatment_label", "control_label"),
+            measures=("MD", "SMD", "ROM"),
+            turns=False,
+        ),
+        View(
+            "marker_arms",
+            "marker_arms",
+            labels=("outcome_label", "source_reported", "isolation_step"),
+            measures=("MN",),
+        ),
+        View(
+            "brain_outcomes",
+            "brain_outcomes",
+            labels=("outcome_label", "region", "treatment_label", "domain"),
+            measures=("SMD", "MD", "ROM"),
         ),
     )
 }

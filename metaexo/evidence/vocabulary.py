@@ -10,7 +10,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -22,10 +22,15 @@ from metaexo.inputs import check_choice, is_blank
 
 Kind = Literal["source", "isolation"]
 VOCABULARIES: tuple[Kind, ...] = ("source", "isolation")
+FILES = (*VOCABULARIES, "source_kind", "isolation_step")
+"""Vocabularies of a folder: the categories of the sheets, and the finer words for both."""
 NOT_REPORTED = "not_reported"
 COMBINED = "combined"
 PREPARATORY = "preparatory"
 UMBRELLA = "msc_unspecified"
+BROAD = (UMBRELLA, "primary_cell", "tumour_cell_line", "other_cell_line", "tissue", "other")
+"""Sources that count where nothing more precise is named: "plasma of patients with melanoma" is plasma."""
+BLOOD = "plasma_serum"
 PELLETING_FORCE = 70_000
 """Centrifugal force, in g, from which a spin pellets small vesicles and counts as ultracentrifugation."""
 
@@ -57,6 +62,7 @@ class Term:
     synonyms: tuple[str, ...] = ()  # words of papers that mean this category
     # words that mean it only where nothing more precise is named, such as "kit"
     synonyms_if_alone: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()  # steps of an isolation that count as this one, beside the word itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +163,9 @@ def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
 
     Parameters
     ----------
-    name : {"source", "isolation"}
-        Which vocabulary.
+    name : {"source", "isolation", "source_kind", "isolation_step"}
+        Which vocabulary: the categories of the sheets, finer sources (plasma and serum apart), or the steps
+        that decide an isolation, those that decide first before the others.
     folder : Path, optional
         Folder of sheets with a vocabulary of its own.
 
@@ -172,7 +179,7 @@ def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
     >>> load_vocabulary("source").label("adipose_msc")
     'Adipose MSC'
     """
-    check_choice("vocabulary", name, VOCABULARIES)
+    check_choice("vocabulary", name, FILES)
     return _load(stamp(find_vocabulary(name, folder)))
 
 
@@ -192,6 +199,7 @@ def _term(row: Mapping[str, str | None]) -> Term:
         (row["group"] or "").strip(),
         words("synonyms"),
         words("synonyms_if_alone"),
+        words("steps"),
     )
 
 
@@ -233,7 +241,7 @@ def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
     >>> isolation_steps("filtration, 8% PEG8000, 10,000 g")
     ('precipitation',)
     """
-    return _named(_text(text, "an isolation"), folder)[0]
+    return _named(_text(text, "an isolation"), load_vocabulary("isolation", folder))[0]
 
 
 def _text(text: object, what: str) -> str:
@@ -249,9 +257,8 @@ def _text(text: object, what: str) -> str:
     return text
 
 
-def _named(text: str, folder: Path | None) -> tuple[tuple[str, ...], bool]:
+def _named(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], bool]:
     """Return the steps that a text names, and whether only words that count alone name them."""
-    vocabulary = load_vocabulary("isolation", folder)
     normal = unicodedata.normalize("NFKC", text).casefold()
     plain = _FORCE.sub(_force_word, normal)
     found = [m for m in vocabulary.mentions(plain) if m[1] != PREPARATORY]
@@ -335,11 +342,110 @@ def isolation_category(steps: str | Iterable[str]) -> str:
     return listed[0] if len(listed) == 1 else COMBINED
 
 
+def isolation_main_step(steps: str | Iterable[str], folder: Path | None = None) -> str:
+    """Return the step that decides what a list of isolation steps separates vesicles by.
+
+    Use it to group preparations whose protocols have several steps: "combined" hides that most of them are
+    size exclusion with a concentration before or after it. The step that selects most decides, whatever its
+    place: capture of a surface (antibody, ligand, sorting); density; field flow; a chip; a membrane-affinity
+    column; other chromatography; size exclusion; two phases; precipitation; ultracentrifugation; a kit of
+    unknown principle; tangential flow; ultrafiltration, which mostly only concentrates; a
+    pellet of a low-speed spin. The order is that of the rows of `vocabulary/isolation_step.csv`.
+    "Differential centrifugation" without a force is taken as ultracentrifugation.
+
+    Parameters
+    ----------
+    steps : iterable of str, or str
+        Words of the steps, as :func:`isolation_steps` gives them or as in that vocabulary. One text is read
+        as the words of a paper, of one protocol, or is such a word.
+    folder : Path, optional
+        Folder of sheets with a vocabulary of its own.
+
+    Returns
+    -------
+    str
+        A word of the vocabulary; "not_reported" if there is no step.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If a list holds a word that is no step.
+
+    Examples
+    --------
+    >>> isolation_main_step(("ultrafiltration", "size_exclusion")), isolation_main_step("UC, then SEC")
+    ('size_exclusion', 'size_exclusion')
+    >>> isolation_main_step("exoRNeasy kit"), isolation_main_step("")
+    ('membrane_affinity_column', 'not_reported')
+    """
+    if is_blank(steps):
+        return NOT_REPORTED
+    order = _deciding(stamp(find_vocabulary("isolation_step", folder)))
+    if isinstance(steps, str):
+        if steps in order:
+            return order[steps][1]
+        steps = _named(steps, _finer(folder))[0]
+    given: Any = steps
+    if not isinstance(given, Iterable) or isinstance(given, Mapping) or getattr(given, "ndim", 1) != 1:
+        raise InputError(f"the steps are of type {type(given).__name__}", "a list of steps, or one text")
+    listed = list(given)
+    for step in listed:
+        check_choice("step of an isolation", step, tuple(order))
+    return min((order[step] for step in listed), default=(0, NOT_REPORTED))[1]
+
+
+@lru_cache(maxsize=8)
+def _deciding(vocabulary: Stamp) -> Mapping[str, tuple[int, str]]:
+    """Return for each word of a step its place in the order of deciding, and the word it decides as."""
+    found: dict[str, tuple[int, str]] = {}
+    for rank, term in enumerate(_load(vocabulary).terms.values()):
+        found |= {step: (rank, term.category) for step in (*term.steps, term.category) if step not in found}
+    return MappingProxyType(found)
+
+
+def _finer(folder: Path | None) -> Vocabulary:
+    """Return the vocabulary of isolation with the finer words of its steps in the place of the broad ones."""
+    return _with_finer(*(stamp(find_vocabulary(name, folder)) for name in ("isolation", "isolation_step")))
+
+
+@lru_cache(maxsize=8)
+def _with_finer(broad: Stamp, fine: Stamp) -> Vocabulary:
+    own = {_normal(word): term for term in _load(fine).terms.values() for word in term.synonyms}
+    terms = {
+        term.category: replace(term, synonyms=tuple(w for w in term.synonyms if _normal(w) not in own))
+        for term in _load(broad).terms.values()
+    }
+    for term in _load(fine).terms.values():
+        known = terms.get(term.category)
+        terms[term.category] = replace(known, synonyms=(*known.synonyms, *term.synonyms)) if known else term
+    return Vocabulary(terms)
+
+
+def source_kind(text: str, category: str, folder: Path | None = None) -> str:
+    """Return the label of the source of a row, plasma, serum and cord blood apart where the words say so.
+
+    Examples
+    --------
+    >>> source_kind("human serum", "plasma_serum"), source_kind("plasma and serum", "plasma_serum")
+    ('Serum', 'Plasma or serum')
+    """
+    label = load_vocabulary("source", folder).label(category)
+    if category != BLOOD or is_blank(text):
+        return label
+    kinds = load_vocabulary("source_kind", folder)
+    words = _normal(text)
+    if "cord blood" in words:
+        return kinds.label("cord_blood")
+    named = [word for word in ("plasma", "serum") if re.search(rf"\b{word}\b", words)]
+    return kinds.label(named[0]) if len(named) == 1 else label
+
+
 def source_category(text: str, folder: Path | None = None) -> str:
     """Return the category of the source that a text names.
 
-    The source named first counts, but a precise one goes before "MSC, tissue not named". A text that names
-    no known source is "not_reported".
+    The source named first counts, but a precise one goes before a broad one ("MSC, tissue not named", a cell
+    line, a tissue): "plasma of patients with melanoma" is plasma. A text that names no known source is
+    "not_reported".
 
     Parameters
     ----------
@@ -362,10 +468,9 @@ def source_category(text: str, folder: Path | None = None) -> str:
     >>> source_category("exosome product (source not shown)")
     'not_reported'
     """
-    vague = (UMBRELLA, "other")
     mentions = load_vocabulary("source", folder).mentions(_text(text, "a source"))
     found = [category for _, category, _ in mentions]
-    precise = [category for category in found if category not in vague]
+    precise = [category for category in found if category not in BROAD]
     return (precise or found or [NOT_REPORTED])[0]
 
 
@@ -388,7 +493,8 @@ def unclear(kind: Kind, text: str, folder: Path | None = None) -> str:
         category = source_category(text, folder)
         broad = category == UMBRELLA
     else:
-        methods = [_named(part, folder) for part in text.split(";")]
+        vocabulary = load_vocabulary("isolation", folder)
+        methods = [_named(part, vocabulary) for part in text.split(";")]
         category = NOT_REPORTED if not any(steps for steps, _ in methods) else ""
         broad = any(only_alone for _, only_alone in methods)
     return "no category" if category == NOT_REPORTED else "unspecific" if broad else ""

@@ -91,6 +91,7 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "interval_is_centred": {"estimate": ["1.5"], "low": ["1.0"], "high": ["2.0"], "log": False},
     "isolation_category": {"steps": "UC"},
+    "isolation_main_step": {"steps": ("ultrafiltration", "size_exclusion"), "folder": None},
     "isolation_methods": {"text": "UC", "folder": None},
     "isolation_steps": {"text": "UC", "folder": None},
     "load_codebook": {"folder": None},

@@ -20,6 +20,8 @@ SHEETS = (
     "published_meta_analyses",
 )
 WITH_USE = tuple(name for name in SHEETS if name != "direction_only")
+WITH_ARMS = ("cargo_groups", "method_contrasts", "marker_arms", "brain_outcomes")
+OTHERS = ("brain_studies", "identified_counts", "methods_survey")
 
 
 def test_they_read_without_an_error_or_a_warning() -> None:
@@ -34,7 +36,7 @@ def test_they_read_without_an_error_or_a_warning() -> None:
 
 def test_the_readme_counts_the_rows(ours: Sheets) -> None:
     readme = (DATA / "README.md").read_text(encoding="utf-8")
-    for name in SHEETS:
+    for name in (*SHEETS, *WITH_ARMS, *OTHERS):
         assert f"| `{name}.csv` | {len(getattr(ours, name))} |" in readme
 
 
@@ -45,9 +47,17 @@ def test_a_row_that_is_doubtful_or_apart_says_why(ours: Sheets, name: str) -> No
     assert frame.loc[frame["use"] != "main", "caution"].notna().all()
 
 
+@pytest.mark.parametrize("name", WITH_ARMS)
+def test_so_does_a_row_with_arms(ours: Sheets, name: str) -> None:
+    frame = getattr(ours, name)
+    assert frame["use"].isin(["main", "doubtful", "apart"]).all()
+    assert frame.loc[frame["use"] != "main", "caution"].notna().all()
+
+
 def test_every_outcome_has_a_label_and_a_family(ours: Sheets) -> None:
     known = set(ours.codebook.outcomes)
-    assert set(ours.outcomes["outcome"]) | set(ours.published_meta_analyses["outcome"]) == known
+    with_outcomes = ("outcomes", "published_meta_analyses", "identified_counts", *WITH_ARMS)
+    assert {word for name in with_outcomes for word in getattr(ours, name)["outcome"]} == known
     assert ours.outcomes["outcome_family"].notna().all()
 
 

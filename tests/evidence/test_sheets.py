@@ -136,7 +136,7 @@ def test_results_with_and_without_a_control_do_not_meet_in_silence(ours: Sheets)
 
 
 def test_nothing_selected_is_an_error_that_counts_the_reasons(ours: Sheets) -> None:
-    with pytest.raises(TooFewStudiesError, match="220 rows: not selected"):
+    with pytest.raises(TooFewStudiesError, match="227 rows: not selected"):
         ours.effects("SMD", where="study_id == 'nobody'")
 
 

@@ -58,7 +58,7 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     >>> import metaexo as mx
     >>> table = reporting(mx.read_sheets("data"))
     >>> len(table), int(table["isolation"].sum())
-    (250, 90)
+    (252, 91)
     """
     if not isinstance(sheets, Sheets):
         raise InputError(f"the sheets are of type {type(sheets).__name__}", "what read_sheets returns")

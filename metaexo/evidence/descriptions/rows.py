@@ -49,7 +49,7 @@ def ledger_table(
     >>> es = sheets.effects("SMD", where="contrast == 'exosome_vs_control' and use == 'main'")
     >>> found = ledger_table(es.ledger, sheets.outcomes)
     >>> len(found), int((found["step"] == "used").sum()) == es.k
-    (220, True)
+    (227, True)
     """
     check_columns(sheet, "the sheet", ["line"])
     if not isinstance(ledger, Ledger):

@@ -41,7 +41,7 @@ def choose_means(preparations: pd.DataFrame) -> Ledger:
     --------
     >>> import metaexo as mx
     >>> print(choose_means(mx.read_sheets("data").preparations))
-    preparations.csv: 115 rows, 59 used, 56 left out
+    preparations.csv: 119 rows, 63 used, 56 left out
     """
     needed = ["size_statistic", "use", "caution", "line", "study_id", "source_reported"]
     check_columns(preparations, "the preparations", needed)

@@ -199,11 +199,12 @@ def _unclear_categories(rows: Rows) -> Slips:
 def _unclear(rows: Rows, kind: Kind) -> Slips:
     category, reported = f"{kind}_category", f"{kind}_reported"
     vocabulary = load_vocabulary(kind, rows.folder)
-    told = rows.words(reported)
-    said = {text: unclear(kind, text, rows.folder) for text in dict.fromkeys(told) if text}
+    told, settled = rows.words(reported), rows.words(category)
+    open_ = dict.fromkeys(text for text, given in zip(told, settled, strict=True) if text and not given)
+    said = {text: unclear(kind, text, rows.folder) for text in open_}
     strange = [text for text, what in said.items() if what]
     near = {text: vocabulary.nearest(text) if i < MOST_NEAREST else None for i, text in enumerate(strange)}
-    for i, (text, given) in enumerate(zip(told, rows.words(category), strict=True)):
+    for i, (text, given) in enumerate(zip(told, settled, strict=True)):
         if given or not said.get(text):
             continue
         unknown = said[text] == "no category"
