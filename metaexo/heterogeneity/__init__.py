@@ -8,7 +8,6 @@ from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.attribution.verdicts import Verdict
 from metaexo.heterogeneity.levels import REPETITIONS
 from metaexo.heterogeneity.repeatability import Repeatability, repeatability
-from metaexo.heterogeneity.strata.between import BetweenTest, BetweenTests
 from metaexo.heterogeneity.strata.comparisons import (
     BetweenPermutation,
     HeterogeneityComparison,
@@ -29,8 +28,6 @@ __all__ = [
     "AssignmentBounds",
     "AttributionResults",
     "BetweenPermutation",
-    "BetweenTest",
-    "BetweenTests",
     "Confounding",
     "CountStrata",
     "CountStratum",

@@ -24,6 +24,7 @@ ROW = {
     "size_nm": 120.0,
     "size_sd": 12.0,
     "n_replicates": 4.0,
+    "repetition": "batch",
     "use": "main",
     "caution": None,
 }
@@ -80,6 +81,28 @@ def test_a_ratio_has_the_delta_interval_of_two_independent_means():
     assert math.log(1.5 / found["low"]) == pytest.approx(half, rel=1e-12)
 
 
+def test_a_ratio_of_cvs_is_that_of_two_independent_groups():
+    found = method_ratios(sheet({}, PRECIPITATION), level=0.9).iloc[0]
+    assert (found["line_a"], found["line_b"], found["repetition"]) == (3, 2, "batch")
+    cvs = {12 / 180: 1, 12 / 120: -1}
+    # both have 4 replicates: the correction 1 / (2 (n - 1)) cancels, that of the mean does not
+    y = sum(sign * (math.log(cv) - cv**2 / (2 * 4)) for cv, sign in cvs.items())
+    v = sum(cv**2 / 4 + 1 / (2 * 3) for cv in cvs)
+    assert math.log(found["cv_ratio"]) == pytest.approx(y, rel=1e-12)
+    half = 1.6448536269514722 * math.sqrt(v)
+    assert math.log(found["cv_high"] / found["cv_ratio"]) == pytest.approx(half, rel=1e-10)
+    assert math.log(found["cv_ratio"] / found["cv_low"]) == pytest.approx(half, rel=1e-10)
+
+
+@pytest.mark.parametrize("levels", [("batch", "donor"), ("not_reported", "not_reported")])
+def test_cvs_over_other_units_are_not_compared(levels):
+    first, second = levels
+    found = method_ratios(sheet({"repetition": first}, {**PRECIPITATION, "repetition": second})).iloc[0]
+    assert not math.isnan(found["low"])
+    assert math.isnan(found["cv_ratio"])
+    assert found["repetition"] == "not_reported"
+
+
 @pytest.mark.parametrize("change", [{"n_replicates": 1.0}, {"n_replicates": np.nan}, {"size_sd": np.nan}])
 def test_no_interval_without_a_spread_of_replicates(change):
     found = method_ratios(sheet({}, {**PRECIPITATION, **change})).iloc[0]
@@ -106,4 +129,6 @@ def test_only_methods_on_one_source_in_one_study_are_compared(change):
 
 def test_the_order_of_the_rows_does_not_turn_a_ratio():
     one, other = method_ratios(sheet({}, PRECIPITATION)), method_ratios(sheet(PRECIPITATION, {}))
-    pd.testing.assert_frame_equal(one, other)
+    lines = ["line_a", "line_b"]
+    assert (one[lines].to_numpy() == other[lines[::-1]].to_numpy()).all()
+    pd.testing.assert_frame_equal(one.drop(columns=lines), other.drop(columns=lines))

@@ -244,6 +244,24 @@ def test_structures_are_tested_by_their_likelihoods(es: mx.EffectSizes) -> None:
         small.test_against(full)
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        [2.04, -2.56, 0.42, -0.57, -0.45, -0.22, -2.02, -0.23, -0.87, 3.32, 0.23, -0.35],
+        [-0.65, -0.17, 1.66, 0.66, -1.64, -0.01, -0.62, 0.15, -1.61, 0.24, 0.24, 1.58],
+        [-0.8, 0.24, -1.66, 0.66, 1.14, -0.45, 0.43, 0.25, -0.39, -0.86, -2.03, 1.41],
+    ],
+)
+def test_a_variance_of_zero_has_a_p_value_of_one_whatever_the_last_bits_say(y: list[float]) -> None:
+    # the two likelihoods are equal, and may differ by 1e-14 in their computation
+    level = pd.DataFrame({"level": list("abcabcabcabc")})
+    es = mx.EffectSizes(y, [0.04] * 12, study=[f"s{i // 3}" for i in range(12)], data=level)
+    full = mx.Multilevel(es, ["study/effect", "level"]).fit()
+    assert full.component_values["level"] == 0
+    test = full.test_against(mx.Multilevel(es, "study/effect").fit())
+    assert (test.statistic, test.pvalue) == (0.0, 1.0)
+
+
 def test_shares_add_up(es: mx.EffectSizes) -> None:
     fit = mx.Multilevel(es, ["study/effect", "source"]).fit()
     table = fit.conf_int_i2()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from metaexo.effects import effect_sizes
 from metaexo.evidence.names import NAME, named_studies
@@ -18,7 +17,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-RATIO_OF = ("study_id", "source_reported", "isolation_reported", "size_nm", "size_sd", "n_replicates")
+RATIO_OF = (
+    "line",
+    "study_id",
+    "source_reported",
+    "isolation_reported",
+    "size_nm",
+    "size_sd",
+    "n_replicates",
+    "repetition",
+    "isolation",
+    "isolation_category",
+    "access",
+    "technique",
+)
 
 
 def choose_means(preparations: pd.DataFrame) -> Ledger:
@@ -97,12 +109,14 @@ def laboratories(preparations: pd.DataFrame) -> pd.Series:
 
 
 def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Return the ratios of mean size between methods that one laboratory used on one source.
+    """Return the ratios of two methods that one laboratory used on one source: of mean sizes, and of CVs.
 
-    Use it to see what the isolation method does to the size without the differences between laboratories:
-    pairs of rows of one study, source and technique whose isolation categories differ. An interval is given
-    where both rows have an SD of replicates: exp(log ratio +- z sqrt(v)) with the variance of the log ratio
-    of means; the two are taken as independent, which is too wide where they share their samples.
+    Use it to see what the isolation method does to the size and to its variability without the differences
+    between laboratories: pairs of rows of one study, source and technique whose isolation categories differ.
+    An interval is given where both rows have an SD of replicates: exp(log ratio +- z sqrt(v)) with the
+    variance of the log ratio of means; the two are taken as independent, which is too wide where they share
+    their samples. The ratio of coefficients of variation (measure "CVR", corrected for small samples) is
+    given where, in addition, both SDs are over the same units, as the column `repetition` names them.
 
     Parameters
     ----------
@@ -114,7 +128,13 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        study_id, study_name, source, methods ("a / b"), words_a, words_b, size_a, size_b, ratio, low, high.
+        study_id, study_name, source, methods ("a / b"), line_a, line_b, words_a, words_b, size_a, size_b,
+        ratio, low, high, repetition, cv_ratio, cv_low, cv_high.
+
+    References
+    ----------
+    Senior, A. M., Viechtbauer, W., Nakagawa, S. (2020). Revisiting and expanding the meta-analysis of
+    variation. Research Synthesis Methods 11, 553-567. https://doi.org/10.1002/jrsm.1423
 
     Examples
     --------
@@ -127,7 +147,7 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     import pandas as pd
 
     level = check_level(level)
-    check_columns(sizes, "the sizes", [*RATIO_OF, "isolation", "isolation_category", "access", "technique"])
+    check_columns(sizes, "the sizes", RATIO_OF)
     order = {category: i for i, category in enumerate(load_vocabulary("isolation").terms)}
     sizes = sizes.assign(**{NAME: named_studies(sizes, "study_id")})
     usable = (sizes["isolation_category"] != NOT_REPORTED) & (sizes["access"] != "secondary")
@@ -137,29 +157,41 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         rows = sorted(group.to_dict("records"), key=lambda row: order[row["isolation_category"]])
         pairs = combinations(rows, 2)
         found += [_ratio(a, b, level) for b, a in pairs if a["isolation_category"] != b["isolation_category"]]
-    columns = ["study_id", NAME, "source", "methods", "words_a", "words_b", "size_a", "size_b"]
-    return pd.DataFrame(found, columns=[*columns, "ratio", "low", "high"])
+    columns = ["study_id", NAME, "source", "methods", "line_a", "line_b", "words_a", "words_b"]
+    ends = ["size_a", "size_b", "ratio", "low", "high", "repetition", "cv_ratio", "cv_low", "cv_high"]
+    return pd.DataFrame(found, columns=[*columns, *ends])
 
 
 def _ratio(a: dict[Any, Any], b: dict[Any, Any], level: float) -> dict[str, Any]:
-    ratio = a["size_nm"] / b["size_nm"]
-    low = high = float("nan")
+    ratio, over = a["size_nm"] / b["size_nm"], a["repetition"]
+    mean, cv = [ratio, math.nan, math.nan], [math.nan] * 3
     if all(row["n_replicates"] > 1 and row["size_sd"] > 0 for row in (a, b)):
         columns = {"mean": "size_nm", "sd": "size_sd", "n": "n_replicates"}
         arms = {"treatment": a, "control": b}
         numbers = {f"{arm}_{name}": row[c] for arm, row in arms.items() for name, c in columns.items()}
-        half = normal_quantile(level) * float(np.sqrt(effect_sizes("ROM", **numbers).v[0]))
-        low, high = ratio * np.exp(-half), ratio * np.exp(half)
+        # the ratio of means is that of the two numbers that are shown, its variance that of the measure
+        mean = _ends(math.log(ratio), effect_sizes("ROM", **numbers).v[0], level)
+        if over == b["repetition"] != NOT_REPORTED:
+            effect = effect_sizes("CVR", **numbers)
+            cv = _ends(effect.y[0], effect.v[0], level)
     return {
         "study_id": a["study_id"],
         NAME: a[NAME],
         "source": a["source_reported"],
         "methods": f"{a['isolation']} / {b['isolation'][0].lower()}{b['isolation'][1:]}",
+        "line_a": a["line"],
+        "line_b": b["line"],
         "words_a": a["isolation_reported"],
         "words_b": b["isolation_reported"],
         "size_a": a["size_nm"],
         "size_b": b["size_nm"],
-        "ratio": ratio,
-        "low": low,
-        "high": high,
+        **dict(zip(("ratio", "low", "high"), mean, strict=True)),
+        "repetition": over if over == b["repetition"] else NOT_REPORTED,
+        **dict(zip(("cv_ratio", "cv_low", "cv_high"), cv, strict=True)),
     }
+
+
+def _ends(y: float, v: float, level: float) -> list[float]:
+    """Return a log ratio and the ends of its interval, as ratios."""
+    half = normal_quantile(level) * math.sqrt(v)
+    return [math.exp(value) for value in (y, y - half, y + half)]

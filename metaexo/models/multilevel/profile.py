@@ -316,6 +316,8 @@ def _brought_forward(
 
 # A simpler fit may be better than the larger one by rounding, not by more.
 ROUNDING = 1e-6
+# Likelihoods this near to each other (in proportion) are equal.
+EQUAL = 1e-9
 
 
 def structure_test(full: MultilevelFit, reduced: MultilevelFit) -> LikelihoodRatioTest:
@@ -350,7 +352,8 @@ def structure_test(full: MultilevelFit, reduced: MultilevelFit) -> LikelihoodRat
         name: kind for term in full.terms for name, kind in zip(term.components, term.kinds, strict=True)
     }
     edge = df == 1 and len(dropped) == 1 and kinds[next(iter(dropped))] == "variance"
-    value = max(statistic, 0.0)
+    # at the edge the p-value of a statistic of 0 is 1, of any other at most 0.5: rounding shall not decide
+    value = statistic if statistic > EQUAL * (1 + abs(first.llf)) else 0.0
     p = float(chi2_tail(value, df))
     words = "the simpler structure holds"
     if edge:
