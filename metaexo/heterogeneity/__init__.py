@@ -8,6 +8,7 @@ from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.attribution.verdicts import Verdict
 from metaexo.heterogeneity.levels import REPETITIONS
 from metaexo.heterogeneity.repeatability import Repeatability, repeatability
+from metaexo.heterogeneity.strata.between import BetweenTest, BetweenTests
 from metaexo.heterogeneity.strata.comparisons import (
     BetweenPermutation,
     HeterogeneityComparison,
@@ -28,6 +29,8 @@ __all__ = [
     "AssignmentBounds",
     "AttributionResults",
     "BetweenPermutation",
+    "BetweenTest",
+    "BetweenTests",
     "Confounding",
     "CountStrata",
     "CountStratum",

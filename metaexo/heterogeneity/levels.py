@@ -40,6 +40,17 @@ def is_unreported(level: str) -> bool:
     return level.replace("_", " ").strip().casefold() in SILENT
 
 
+def word_for_all(names: Iterable[str]) -> str:
+    """Return the word for all levels together: "all", or "all strata" where a level is called "all".
+
+    Examples
+    --------
+    >>> word_for_all(["milk", "plant"]), word_for_all(["milk", "All"])
+    ('all', 'all strata')
+    """
+    return "all strata" if any(name.strip().casefold() == "all" for name in names) else "all"
+
+
 def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
     """Return the names of one factor or several, each once, and at most so many."""
     several = by.tolist() if isinstance(by, np.ndarray) or type(by).__name__ == "Index" else by  # type: ignore[attr-defined]

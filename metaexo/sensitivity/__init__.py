@@ -7,6 +7,7 @@ from metaexo.sensitivity.cumulative import Cumulative, cumulative
 from metaexo.sensitivity.gosh import Gosh, gosh
 from metaexo.sensitivity.influence import influence
 from metaexo.sensitivity.kinds_of_evidence import leave_kind_out, without_kind
+from metaexo.sensitivity.leave_one_level_out import LeaveOneLevelOut, LevelLeftOut, leave_one_level_out
 from metaexo.sensitivity.leave_one_out import LeaveOneOut, leave_one_out
 from metaexo.sensitivity.multiverse.inference import CurveTest
 from metaexo.sensitivity.multiverse.multiverse import multiverse
@@ -24,7 +25,9 @@ __all__ = [
     "CurveTest",
     "Gosh",
     "Influence",
+    "LeaveOneLevelOut",
     "LeaveOneOut",
+    "LevelLeftOut",
     "Multiverse",
     "PermutationTest",
     "Profile",
@@ -35,6 +38,7 @@ __all__ = [
     "gosh",
     "influence",
     "leave_kind_out",
+    "leave_one_level_out",
     "leave_one_out",
     "multiverse",
     "permutation_test",

@@ -223,6 +223,16 @@ def test_every_form_is_complete(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
+def test_no_row_of_a_table_lacks_its_words(kind: str, name: str) -> None:
+    """Numbers may be missing; names of rows, levels of factors and notes are not."""
+    fit = example(kind, name)
+    for frame in (fit.to_frame(), fit.heterogeneity(), fit.residuals()):
+        words = frame.select_dtypes(exclude="number").columns
+        assert [column for column in words if frame[column].isna().any()] == []
+        assert not frame.index.isna().any()
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_the_plain_values_are_complete_and_survive_json(kind: str, name: str) -> None:
     fit = example(kind, name)
     found = fit.to_dict()

@@ -63,6 +63,7 @@ CALLS = {
     "strata.test_terms": (STRATA.test_terms, {}),
     "strata.trend": (mx.stratify(KNOWN, "source", order=["milk", "plant"]).trend, {}),
     "strata.permutation_test": (STRATA.permutation_test, {"limit": 5, "draws": 19}),
+    "strata.between_tests": (STRATA.between_tests, {"permutations": 19}),
     "strata.heterogeneity_test": (STRATA.heterogeneity_test, {"draws": 19}),
     "strata.assignment_bounds": (STRATA.assignment_bounds, {}),
     "strata.heterogeneity": (STRATA.heterogeneity, {}),

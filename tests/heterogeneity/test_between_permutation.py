@@ -89,7 +89,7 @@ def test_a_study_in_several_strata_keeps_its_labels() -> None:
     found = mx.stratify(es.with_columns(source=source), by="source").permutation_test()
     assert (found.permuted, found.kept) == (5, 1)
     assert found.arrangements == comb(5, 2)
-    assert "keep their labels" in str(found)
+    assert "1 study in several strata keeps its label" in str(found)
 
 
 @pytest.mark.filterwarnings("ignore::metaexo.errors.DependentEffectsWarning")

@@ -22,6 +22,8 @@ DATA = pd.DataFrame(
         "study": [f"{a}.{b}" for a, b in zip(LAB, rng.integers(0, 2, K), strict=True)],
         "outcome": rng.choice(["x", "y"], K),
         "dose": rng.normal(size=K),
+        "source": rng.choice(list("mnop"), K),
+        "method": rng.choice(list("uvw"), K),
     }
 )
 V = rng.uniform(0.02, 0.1, K)
@@ -39,6 +41,11 @@ MODELS = {
     "no variance left": mx.Multilevel(NONE, "lab/effect"),
     "one term": mx.Multilevel(MANY, "lab"),
     "held": mx.Multilevel(MANY, "lab/effect", fix={"lab": 0.1}),
+    "crossed": mx.Multilevel(MANY, ["source", "lab", "effect"]),
+    "crossed, three levels": mx.Multilevel(MANY, ["source", "method", "lab/study/effect"], moderators="dose"),
+    "crossed, no residual": mx.Multilevel(MANY, ["method", "lab/study"]),
+    "crossed, no variance left": mx.Multilevel(NONE, ["source", "lab", "effect"]),
+    "crossed, held": mx.Multilevel(MANY, ["source", "lab", "effect"], fix={"source": 0.1}),
     "one variance per outcome": mx.Multilevel(MANY, ["lab", mx.RandomTerm("study", "outcome", "DIAG")]),
     "correlated errors": mx.Multilevel(
         MANY, "lab/effect", mx.effects.covariance_blocks(V, LAB, correlation=0.5), "dose"

@@ -41,6 +41,8 @@ from metaexo.types import Array, Index
 
 # Arrangements that are fitted at once.
 CHUNK = 2048
+# A count of more digits is printed as a power of ten.
+MOST_DIGITS = 12
 ONE_TAU2 = "all strata share one between-study variance"
 TIED_RATIO = 1e-9
 # A scan for maxima looks at some thirty values of tau2 at once.
@@ -143,6 +145,8 @@ class BetweenPermutation(Immutable):
         Studies between which labels were permuted, and studies that kept theirs because they have several.
     statistics : ndarray, shape (fitted,)
         The statistics of all arrangements fitted; the first is that of the data.
+    cluster : str
+        What kept its effects together: "study", or the column of the clusters.
     """
 
     statistic: float
@@ -154,16 +158,27 @@ class BetweenPermutation(Immutable):
     permuted: int
     kept: int
     statistics: Array
+    cluster: str = "study"
 
     @printed
     def __str__(self) -> str:
-        how = "all" if self.exact else f"{self.fitted - 1} drawn of"
+        return f"permutation test between strata: {p_value(self.pvalue)}, {self.how}"
+
+    @property
+    def how(self) -> str:
+        """How the labels were permuted, and the smallest possible p-value, in words."""
+        unit = ("study", "studies") if self.cluster == "study" else ("cluster", "clusters")
+        drawn = "all" if self.exact else f"{self.fitted - 1} drawn of"
+        digits = len(str(self.arrangements))
+        many = str(self.arrangements) if digits <= MOST_DIGITS else f"about 10^{digits - 1}"
         words = (
-            f"permutation test between strata: {p_value(self.pvalue)}, {how} {self.arrangements} "
-            f"arrangements of the labels of {self.permuted} studies; the smallest possible "
-            f"{p_value(self.smallest)}"
+            f"{drawn} {many} arrangements of the labels of {plural(self.permuted, *unit)}; the smallest "
+            f"possible {p_value(self.smallest)}"
         )
-        return words + (f"; {self.kept} studies in several strata keep their labels" if self.kept else "")
+        if not self.kept:
+            return words
+        keep = "keeps its label" if self.kept == 1 else "keep their labels"
+        return f"{words}; {plural(self.kept, *unit)} in several strata {keep}"
 
 
 def permute_strata(
@@ -240,6 +255,7 @@ def permute_strata(
         permuted=len(labels.own),
         kept=labels.kept,
         statistics=values,
+        cluster="study" if results.clusters is None else results.cluster,
     )
 
 

@@ -28,6 +28,8 @@ from metaexo.types import Array, Index, Mask
 if TYPE_CHECKING:
     from metaexo.heterogeneity.unreported.mixture import LatentModerator
 
+# Clusters from which on the mean of a stratum rests on more than one degree of freedom.
+LARGE = 3
 Tau2Mode = Literal["separate", "common", "smoothed"]
 
 
@@ -113,6 +115,7 @@ class StrataFit(LinearFit):
     latent_note: str = ""
     compare_unreported: bool = False
     overall_df: float | None = None
+    between_without: TestResult | None = None
 
     def __getitem__(self, name: str) -> Stratum:
         """Return a stratum by its name."""
@@ -134,6 +137,15 @@ class StrataFit(LinearFit):
     def compared(self) -> tuple[Stratum, ...]:
         """The strata in tests between strata: fitted, and by default reported."""
         return tuple(s for s in self.fitted if s.reported or self.compare_unreported)
+
+    @property
+    def small(self) -> tuple[Stratum, ...]:
+        """The strata in tests between strata that have two clusters only: studies, or what shares effects."""
+        return tuple(s for s in self.compared if self.clusters_in(s) < LARGE)
+
+    def clusters_in(self, stratum: Stratum) -> int:
+        """Return the number of clusters in a stratum; of studies where effects are independent."""
+        return stratum.m if self.clusters is None else len({self.clusters[i] for i in stratum.rows})
 
     @property
     def digest(self) -> str:

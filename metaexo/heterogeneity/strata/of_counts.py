@@ -20,8 +20,11 @@ from metaexo.heterogeneity.levels import (
     natural_key,
     read_factors_named,
     refuse_mixed_levels,
+    word_for_all,
 )
 from metaexo.heterogeneity.means import equality_of_separate, separate_means
+from metaexo.heterogeneity.strata.between import short_words
+from metaexo.heterogeneity.strata.fit import LARGE
 from metaexo.immutable import Immutable
 from metaexo.inputs import describe
 from metaexo.models.counts.fit import CountResults
@@ -131,6 +134,11 @@ class CountStrata(LinearResults):
         return tuple(s for s in self.fitted if s.reported and _has_error(s))
 
     @property
+    def _key_of_all(self) -> str:
+        """The name of the row of all strata."""
+        return word_for_all(word for s in self.strata for word in (s.name, *s.levels.values()))
+
+    @property
     def beta(self) -> Array:
         """Pooled effects of the fitted strata, shape (S,)."""
         return np.array([float(s.fit.beta[0]) for s in self.strata if s.fit is not None])
@@ -174,7 +182,8 @@ class CountStrata(LinearResults):
 
         rows = [{**s.levels, **_record(s.name, s.counts, s.fit, s.pooled, s.note)} for s in self.strata]
         whole = self.overall
-        rows.append(_record("all", whole.counts, whole, whole.pooled(self.level), ""))
+        key = dict.fromkeys((*self.by, "stratum"), self._key_of_all)
+        rows.append({**key, **_record(self._key_of_all, whole.counts, whole, whole.pooled(self.level), "")})
         frame = pd.DataFrame(rows)
         return with_ratios(frame) if whole.measure.display_log else frame
 
@@ -182,7 +191,7 @@ class CountStrata(LinearResults):
         """Return the table of the strata, numbers rounded."""
         whole = self.overall
         rows = [_cells(s.name, s.counts, s.fit, s.pooled) for s in self.strata]
-        rows.append(_cells("all", whole.counts, whole, whole.pooled(self.level)))
+        rows.append(_cells(self._key_of_all, whole.counts, whole, whole.pooled(self.level)))
         arms = ["events / n"] if whole.counts.arms == 1 else ["treated", "control"]
         shown = whole.measure.display.lower() if whole.measure.rescaled else whole.scale
         header = ["stratum", "rows", *arms, shown, f"{level_words(self.level)} interval"]
@@ -285,6 +294,7 @@ def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
     compared = [i for i, s in enumerate(held) if s.reported and _has_error(s)]
     names = [held[i].name for i in compared]
     out = [s.name for s in strata if s.name not in names]
+    small = [i for i in compared if held[i].counts.m < LARGE]
     if len(compared) < 2:
         note = NO_TEST.format(plural(len(compared), "stratum", "strata"))
         return CountStrata(factors, fit, tuple(strata), None, None, note, design, fit.level)
@@ -295,6 +305,12 @@ def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
     note = f"tests over {plural(len(compared), 'stratum', 'strata')}" + (
         f"; {', '.join(out)} left out" if out else ""
     )
+    if small:
+        left = np.array([i for i in compared if i not in small], dtype=np.intp)
+        without = equality_of_separate(means, beta, left) if left.size > 1 else None
+        few = ", ".join(held[i].name for i in small)
+        words = f"no test, {len(left)} left" if without is None else short_words(without)
+        note += f"; without strata of fewer than three studies ({few}): {words}"
     ratio = _likelihood_ratio(fit, strata) if len(compared) == len(strata) else None
     return CountStrata(factors, fit, tuple(strata), between, ratio, note, design, fit.level)
 
@@ -392,6 +408,10 @@ def _cell(value: float, ratio: bool) -> str:
 SMALLEST = 0.005  # ratio that two decimals show
 
 
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
 def _record(
     name: str, counts: EventCounts, fit: CountResults | None, pooled: Pooled | None, note: str
 ) -> dict[str, Any]:
@@ -402,6 +422,6 @@ def _record(
         found[f"{prefix}events"] = float(counts.events[:, j].sum())
         found[f"{prefix}{size}"] = float(counts.totals[:, j].sum())
     numbers = ("estimate", "se", "low", "high", "prediction_low", "prediction_high")
-    found |= {key: np.nan if pooled is None else getattr(pooled, key) for key in numbers}
+    found |= {key: np.nan if pooled is None else _number(getattr(pooled, key)) for key in numbers}
     found |= {key: np.nan if fit is None else getattr(fit, key) for key in ("tau2", "i2")}
     return found | {"note": note}

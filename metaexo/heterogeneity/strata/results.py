@@ -10,7 +10,8 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.heterogeneity.strata import comparisons, tables
+from metaexo.heterogeneity.strata import between, comparisons, tables
+from metaexo.heterogeneity.strata.between import BetweenTests
 from metaexo.heterogeneity.strata.comparisons import BetweenPermutation, HeterogeneityComparison
 from metaexo.heterogeneity.strata.fit import StrataFit
 from metaexo.heterogeneity.unreported.bounds import AssignmentBounds, assignment_bounds
@@ -50,8 +51,12 @@ class StratifiedResults(StrataFit, FitResults):
         Whether each stratum has its own between-study variance, all share one, or each is smoothed.
     between : TestResult or None
         Test that all strata share one mean effect; None if fewer than two strata can be fitted.
+    between_without : TestResult or None
+        The same test without strata of two clusters (studies, where effects are independent); None if there
+        are no such strata, or fewer than two others.
     between_note : str
-        Which strata and which method the test uses, or why there is none.
+        Which strata and which method the test uses, or why there is none, and what it is without strata of
+        two clusters.
     design : Design
         One column per fitted stratum: the coefficients are the means of the strata.
     estimates : ndarray, shape (S,)
@@ -208,6 +213,49 @@ class StratifiedResults(StrataFit, FitResults):
         """
         return comparisons.permute_strata(self, limit, draws, seed)
 
+    def between_tests(self, seed: int = 0, permutations: int = 999) -> BetweenTests:
+        """Return the test between strata beside its permutation test, with and without small strata.
+
+        Use it before relying on a test between strata of few studies or laboratories. The mean of a stratum
+        of two clusters rests on one degree of freedom, and one such stratum can make the test of many: both
+        tests are made again without strata of fewer than three clusters. The permutation test permutes labels
+        between whole clusters; see :func:`metaexo.heterogeneity.permute_strata`. A test that cannot be made
+        has a row with the reason and what to do.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the permutations.
+        permutations : int
+            Permutations drawn, at least 19; where there are no more arrangements than that, all are made.
+
+        Returns
+        -------
+        BetweenTests
+            Four tests, and cautions where they disagree at the level of the fit.
+
+        Raises
+        ------
+        InputError
+            If seed or permutations are no such whole numbers.
+
+        References
+        ----------
+        Tipton, E., Pustejovsky, J. E. (2015). Small-sample adjustments for tests of moderators and model fit
+        using robust variance estimation in meta-regression. Journal of Educational and Behavioral Statistics
+        40, 604-634. https://doi.org/10.3102/1076998615606099
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> trials = mx.load_dataset("bcg")
+        >>> strata = mx.stratify(mx.effect_sizes("RR", data=trials, labels="study"), by="allocation")
+        >>> strata.between_tests().to_frame()[["number", "left_out", "df1", "df2", "pvalue"]].round(2)
+           number   left_out  df1   df2  pvalue
+        0       3       none  2.0  ...
+        """
+        return between.between_tests(self, seed, permutations)
+
     def heterogeneity_test(self, draws: int = 999, seed: int = 0) -> HeterogeneityComparison:
         """Test whether strata differ in tau2; see :func:`metaexo.heterogeneity.compare_heterogeneity`."""
         return comparisons.compare_heterogeneity(self, draws, seed)
@@ -255,6 +303,7 @@ class StratifiedResults(StrataFit, FitResults):
             "clusters": self.cluster if self.clusters else None,
             "strata": tables.strata_frame(self),
             "between": self.between,
+            "between_without": self.between_without,
             "between_note": self.between_note,
             "order": self.order,
         }
@@ -273,4 +322,4 @@ class StratifiedResults(StrataFit, FitResults):
 
     def __repr__(self) -> str:
         strata = plural(len(self.strata), "stratum", "strata")
-        return f"StratifiedResults(by {', '.join(self.by)}: {strata}, k = {self.k})"
+        return f"StratifiedResults(by {', '.join(self.by)}: {strata}, k = {self.k}{between.repr_words(self)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,6 @@ from metaexo.errors import (
     TooFewStudiesError,
     UnknownChoiceError,
 )
-from metaexo.formatting import plural
 from metaexo.heterogeneity.levels import (
     STUDY,
     as_number,
@@ -33,43 +32,38 @@ from metaexo.heterogeneity.levels import (
     refuse_mixed_levels,
     studies_of,
 )
-from metaexo.heterogeneity.means import (
-    SAME_MEAN,
-    SeparateMeans,
-    differences,
-    equality_of_separate,
-    separate_means,
+from metaexo.heterogeneity.strata.between import with_test_without_small
+from metaexo.heterogeneity.strata.estimation import (
+    ONE_STUDY,
+    Choices,
+    means_of_strata,
+    pooled_of_strata,
+    robust_means,
+    test_of_means,
 )
 from metaexo.heterogeneity.strata.fit import Stratum, Tau2Mode
 from metaexo.heterogeneity.strata.results import StratifiedResults
-from metaexo.heterogeneity.strata.smoothed import Smoothing, smooth
+from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
 from metaexo.inputs import check_choice, check_flag, check_level, is_blank, read_words
 from metaexo.models.linear.choices import get_test
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.formula import Term
-from metaexo.models.linear.hypothesis import RobustCovariance, TestResult, WaldInference, quantiles
+from metaexo.models.linear.hypothesis import quantiles
 from metaexo.models.univariate.inference import TESTS
 from metaexo.models.univariate.intervals import HeterogeneityInterval, heterogeneity_interval_of
-from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
-from metaexo.numeric.problem import make_batch
-from metaexo.numeric.sandwich import cluster_sandwich
-from metaexo.types import Array, Index
 
 TAU2_MODES = ("separate", "common", "smoothed")
 UNREPORTED = ("apart", "mixture")
-ONE_STUDY = "one study: shown with its own effect, not used to estimate tau2 or in a test"
 SEVERAL_OF_ONE = "the mean of its {} effects, as if they depended on each other completely"
 DOMAIN = "domain"
 TWO_STUDIES = "two studies: its tau2 rests on one degree of freedom"
 TWO_CLUSTERS = "two clusters: its interval rests on one degree of freedom"
 TWO = {"separate": TWO_STUDIES, "smoothed": "two studies: its tau2 rests mostly on the other strata"}
 MEANT = {"pooled": "common", "shared": "common", "joint": "common", "own": "separate"}
-EQUAL = "equal effects within each"
-WHOSE = {"separate": "separate tau2", "common": "one tau2 for all", "smoothed": "smoothed tau2"}
 
 
 def stratify(
@@ -304,20 +298,6 @@ def _latent(effects: EffectSizes, factors: tuple[str, ...]) -> tuple[LatentModer
         return None, f"no mixture: {error}"
 
 
-@dataclass(frozen=True)
-class Choices:
-    """How every model of a subgroup analysis is fitted."""
-
-    method: str
-    test: str
-    level: float
-
-    def fit(self, effects: EffectSizes, tau2: float | None = None) -> RandomEffectsResults:
-        """Return the model of some effects without moderators."""
-        model = RandomEffects(effects, dependence="accept")
-        return model.fit(self.method, self.test, self.level, tau2)
-
-
 def _analyse(
     effects: EffectSizes,
     by: tuple[str, ...],
@@ -331,13 +311,10 @@ def _analyse(
     """Return the strata with their fits, and the test between them."""
     counts = [s.m if clusters is None else len({clusters[i] for i in s.rows}) for s in strata]
     several = [s for s, count in zip(strata, counts, strict=True) if count > 1]
-    joint = _joint(effects, several, choices) if several and mode != "separate" else None
-    smoothing = _smoothing(several, joint, choices) if mode == "smoothed" and len(several) > 1 else None
-    fits = {s.name: _fit(s, choices, joint, smoothing, mode) for s in several}
-    models = list(fits.values())
-    of_joint = joint if mode == "common" else None
-    estimates, inference = _means(effects, several, models, clusters, of_joint, choices)
-    pooled = dict(zip(fits, _pooled(models, estimates, inference, choices.level), strict=True))
+    found = means_of_strata(effects, several, clusters, mode, choices)
+    joint, smoothing, estimates, inference = found.joint, found.smoothing, found.estimates, found.inference
+    fits = dict(zip([s.name for s in several], found.fits, strict=True))
+    pooled = dict(zip(fits, pooled_of_strata(found.fits, estimates, inference, choices.level), strict=True))
     shared = mode == "common" or (smoothing is not None and smoothing.omega == 0)
     done = []
     for s, count in zip(strata, counts, strict=True):
@@ -353,11 +330,11 @@ def _analyse(
         done.append(replace(s, fit=fits[s.name], pooled=pooled[s.name], note=note, heterogeneity=ends))
     out = [] if compare_unreported else [s.name for s in several if not s.reported]
     compared = [s.name for s in several if s.name not in out]
-    between, note = _between(list(fits), compared, estimates, inference, mode, choices.method)
+    between, note, _ = test_of_means(found, list(fits), compared, mode, choices.method)
     if out:
         note += f"; {', '.join(out)} left out (compare_unreported=True takes it in)"
     overall, overall_pooled, df = _overall(effects, clusters, choices)
-    return StratifiedResults(
+    results = StratifiedResults(
         by=by,
         effects=effects,
         strata=tuple(done),
@@ -378,6 +355,7 @@ def _analyse(
         compare_unreported=compare_unreported,
         overall_df=df,
     )
+    return with_test_without_small(results)
 
 
 def _design(k: int, strata: Sequence[Stratum], by: tuple[str, ...]) -> Design:
@@ -386,120 +364,6 @@ def _design(k: int, strata: Sequence[Stratum], by: tuple[str, ...]) -> Design:
     names = tuple(s.name for s in strata)
     terms = (Term(" x ".join(by), tuple(range(len(names)))),) if names else ()
     return Design(x, names, None, added=False, terms=terms, moderators=names)
-
-
-def _joint(effects: EffectSizes, strata: Sequence[Stratum], choices: Choices) -> RandomEffectsResults:
-    """Return the model with one mean per stratum and one between-study variance."""
-    rows = np.sort(np.concatenate([s.rows for s in strata]))
-    part = effects.select(rows, ONE_STUDY)
-    dummies = np.column_stack([np.isin(rows, s.rows) for s in strata]).astype(float)
-    names = [s.name for s in strata]
-    model = RandomEffects(part, dummies, intercept=False, names=names, dependence="accept")
-    return model.fit(choices.method, choices.test, choices.level)
-
-
-def _smoothing(
-    strata: Sequence[Stratum], joint: RandomEffectsResults | None, choices: Choices
-) -> Smoothing | None:
-    """Return smoothed variances of two or more strata."""
-    assert joint is not None
-    zero = [name for s in strata for name, v in zip(s.effects.row_ids, s.effects.v, strict=True) if v == 0]
-    if zero:
-        raise InputError(
-            f"{plural(len(zero), 'sampling variance is', 'sampling variances are')} zero, and "
-            "smoothing weighs likelihoods down to tau2 = 0",
-            "sampling variances above 0",
-            "look the rows up in the source",
-            zero,
-        )
-    batches = [make_batch(s.effects.y, s.effects.v) for s in strata]
-    names = [s.name for s in strata]
-    return smooth(names, batches, joint.tau2, choices.method == "REML", choices.level)
-
-
-def _fit(
-    stratum: Stratum,
-    choices: Choices,
-    joint: RandomEffectsResults | None,
-    smoothing: Smoothing | None,
-    mode: Tau2Mode,
-) -> RandomEffectsResults:
-    """Return the model of one stratum, at its own between-study variance or at the one it shares."""
-    tau2 = None
-    if mode == "common" and joint is not None and joint.method != "EE":
-        tau2 = joint.tau2
-    if smoothing is not None:
-        tau2 = float(smoothing.tau2[smoothing.names.index(stratum.name)])
-    return choices.fit(stratum.effects, tau2)
-
-
-def _means(
-    effects: EffectSizes,
-    strata: Sequence[Stratum],
-    fits: Sequence[RandomEffectsResults],
-    clusters: tuple[str, ...] | None,
-    joint: RandomEffectsResults | None,
-    choices: Choices,
-) -> tuple[Array, WaldInference]:
-    """Return the means of the strata and their inference: robust, of the joint model, or separate."""
-    estimates = np.array([fit.estimate for fit in fits], dtype=float)
-    if not fits:
-        return estimates, WaldInference(np.empty((0, 0)), None)
-    if clusters is not None:
-        return estimates, _robust(effects, [s.rows for s in strata], fits, clusters, choices)
-    if joint is not None:
-        return joint.beta, joint.wald
-    normal = choices.test == "z"
-    df = None if normal else np.array([float(fit.df_residual) for fit in fits])
-    return estimates, separate_means(np.array([fit.se[0] ** 2 for fit in fits]), df)
-
-
-def _robust(
-    effects: EffectSizes,
-    rows: Sequence[Index],
-    fits: Sequence[RandomEffectsResults],
-    clusters: tuple[str, ...],
-    choices: Choices,
-) -> WaldInference:
-    """Return the inference on means that is robust to dependence within clusters, over all strata at once."""
-    used = np.concatenate(list(rows))
-    sizes = [len(part) for part in rows]
-    x = np.repeat(np.eye(len(rows)), sizes, axis=0)
-    total = effects.v[used] + np.repeat([fit.tau2 for fit in fits], sizes)
-    residual = effects.y[used] - np.repeat([fit.estimate for fit in fits], sizes)
-    found: dict[str, list[int]] = {}
-    for place, row in enumerate(used):
-        found.setdefault(clusters[int(row)], []).append(place)
-    members = [np.array(part, dtype=np.intp) for part in found.values()]
-    sandwich = cluster_sandwich(x, residual, members, [total[part] for part in members], "CR2")
-    if choices.test == "z":
-        return WaldInference(sandwich.cov, None)
-    return RobustCovariance(
-        cov=sandwich.cov,
-        df=float(len(members) - len(rows)),
-        kind="CR2",
-        df_rule="satterthwaite",
-        clusters=tuple(found),
-        sandwich=sandwich,
-    )
-
-
-def _pooled(
-    fits: Sequence[RandomEffectsResults], estimates: Array, inference: WaldInference, level: float
-) -> list[Pooled]:
-    """Return the pooled effect of each stratum, from what its standard error rests on."""
-    if isinstance(inference, SeparateMeans):
-        return [fit.pooled() for fit in fits]
-    se = np.sqrt(np.diagonal(inference.cov))
-    half = np.broadcast_to(quantiles(level, inference.df_of(np.eye(len(fits)))), len(fits))
-    out = []
-    for fit, centre, error, reach in zip(fits, estimates.tolist(), se.tolist(), half.tolist(), strict=True):
-        wide = reach * float(np.hypot(error, fit.tau))
-        known = fit.method != "EE"
-        low, high = centre - reach * error, centre + reach * error
-        before, after = (centre - wide, centre + wide) if known else (None, None)
-        out.append(Pooled(centre, error, low, high, before, after, level))
-    return out
 
 
 def _heterogeneity(
@@ -546,39 +410,6 @@ def _domains(stratum: Stratum) -> str:
     )
 
 
-def _between(
-    names: Sequence[str],
-    compared: Sequence[str],
-    beta: Array,
-    inference: WaldInference,
-    mode: Tau2Mode,
-    method: str,
-) -> tuple[TestResult | None, str]:
-    """Return the test that the compared means are equal with its name, or why there is none."""
-    count = len(compared)
-    if not names and mode == "common":
-        return None, "no test: no stratum has two studies"
-    if count < 2:
-        return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more studies"
-    places = np.array([list(names).index(name) for name in compared], dtype=np.intp)
-    still = ", ".join(names[i] for i in places if inference.cov[i, i] == 0)
-    if still:
-        why = f"the effects of a stratum ({still}) are all equal, so its mean has no standard error"
-        return None, f"no test: {why}"
-    whose = EQUAL if method == "EE" else WHOSE[mode]
-    used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {whose}"
-    if isinstance(inference, SeparateMeans):
-        name = "chi-square test" if inference.df_each is None else "Welch's test"
-        return equality_of_separate(inference, beta, places), f"{name} over {used}"
-    rows = differences(len(names), places.tolist())
-    found = inference.joint_test(rows, rows @ beta, SAME_MEAN)
-    robust = isinstance(inference, RobustCovariance)
-    if np.isnan(found.statistic):
-        why = "too few clusters for as many strata" if robust else "the means have no variance"
-        return None, f"no test: {why}"
-    return found, f"{'cluster-robust test (CR2)' if robust else 'test of the joint model'} over {used}"
-
-
 def _overall(
     effects: EffectSizes, clusters: tuple[str, ...] | None, choices: Choices
 ) -> tuple[RandomEffectsResults | None, Pooled | None, float | None]:
@@ -589,7 +420,7 @@ def _overall(
     fit = choices.fit(effects)
     if clusters is None:
         return fit, fit.pooled(), fit.df_test
-    inference = _robust(effects, [np.arange(effects.k)], [fit], clusters, choices)
+    inference = robust_means(effects, [np.arange(effects.k)], [fit], clusters, choices)
     df = inference.df_of(np.eye(1))
-    pooled = _pooled([fit], np.array([fit.estimate]), inference, choices.level)[0]
+    pooled = pooled_of_strata([fit], np.array([fit.estimate]), inference, choices.level)[0]
     return fit, pooled, None if df is None else float(df[0])

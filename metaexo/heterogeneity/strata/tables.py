@@ -11,7 +11,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, level_words, number, percent, plural, text_table
-from metaexo.heterogeneity.levels import rows_by_factor
+from metaexo.heterogeneity.levels import rows_by_factor, word_for_all
 from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
 from metaexo.inputs import check_choice, read_words
@@ -56,7 +56,9 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
         whole = _numbers(
             fit, results.overall_pooled, overall_heterogeneity(results), fit.k, fit.m, results.overall_df
         )
-        rows.append({"stratum": "all", **whole, "note": "; ".join(_cautions_of_all(results))})
+        name = key_of_all(results)
+        key = {**dict.fromkeys(results.by, name), "stratum": name}
+        rows.append({**key, **whole, "note": "; ".join(_cautions_of_all(results, name))})
     table = pd.DataFrame(rows)
     words = {*results.by, *WORDS, *COUNTS}
     table = table.astype({name: float for name in table.columns if name not in words})
@@ -65,12 +67,19 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
     return table
 
 
-def _cautions_of_all(results: StrataFit) -> tuple[str, ...]:
+def key_of_all(results: StrataFit) -> str:
+    """Return the name of the row of all effects, in every column of words: no level has it."""
+    return word_for_all(
+        [s.name for s in results.strata] + [w for s in results.strata for w in s.levels.values()]
+    )
+
+
+def _cautions_of_all(results: StrataFit, name: str) -> tuple[str, ...]:
     """Return what to know about the interval of all effects together."""
     pooled, df = results.overall_pooled, results.overall_df
     if pooled is None:
         return ()
-    return cautions_of_estimates(["all"], np.array([pooled.se]), None if df is None else np.array([df]))
+    return cautions_of_estimates([name], np.array([pooled.se]), None if df is None else np.array([df]))
 
 
 def overall_heterogeneity(results: StrataFit) -> HeterogeneityInterval | None:
@@ -209,7 +218,7 @@ def reader_rows(results: StrataFit) -> tuple[list[list[str]], list[str]]:
     fit = results.overall
     if fit is not None:
         of_all = overall_heterogeneity(results)
-        rows.append(_cells("all", results.effects, fit, results.overall_pooled, of_all))
+        rows.append(_cells(key_of_all(results), results.effects, fit, results.overall_pooled, of_all))
     level = level_words(results.level)
     header = ["stratum", "k", "m", "estimate", f"{level} interval", f"{level} prediction interval"]
     if results.measure.rescaled:
@@ -388,7 +397,7 @@ def _latent(results: StrataFit) -> list[str]:
 def _heterogeneity(results: StrataFit) -> list[str]:
     found = [(s.name, fit, s.heterogeneity) for s, fit in zip(results.fitted, results.fits, strict=True)]
     if results.overall is not None:
-        found.append(("all", results.overall, overall_heterogeneity(results)))
+        found.append((key_of_all(results), results.overall, overall_heterogeneity(results)))
     rows = [
         [
             name,

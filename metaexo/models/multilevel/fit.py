@@ -222,7 +222,7 @@ class MultilevelFit(LinearFit):
     def tau2_shares(self) -> Array:
         """Share of each variance component in tau2; NaN for slopes that correlate with an intercept."""
         loads = [
-            _load(named, i)
+            component_load(named, i)
             for named in self.terms
             for i, kind in enumerate(named.kinds)
             if kind == "variance"
@@ -280,14 +280,18 @@ def variances_of_terms(problem: MixedProblem, g: Sequence[Array]) -> Array:
     return np.array([term.contributions(a).mean() for term, a in zip(problem.terms, g, strict=True)], float)
 
 
-def _load(named: NamedTerm, i: int) -> float:
-    """Return what a variance adds to the mean variance of effects, per unit; NaN where slopes correlate."""
+def component_load(named: NamedTerm, i: int, rows: Index | None = None) -> float:
+    """Return what a variance adds to the mean variance of effects, per unit; NaN where slopes correlate.
+
+    `rows`: the effects whose mean it is. Default: all.
+    """
     if named.structure == "GEN":
         return math.nan
     inner = named.term.structure.components()[i].inner
     unit = np.zeros(named.term.size)
     unit[list(inner) if inner else slice(None)] = 1.0
-    return float(named.term.contributions(np.diag(unit)).mean())
+    each = named.term.contributions(np.diag(unit))
+    return float((each if rows is None else each[rows]).mean())
 
 
 def inner_weights(named: NamedTerm, inner: str | None) -> Array | None:

@@ -553,4 +553,23 @@ def _certificate(fit: MultilevelFit, edges: list[str]) -> list[str]:
     few = [named.name for named in fit.terms if named.structure == "intercept" and named.term.levels < 5]
     if few:
         lines.append(f"fewer than five levels, so that the variance rests on very little: {', '.join(few)}")
-    return lines
+    return lines + _of_few_levels(fit)
+
+
+# Levels below which the summary says that one of them can make the variance between them.
+FEW_LEVELS = 20
+
+
+def _of_few_levels(fit: MultilevelFit) -> list[str]:
+    """Return where to look whether a variance between few levels, of several effects, rests on one."""
+    few = [
+        f"{named.name} {named.term.levels}"
+        for named in fit.terms
+        if 2 < named.term.levels < min(FEW_LEVELS, fit.k)
+    ]
+    if not few or fit.method in WORDS:
+        return []
+    return [
+        f"fewer than {FEW_LEVELS} levels ({', '.join(few)}): one of them can make a variance, as "
+        "mx.sensitivity.leave_one_level_out(fit) shows"
+    ]

@@ -1,6 +1,8 @@
 r"""The maximum of the likelihood without each of many sets of rows, all of them climbed at once.
 
-The covariance matrix is V plus a matrix per variance, :math:`M = V + \sum_a \theta_a D_a`, in small blocks.
+Where terms cross, so that the rows fall into no small blocks, but form a chain with few levels across, the
+climbs are those of `together`. Otherwise they go along stacks of blocks: the covariance matrix is V plus a
+matrix per variance, :math:`M = V + \sum_a \theta_a D_a`, in small blocks.
 Rows that are left out keep their place: their entries of M become those of the identity, and those of design
 and effects 0. So all sets share one layout, and a step of Newton's method is a few products of stacks of
 blocks. With P and r = Py as in `likelihood`, derivatives are
@@ -24,26 +26,24 @@ from numpy.typing import NDArray
 from metaexo.numeric.mixed.block_factor import changes_of_blocks
 from metaexo.numeric.mixed.maximum import parameter_scale, start_points, variance_unit
 from metaexo.numeric.mixed.problem import MixedProblem
+from metaexo.numeric.mixed.together import PROMISED as PROMISED_ALONG_CHAIN
+from metaexo.numeric.mixed.together import ChainPoints, Point, Points, can_use_chain, climb
 from metaexo.numeric.problem import CHUNK_ELEMENTS
 from metaexo.types import Array, Index, Mask
 
-# The rise that a step promises, relative to the log-likelihood, with which a climb ends: what Newton's method
-# leaves of it is about its square.
+# The rise that a step promises, relative to the log-likelihood, with which a climb along blocks ends: what
+# Newton's method leaves of it is about its square.
 PROMISED = 1e-10
-# What rounding may take from a log-likelihood, relative to it.
-ROUNDING = 1e-13
-MAX_STEPS = 100
-SMALLEST_STEP = 1e-9
-# Eigenvalues of the information below this share of the largest are taken for it.
-FLAT = 1e-8
 # Rows without which a coefficient is not determined leave less than this of some combination of the design.
 UNDETERMINED = 1e-9
-# A variance below this share of its typical size is 0.
-NO_VARIANCE = 1e-14
 # Information on a variance, beside that on others, below which the likelihood does not see it.
 SEEN = 1e-7
 # By how much a climb from elsewhere must end higher, relative to the log-likelihood.
 HIGHER = 1e-9
+# Sets of rows whose climbs along a chain are made at once.
+TOGETHER = 256
+# Rows of a block beyond which climbs go along the chain, if there is one.
+LARGE_BLOCK = 30
 # Effects of another size than this overflow when they are squared.
 SIZES = (1e-15, 1e15)
 
@@ -60,23 +60,13 @@ class Without:
     found: NDArray[np.bool_]  # (B,): whether the climb ended at a maximum that is not flat
 
 
-class _Point(NamedTuple):
-    """What is known of the likelihood at one point of each climb."""
-
-    value: Array  # (B,): log-likelihood but for constants
-    gradient: Array  # (B, f)
-    curvature: Array  # (B, f, f): minus the second derivatives
-    gamma: Array  # (B, p): coefficients of the basis of the design
-    inverse: Array  # (B, p, p): their covariance matrix
-
-
 def can_climb_together(problem: MixedProblem) -> bool:
-    """Say whether the model falls into blocks, and its parameters are variances."""
+    """Say whether the model falls into blocks or forms a chain, and its parameters are variances."""
     low, high = SIZES
     return (
         problem.count > 0
         and all(term.structure.linear for term in problem.terms)
-        and not problem.cut.across
+        and (not problem.cut.across or can_use_chain(problem))
         and bool((problem.v.diagonal() > 0).all())
         and low < float(np.sqrt(variance_unit(problem)[0])) < high
     )
@@ -105,37 +95,76 @@ def maximise_without(
     basis, r_x = problem.basis
     possible = np.array([_determined(basis, rows) for rows in sets], dtype=bool)
     moving = np.array([i not in fixed for i in range(n)])
-    groups = _groups(problem, theta)
-    size = sum(g.changes[0].size for g in groups) * (2 + n)
-    count = max(1, CHUNK_ELEMENTS // (2 * size))
+    engine = _Along(problem, theta, restricted)
     near = np.maximum(theta, 1e-3 * np.abs(theta).max())
     starts = np.array([np.where(moving, one, theta) for one in (near, start_points(problem, True)[0][1])])
     scale, base, back = parameter_scale(problem), basis.T @ problem.y, np.linalg.inv(r_x)
-    for begin in range(0, b, count):
-        which = begin + np.flatnonzero(possible[begin : begin + count])
+    for begin in range(0, b, engine.count):
+        which = begin + np.flatnonzero(possible[begin : begin + engine.count])
         if not which.size:
             continue
-        kept = np.ones((which.size, k + 1))
+        kept = np.ones((which.size, k))
         for i, s in enumerate(which.tolist()):
             kept[i, sets[s]] = 0.0
-        kept[:, k] = 1.0  # padding is a row of the identity already
         m = which.size
         start = np.repeat(starts, m, axis=0)
-        ends, tops, ended = _climb(groups, np.tile(kept, (2, 1)), restricted, start, moving, scale)
+        ends, tops, ended = climb(engine.points(np.tile(kept, (2, 1))), start, moving, scale, engine.promised)
         near, far = np.nan_to_num(tops.value[:m]), np.nan_to_num(tops.value[m:])
         better = ended[m:] & (~ended[:m] | (far > near + HIGHER * (1 + np.abs(near))))
         chosen = np.arange(m) + m * better
-        found, at, done = ends[chosen], _Point(*(part[chosen] for part in tops)), ended[chosen]
+        found, at, done = ends[chosen], Point(*(part[chosen] for part in tops)), ended[chosen]
         done &= ~_flat(at, found, moving, scale)
         good = which[done]
         out.theta[good], out.found[good] = found[done], True
         out.beta[good] = (base + at.gamma[done]) @ back.T
         out.cov[good] = back @ at.inverse[done] @ back.T
-        out.q[which], out.trace[which] = _sampling_only(groups, kept)
+        out.q[which], out.trace[which] = engine.sampling_only(kept)
     return out
 
 
-def _flat(at: _Point, theta: Array, moving: Mask, scale: Array) -> Mask:
+class _Along:
+    """The likelihoods without some rows, along the chain or along the blocks of a model.
+
+    `count`: sets of rows that are handled at once. `promised`: the rise with which a climb ends.
+    """
+
+    def __init__(self, problem: MixedProblem, theta: Array, restricted: bool) -> None:
+        self.problem, self.restricted = problem, restricted
+        self.groups: list[_Group] = []
+        self.count, self.promised = TOGETHER, PROMISED_ALONG_CHAIN
+        crossed = bool(problem.cut.across) or problem.cut.largest > LARGE_BLOCK
+        if not crossed or not can_use_chain(problem):
+            self.groups = _groups(problem, theta)
+            size = sum(g.changes[0].size for g in self.groups) * (2 + problem.count)
+            self.count, self.promised = max(1, CHUNK_ELEMENTS // (2 * size)), PROMISED
+
+    def points(self, kept: Array) -> Points:
+        """Return what computes the likelihoods of the rows that are kept, shape (B, K)."""
+        if not self.groups:
+            return ChainPoints(self.problem, self.restricted, kept=kept)
+        padded = _padded(kept)
+        return lambda which, theta: _point(self.groups, padded[which], theta, self.restricted)
+
+    def sampling_only(self, kept: Array) -> tuple[Array, Array]:
+        """Return y'Py and the trace of P with V alone, shapes (B,)."""
+        if self.groups:
+            return _sampling_only(self.groups, _padded(kept))
+        w = kept / self.problem.v.diagonal()
+        basis, y = self.problem.basis[0], self.problem.centred
+        gram = np.einsum("bk,ki,kj->bij", w, basis, basis)
+        along = (w * y) @ basis
+        inner = np.linalg.inv(gram)
+        q = (w * y) @ y - np.einsum("bi,bij,bj->b", along, inner, along)
+        square = np.einsum("bk,ki,kj->bij", w * w, basis, basis)
+        return q, w.sum(axis=1) - np.einsum("bij,bji->b", inner, square)
+
+
+def _padded(kept: Array) -> Array:
+    """Return which rows are kept, with one more for padding, which is a row of the identity already."""
+    return np.concatenate([kept, np.ones((len(kept), 1))], axis=1)
+
+
+def _flat(at: Point, theta: Array, moving: Mask, scale: Array) -> Mask:
     """Say where the likelihood hardly depends on some combination of the variances that are not 0."""
     free = moving & (theta > 0)
     both = free[:, :, None] & free[:, None, :]
@@ -210,52 +239,7 @@ def _groups(problem: MixedProblem, theta: Array) -> list[_Group]:
     ]
 
 
-def _climb(
-    groups: Sequence[_Group], kept: Array, restricted: bool, start: Array, moving: Mask, scale: Array
-) -> tuple[Array, _Point, Mask]:
-    """Return where the climbs end, what is known there, and which of them ended at a maximum."""
-    theta = start.copy()
-    at = _point(groups, kept, theta, restricted)
-    step, promised = _step(at, theta, moving, scale)
-    share, done = np.ones(len(theta)), np.zeros(len(theta), dtype=bool)
-    for _ in range(MAX_STEPS):
-        active = np.flatnonzero(~done & (share > SMALLEST_STEP))
-        if not active.size:
-            break
-        trial = theta[active] + share[active, None] * step[active]
-        trial = np.where(trial > NO_VARIANCE * scale, trial, 0.0)
-        trial[:, ~moving] = theta[active][:, ~moving]
-        there = _point(groups, kept[active], trial, restricted)
-        higher = there.value >= at.value[active] - ROUNDING * (1 + np.abs(at.value[active]))
-        share[active[~higher]] *= 0.5
-        moved = active[higher]
-        if not moved.size:
-            continue
-        done[moved] = (share[moved] == 1) & (promised[moved] <= PROMISED * (1 + np.abs(at.value[moved])))
-        theta[moved], share[moved] = trial[higher], 1.0
-        for old, new in zip(at, there, strict=True):
-            old[moved] = new[higher]
-        now = _Point(*(part[higher] for part in there))
-        step[moved], promised[moved] = _step(now, theta[moved], moving, scale)
-    return theta, at, done
-
-
-def _step(at: _Point, theta: Array, moving: Mask, scale: Array) -> tuple[Array, Array]:
-    """Return Newton's step within the variances that may move, and the rise that it promises."""
-    free = moving & ((theta > 0) | (at.gradient > 0))
-    both = free[:, :, None] & free[:, None, :]
-    curvature = np.where(both, at.curvature * scale * scale[:, None], 0.0)
-    index = np.arange(scale.size)
-    curvature[:, index, index] += np.where(free, 0.0, 1.0)
-    values, vectors = np.linalg.eigh(curvature)
-    values = np.maximum(np.abs(values), FLAT * np.abs(values).max(axis=1, keepdims=True))
-    slope = np.where(free, at.gradient * scale, 0.0)
-    turned = (vectors.swapaxes(1, 2) @ slope[..., None])[..., 0]
-    step = (vectors @ (turned / values)[..., None])[..., 0]
-    return step * scale, 0.5 * (turned**2 / values).sum(axis=1)
-
-
-def _point(groups: Sequence[_Group], kept: Array, theta: Array, restricted: bool) -> _Point:
+def _point(groups: Sequence[_Group], kept: Array, theta: Array, restricted: bool) -> Point:
     """Return the likelihood with its derivatives, for parameters of shape (B, f)."""
     b, f = theta.shape
     c = groups[0].columns.shape[2]
@@ -295,7 +279,7 @@ def _point(groups: Sequence[_Group], kept: Array, theta: Array, restricted: bool
 
 def _derivatives(
     logdet: Array, gram: Array, first: tuple[Array, Array], second: tuple[Array, Array], restricted: bool
-) -> _Point:
+) -> Point:
     """Return the likelihood from sums over the blocks."""
     traces, forms = first
     pairs, products = second
@@ -317,4 +301,4 @@ def _derivatives(
         pairs = pairs + np.einsum("baij,beji->bae", turned, turned)
     curvature = quadratic - 0.5 * pairs
     gradient = np.asarray(0.5 * (squares - traces))
-    return _Point(value, gradient, curvature, np.asarray(gamma), np.asarray(inverse))
+    return Point(value, gradient, curvature, np.asarray(gamma), np.asarray(inverse))

@@ -1,0 +1,132 @@
+"""Leave-one-level-out: components without each level are those of fits to the rest, and what it says."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError, UnknownChoiceError
+
+rng = np.random.default_rng(5)
+K = 60
+DATA = pd.DataFrame(
+    {
+        "source": rng.choice(list("abcdef"), K),
+        "method": rng.choice(["SEC", "UC", "kit"], K),
+        "laboratory": np.repeat(np.arange(30), 2).astype(str),
+    }
+)
+V = rng.uniform(0.02, 0.08, K)
+LABORATORY = rng.normal(0, 0.5, 30)[DATA["laboratory"].astype(int)]
+NOISE = LABORATORY + rng.normal(0, np.sqrt(V + 0.04))
+
+
+def effects(odd: float) -> mx.EffectSizes:
+    """Return effects of which those of one source are shifted."""
+    return mx.EffectSizes(
+        NOISE + odd * (DATA["source"] == "e"), V, study=DATA["laboratory"].tolist(), data=DATA
+    )
+
+
+TERMS = ["source", "method", "laboratory", "effect"]
+ODD = mx.Multilevel(effects(3.0), TERMS).fit()
+FOUND = mx.sensitivity.leave_one_level_out(ODD)
+
+
+def test_components_are_those_of_fits_to_the_rest() -> None:
+    assert FOUND.size == 6 + 3 + DATA["laboratory"].nunique()
+    assert not FOUND.reasons
+    for term, level in (("source", "e"), ("source", "b"), ("method", "kit"), ("laboratory", "7")):
+        i = next(i for i in range(FOUND.size) if (FOUND.terms[i], FOUND.levels[i]) == (term, level))
+        rest = ODD.effects.select((DATA[term] != level).to_numpy())
+        alone = mx.Multilevel(rest, TERMS).fit()
+        assert FOUND.tau2[i] == pytest.approx(list(alone.tau2_by_component.values()), abs=2e-7)
+        assert FOUND.shares[i] == pytest.approx(alone.tau2_shares, abs=1e-6)
+        assert (FOUND.k[i], FOUND.m[i]) == (rest.k, rest.m)
+    assert FOUND.whole_shares.sum() == pytest.approx(1.0)
+
+
+def test_a_source_that_makes_a_component_is_found_and_named() -> None:
+    (one,) = FOUND.rests_on()
+    assert (one.term, one.level, one.component) == ("source", "e", "source")
+    assert one.share > 0.5
+    assert one.share_without < 0.5 * one.share
+    assert FOUND.most_influential("source").level == "e"
+    sentence = f"Without source e the share of source falls from {one.share:.0%} to {one.share_without:.0%}."
+    assert FOUND.sentence == str(one) == sentence
+
+
+def test_the_sentence_follows_the_effects() -> None:
+    plain = mx.sensitivity.leave_one_level_out(mx.Multilevel(effects(0.0), TERMS).fit())
+    assert "source e" not in plain.sentence
+    settled = mx.sensitivity.leave_one_level_out(mx.Multilevel(effects(0.0), ["laboratory"]).fit())
+    assert settled.rests_on() == []
+    one = settled.most_influential()
+    assert settled.sentence == f"No single level makes a component. The largest change: {one}"
+    assert re.search(r"(falls|rises) from [\d.]+ to [\d.]+\.$", settled.sentence)
+
+
+def test_a_single_component_is_spoken_of_by_its_variance() -> None:
+    y = np.array([0.1, 0.2, 0.0, 0.2, 0.1, 0.3, 2.9, 3.1])
+    es = mx.EffectSizes(y, [0.01] * 8, data=pd.DataFrame({"batch": list("ppqqrrss")}))
+    fit = mx.Multilevel(es, "batch").fit()
+    found = mx.sensitivity.leave_one_level_out(fit)
+    (one,) = found.rests_on()
+    assert one.tau2_without == 0  # 0.1 to 0.3 is less than by sampling
+    assert one.sentence == (
+        f"Without batch s no variance is left; with all levels the variance of batch is {fit.tau2:.3f}."
+    )
+    larger = mx.EffectSizes(y, [0.001] * 8, data=es.data)
+    (one,) = mx.sensitivity.leave_one_level_out(mx.Multilevel(larger, "batch").fit()).rests_on()
+    assert one.sentence == (
+        f"Without batch s the variance of batch falls from {one.tau2:.3f} to {one.tau2_without:.3g}."
+    )
+    assert one.level == "s"
+
+
+def test_shares_of_several_variances_per_term_are_those_of_the_rest() -> None:
+    data = DATA.assign(outcome=["x", "y"] * (K // 2))
+    es = mx.EffectSizes(NOISE, V, study=data["laboratory"].tolist(), data=data)
+    fit = mx.Multilevel(es, [mx.RandomTerm("laboratory", "outcome", "DIAG"), "source"]).fit()
+    found = mx.sensitivity.leave_one_level_out(fit, "source")
+    kept = (data["source"] != found.levels[2]).to_numpy()
+    alone = mx.sensitivity.refit(fit, kept)
+    assert found.components == ("laboratory|x", "laboratory|y") or len(found.components) == 3
+    assert found.shares[2] == pytest.approx(alone.tau2_shares, abs=1e-5)
+
+
+def test_of_many_levels_those_with_the_largest_predictions_are_left_out() -> None:
+    found = mx.sensitivity.leave_one_level_out(ODD, "laboratory", most=5)
+    table = ODD.random_effects().query("component == 'laboratory'")
+    largest = table["estimate"].abs().nlargest(5).index
+    assert set(found.levels) == set(table.loc[largest, "level"])
+    assert "laboratory: 5 of" in str(found)
+
+
+def test_levels_without_a_fit_have_a_reason() -> None:
+    data = pd.DataFrame({"g": list("aabb"), "lab": list("xyxy")})
+    fit = mx.Multilevel(mx.EffectSizes([0.1, 0.9, 0.4, 1.2], [0.02] * 4, data=data), ["g"]).fit()
+    found = mx.sensitivity.leave_one_level_out(fit)
+    assert set(found.reasons) == {0, 1}
+    assert np.isnan(found.tau2).all()
+    assert "No level can be left out" in found.sentence
+    with pytest.raises(InputError, match="no level has a fit"):
+        found.most_influential()
+
+
+def test_what_has_no_levels_is_refused_with_a_remedy() -> None:
+    with pytest.raises(InputError, match="no random terms"):
+        mx.sensitivity.leave_one_level_out(mx.RandomEffects(effects(0.0), dependence="accept").fit())
+    with pytest.raises(UnknownChoiceError, match="source"):
+        mx.sensitivity.leave_one_level_out(ODD, "sourse")
+    with pytest.raises(InputError, match="one level per effect"):
+        mx.sensitivity.leave_one_level_out(mx.Multilevel(effects(0.0), "effect").fit())
+
+
+def test_the_summary_points_to_it_where_levels_are_few() -> None:
+    assert "(source 6, method 3): one of them can make a variance" in str(ODD.summary())
+    assert "leave_one_level_out" not in str(mx.Multilevel(effects(0.0), ["laboratory"]).fit().summary())
