@@ -347,8 +347,8 @@ def say(analysis, table, asked, paths):
     analysis.write_summary("\n".join(f"- {words}" for words in said.values()))
     analysis.write_summary(" ".join(paths_in_words(table, group, found) for group, found in paths.items()))
     analysis.write_summary(
-        f"{plan} Whether a study prints a number may depend on significance and on nothing else, and "
-        f'"significant" is taken as p < 0.05; `{analysis.file_name("unused")}` has what gives nothing.'
+        f"{plan} Numbers may be missing for want of significance, and for no other reason; "
+        f"`{analysis.file_name('unused')}` has what gives nothing."
     )
 
 
@@ -462,15 +462,15 @@ def paths_in_words(table, group, paths):
     """Return what other defensible analyses of a field come to, and what the least favourable results do."""
     share, moved = Counter(paths.conclusion)["benefit"] / paths.distinct, paths.importance().iloc[0]
     lost = ", ".join(option for _, option, _ in paths.without_paths())
-    lost = f" (none is possible with: {lost})" if lost else ""
+    lost = f" (not possible: {lost})" if lost else ""
     words = (
         f"In {percent(share)} of {paths.distinct} defensible analyses of {' in '.join(group)} the 95% CI "
-        f"excludes no effect in favour of exosomes{lost}; most depends on the "
-        f"{moved['choice'].replace('_', ' ')} ({percent(moved['share'])} of the variance of results)"
+        f"lies above no effect{lost}; most depends on the {moved['choice'].replace('_', ' ')} "
+        f"({percent(moved['share'])} of the variance)"
     )
     if (*group, ALL, LEAST) in table.index:
         least = effect(table.loc[(*group, ALL, LEAST)], "g ")
-        words += f", and the least favourable result of each study gives {least}"
+        words += f"; the least favourable results give {least}"
     return f"{words}."
 
 
