@@ -148,16 +148,17 @@ def one_per_study(es, least=False):
 def is_used(es, least=False):
     """Return which effect of each study is used: main rows before doubtful ones, then points, the latest.
 
-    `least`: the smallest upper end in place of points and the latest: the least favourable result.
+    `least`: the one with the smallest upper end instead: the least favourable result, doubtful or not.
     """
     bounded = isinstance(es, mx.BoundedEffectSizes)
     exact, upper = (es.is_exact, es.upper) if bounded else (np.ones(es.k, dtype=bool), es.y)
     times = es.column("timepoint") if "timepoint" in es.data else [None] * es.k
     days = np.nan_to_num([evidence.days_after(words) for words in times], nan=-np.inf)
-    doubtful = (es.column("use") == "doubtful").to_numpy()
-    rank = upper.tolist() if least else list(zip(~exact, -days, strict=True))
+    rank = list(zip(es.column("use") == "doubtful", ~exact, -days, strict=True))
     first = {}
-    for i in sorted(range(es.k), key=lambda i: (doubtful[i], rank[i])):  # then in the order of the sheet
+    for i in sorted(
+        range(es.k), key=lambda i: upper[i] if least else rank[i]
+    ):  # then in the order of the sheet
         first.setdefault(es.study[i], i)
     return np.isin(np.arange(es.k), list(first.values()))
 
@@ -179,7 +180,7 @@ def pooled_table(asked, unused, before):
             found = {CENSORED: record(one, censored), EXACT: record(exact_of(one), alone)}
             if np.isfinite(found[CENSORED]["estimate"]):
                 found[LEAST] = record(one_per_study(es, least=True), censored)
-            if one.is_exact.sum() > 1:
+            if 1 < one.is_exact.sum() < es.is_exact.sum():
                 found[EVERY] = record(exact_of(es), multilevel)
             rows |= {(*group, which, kind): numbers | more for kind, numbers in found.items()}
     return pd.DataFrame(rows.values(), pd.MultiIndex.from_tuples(rows, names=KEYS))
@@ -214,6 +215,8 @@ def alone(es):
 def multilevel(es):
     """Return the numbers of all exact effects, with errors on the same people or animals correlated."""
     terms = mx.identifiable_terms(es.exact, ["study/effect"])
+    if "study" in terms.refused:
+        raise errors.NotIdentifiableError(terms.refused["study"], "more studies")
     blocks = mx.covariance_blocks(es.exact.v, evidence.same_subjects(es), correlation=WITHIN)
     return numbers_of(mx.Multilevel(es.exact, terms.random, V=blocks).fit(test="t-containment"))
 

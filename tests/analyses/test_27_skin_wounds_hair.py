@@ -121,7 +121,7 @@ def test_the_least_favourable_result_has_the_smallest_upper_end(script):
     )
     es = mx.EffectSizes([0.5, 0.2, 0.1, 0.4], [0.1] * 4, "SMD", study=["Li", "Li", "Li", "Cho"], data=data)
     assert script.one_per_study(es).y.tolist() == [0.5, 0.4]
-    assert script.one_per_study(es, least=True).y.tolist() == [0.2, 0.4]
+    assert script.one_per_study(es, least=True).y.tolist() == [0.1, 0.4]
 
 
 # -- models -------------------------------------------------------------------------------------------------
