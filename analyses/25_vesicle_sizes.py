@@ -19,12 +19,19 @@ import metaexo as mx
 from metaexo import errors, evidence, report
 from metaexo.formatting import interval, number, p_value, percent, plural
 
-FACTORS = {"source": "source", "isolation": "isolation method", "technique": "measuring technique"}
+METHOD = "isolation_step"
+FACTORS = {"source_kind": "source", METHOD: "isolation method", "technique": "measuring technique"}
 TERMS = {"study": "laboratory", **FACTORS, "effect": "single preparation"}
 NOT_NAMED = ("not reported",)
 ALL, CLEAR = "all", "without doubtful rows"
-METHODS = "contrast == 'method_a_vs_method_b' and use != 'apart'"
 SEED, SHOWN = 25, 0.05
+ENDS = ["ratio", "low", "high"]
+KINDS = {"mean diameter": ENDS, "coefficient of variation": ["cv_ratio", "cv_low", "cv_high"]}
+# Ratios of CVs of two methods on one material: over donors in one sheet, over preparations in the other.
+CONTRASTS = {
+    "outcomes": "contrast == 'method_a_vs_method_b' and use != 'apart'",
+    "method_contrasts": "repetition == 'preparation' and use != 'apart'",
+}
 
 
 def main(analysis: report.Analysis) -> None:
@@ -44,8 +51,8 @@ def main(analysis: report.Analysis) -> None:
     named = {name: part[part["complete"]] for name, part in rows.items()}
     largest = named[ALL]["laboratory"].value_counts().index[0]
     named[f"without {largest.replace('; ', ' and ')}"] = named[ALL][named[ALL]["laboratory"] != largest]
-    fits = {name: fit(part, [*FACTORS]) for name, part in named.items()}
-    parts = pd.concat([components(found, name) for name, found in fits.items()], ignore_index=True)
+    parts = (components(fit(part, [*FACTORS]), name) for name, part in named.items())
+    parts = pd.concat(parts, ignore_index=True)
     analysis.write_table("components", parts)
     draw_components(analysis, parts)
 
@@ -54,15 +61,15 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("method_ratios", ratios)
     draw_ratios(analysis, ratios)
     repeated = repeatability(sheets)
-    analysis.write_table("repeatability", repeated.to_frame())
     others = cv_ratios(sheets)
+    analysis.write_table("repeatability", repeated.to_frame())
     analysis.write_table("cv_ratios", others)
 
-    k, m = (int(parts[name].iloc[0]) for name in ("k", "laboratories"))
-    lasting, passing = standing_out(parts)
+    words, lasting, passing = associated(parts)
+    m = int(parts["laboratories"].iloc[0])
     analysis.answer(
-        f"{associated(parts)}; {most_repeatable(repeated)}.",
-        k=k,
+        f"{words}; {most_repeatable(repeated)}.",
+        k=int(parts["k"].iloc[0]),
         m=m,
         unit="laboratories",
         certainty=report.certainty(
@@ -72,11 +79,8 @@ def main(analysis: report.Analysis) -> None:
         row=parts[["rows", "component"]].to_dict("records"),
     )
     analysis.state(in_the_mean(means), table="overall", row={"rows": ALL})
-    analysis.state(
-        within_laboratories(ratios),
-        table="method_ratios",
-        row=ratios[["line_a", "line_b"]].to_dict("records"),
-    )
+    pairs = ratios[["line_a", "line_b"]].to_dict("records")
+    analysis.state(within_laboratories(ratios), table="method_ratios", row=pairs)
     for paragraph in detail(table, means, parts, repeated, others):
         analysis.write_summary(paragraph)
 
@@ -100,19 +104,15 @@ def chosen(preparations):
 def overall(sizes):
     """Return the geometric mean, each laboratory once, and the variation between and within laboratories."""
     logs = sizes.groupby("laboratory")["log_size"].mean()
-    low, high = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
+    ends = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
     found = components(fit(sizes, []), ALL).set_index("component")
-    sd = np.sqrt(found["variance"])
-    shares = found.loc[TERMS["study"], ["share", "share_low", "share_high"]]
     return {
         "k": len(sizes),
         "laboratories": len(logs),
-        "mean_nm": np.exp(logs.mean()),
-        "low_nm": np.exp(low),
-        "high_nm": np.exp(high),
-        "sd_between": sd[TERMS["study"]],
-        "sd_within": sd[TERMS["effect"]],
-        **dict(zip(("share_between", "share_low", "share_high"), shares, strict=True)),
+        **dict(zip(("mean_nm", "low_nm", "high_nm"), np.exp([logs.mean(), *ends]), strict=True)),
+        "sd_between": np.sqrt(found.loc["laboratory", "variance"]),
+        "sd_within": np.sqrt(found.loc["single preparation", "variance"]),
+        **found.loc["laboratory", ["share", "share_low", "share_high"]],
     }
 
 
@@ -121,12 +121,7 @@ def attributed(sizes):
     table = sizes.groupby(["laboratory", *FACTORS], sort=False)["log_size"].mean().reset_index()
     es = mx.EffectSizes(table["log_size"], np.zeros(len(table)), study=table["laboratory"], data=table)
     found = mx.attribute_heterogeneity(es, list(FACTORS), seed=SEED)
-    together = found.to_frame().query("kind == 'together'")["pvalue"] if found.explained else ()
-    return {
-        "verdict": found.verdict.kind,
-        "sentence": found.verdict.sentence,
-        "p_together": next(iter(together), np.nan),
-    }
+    return {"verdict": found.verdict.kind, "sentence": found.verdict.sentence}
 
 
 def fit(sizes, factors):
@@ -167,18 +162,21 @@ def repeatability(sheets):
     es = es.with_columns(laboratory=evidence.laboratories(es.data).tolist())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.DependentEffectsWarning)
-        return mx.repeatability(es, cluster="laboratory", test="knapp-hartung-adhoc")
+        return mx.repeatability(es, METHOD, cluster="laboratory", test="knapp-hartung-adhoc")
 
 
 def cv_ratios(sheets):
-    """Return the ratios of the CVs of two methods on the same donors, of all outcomes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", errors.AssumptionWarning)
-        es = sheets.effects("CVR", where=METHODS, assumed_correlation=0.5, orient=False)
-    ends = np.exp(np.column_stack([es.y, es.conf_int()]))
+    """Return the ratios of the CVs of two methods on one material, of all outcomes."""
     columns = ["line", "study_id", "study_name", "outcome_label", "treatment_label", "control_label"]
-    table = es.data[[*columns, "treatment_n", "repetition", "use"]]
-    return table.assign(ratio=ends[:, 0], low=ends[:, 1], high=ends[:, 2])
+    tables = []
+    for sheet, where in CONTRASTS.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", errors.AssumptionWarning)
+            es = sheets.effects("CVR", where, sheet, assumed_correlation=0.5, orient=False)
+        table = es.data[[*columns, "treatment_n", "repetition", "use", "caution"]]
+        ends = dict(zip(ENDS, np.exp([es.y, *es.conf_int().to_numpy().T]), strict=True))
+        tables.append(table.assign(sheet=sheet, **ends))
+    return pd.concat(tables, ignore_index=True)
 
 
 # -- figures ------------------------------------------------------------------------------------------------
@@ -189,11 +187,12 @@ def draw_sizes(analysis, sizes):
     ax = mx.plots.interval_strip(
         sizes.assign(doubtful=sizes["use"] != "main"),
         "size_nm",
-        "isolation",
+        METHOD,
         by="source_group",
         hollow="doubtful",
         study="laboratory",
         study_title="Laboratories",
+        row_title="Isolation method",
         axis_label="Mean diameter (nm)",
         wording={"doubtful": "doubtful row"},
         notes=["A row read in the table of a review counts as a laboratory of its own."],
@@ -205,10 +204,8 @@ def draw_sizes(analysis, sizes):
 def draw_components(analysis, parts):
     title = "Variance of vesicle size that goes with laboratory, source, isolation method and technique"
     shown = parts.assign(**{c: 100 * parts[c] for c in ("share", "share_low", "share_high")})
-    shown["head"] = [
-        f"{row.rows} ({row.k} sizes, {plural(row.laboratories, 'laboratory', 'laboratories')})"
-        for row in parts.itertuples()
-    ]
+    counts = parts["k"].astype(str) + " sizes, " + parts["laboratories"].astype(str) + " laboratories"
+    shown["head"] = parts["rows"] + " (" + counts + ")"
     shown["p"] = ["" if np.isnan(p) else p_value(p).removeprefix("p = ") for p in parts["p_value"]]
     ax = mx.plots.interval_strip(
         shown,
@@ -231,19 +228,13 @@ def draw_components(analysis, parts):
 
 def draw_ratios(analysis, ratios):
     title = "Two isolation methods on one source in one laboratory: ratios of mean diameter and of its CV"
-    kinds = {"mean diameter": ["ratio", "low", "high"], "CV": ["cv_ratio", "cv_low", "cv_high"]}
-    table = pd.concat(
-        ratios.assign(
-            what=what, **dict(zip(("value", "low", "high"), ratios[columns].to_numpy().T, strict=True))
-        )
-        for what, columns in kinds.items()
-    ).dropna(subset="value")
-    over = table.loc[table["what"] == "CV", "repetition"].unique()
+    kept = ratios[["study_name", "source", "methods", "line_a", "line_b"]]
+    tables = [kept.join(ratios[c].set_axis(ENDS, axis=1)).assign(what=what) for what, c in KINDS.items()]
+    table = pd.concat(tables).dropna(subset="ratio").sort_values(["line_a", "line_b"], kind="stable")
     table["study"] = table["study_name"] + ": " + table["source"]
-    table["text"] = table["value"].map(number)
     ax = mx.plots.interval_strip(
-        table.sort_values(["line_a", "line_b"]),
-        "value",
+        table.assign(text=table["ratio"].map(number)),
+        "ratio",
         ["study", "methods"],
         low="low",
         high="high",
@@ -252,12 +243,9 @@ def draw_ratios(analysis, ratios):
         cells={"text": "Ratio"},
         row_title="Study: source / methods",
         head_order=list(table["study"].unique()),
-        by_order=list(kinds),
+        by_order=list(KINDS),
         axis_label="Ratio, first method over second",
-        notes=[
-            "Bars: 95% intervals where SDs of replicates are known, the arms taken as independent.",
-            f"CV: coefficient of variation of diameters over {' and '.join(f'{one}s' for one in over)}.",
-        ],
+        notes=["Bars: 95% intervals where SDs of replicates are known, the arms taken as independent."],
         title=title,
     )
     analysis.write_figure("ratios", ax, title=title)
@@ -266,50 +254,43 @@ def draw_ratios(analysis, ratios):
 # -- words --------------------------------------------------------------------------------------------------
 
 
-def standing_out(parts):
-    """Return the factors with a small p-value in every choice of rows, and those with one only in all."""
-    table = parts[parts["component"].isin(FACTORS.values())]
-    largest = table.groupby("component", sort=False)["p_value"].max()
-    among_all = table[table["rows"] == ALL].set_index("component")["p_value"]
-    lasting = [name for name, p in largest.items() if p < SHOWN]
-    return lasting, [name for name, p in among_all.items() if p < SHOWN and name not in lasting]
-
-
 def associated(parts):
-    """Return what vesicle size is associated with, and what only some choices of rows show."""
+    """Return what size is associated with, and the factors that stand out always, or only among all rows."""
+    parts = parts[parts["component"].isin(FACTORS.values())]
     first = parts[parts["rows"] == ALL].set_index("component")
     last = parts.sort_values("p_value", kind="stable").drop_duplicates("component", keep="last")
-    last = last.set_index("component")
-    lasting, passing = standing_out(parts)
+    last = last.set_index("component").loc[first.index]
+    lasting = last.index[last["p_value"] < SHOWN]
+    passing = first.index[first["p_value"] < SHOWN].difference(lasting, sort=False)
 
     def with_p(table, names):
         return " and ".join(f"{name} ({p_value(table.loc[name, 'p_value'])})" for name in names)
 
-    if lasting:
+    words = "Vesicle size is not shown to be associated with source, isolation method or technique"
+    if len(lasting):
         share = " and ".join(percent(first.loc[name, "share"]) for name in lasting)
         words = f"Vesicle size is associated with {with_p(last, lasting)}, {share} of its variance"
-    else:
-        words = "Vesicle size is not shown to be associated with source, isolation method or technique"
-    if passing:
-        rows = " or ".join(dict.fromkeys(last.loc[passing, "rows"]))
+    if len(passing):
+        rows = " or ".join(last.loc[passing, "rows"].unique())
         then = " and ".join(p_value(p) for p in last.loc[passing, "p_value"])
-        return f"{words}: {with_p(first, passing)} stood out among all rows, but not {rows} ({then})"
-    least = first.loc[first.index.isin(FACTORS.values()), "p_value"].min()
-    return words if lasting else f"{words} (at the least, {p_value(least)})"
+        words += f": {with_p(first, passing)} stood out among all rows, but not {rows} ({then})"
+    elif lasting.empty:
+        words += f" (at the least, {p_value(first['p_value'].min())})"
+    return words, list(lasting), list(passing)
 
 
 def most_repeatable(repeated):
     """Return whether a method is known to be the most repeatable at some level of repetition."""
-    verdicts = {level: repeated.verdict(level) for level in repeated.levels}
-    can = {level: words for level, words in verdicts.items() if "cannot be said" not in words}
+    said = {level: repeated.verdict(level).removeprefix(f"{level}: ") for level in repeated.levels}
+    known = {level: words for level, words in said.items() if "cannot be said" not in words}
     best = [
-        f"{words.removeprefix(f'{level}: ').partition(' is the most')[0]} over {level}s"
-        for level, words in can.items()
-        if words.startswith(level) and "is the most repeatable" in words
+        f"{words.partition(' is the most')[0]} over {level}s"
+        for level, words in known.items()
+        if " is the most repeatable" in words
     ]
     if best:
         return f"the most repeatable method is {' and '.join(best)}"
-    if can:
+    if known:
         return "no isolation method is shown to be the most repeatable"
     return "which isolation method is the most repeatable cannot be said"
 
@@ -319,7 +300,7 @@ def in_the_mean(means):
     return (
         f"With each of {row['laboratories']} laboratories counted once, mean diameters of vesicles average "
         f"{number(row['mean_nm'], 0)} nm (95% CI {interval(row['low_nm'], row['high_nm'], 0)}); "
-        f"{percent(row['share_between'])} of the variance of log size lies between laboratories "
+        f"{percent(row['share'])} of the variance of log size lies between laboratories "
         f"(95% CI {interval(100 * row['share_low'], 100 * row['share_high'], 0)}%)."
     )
 
@@ -335,14 +316,11 @@ def within_laboratories(ratios):
     )
     shared = ratios.groupby("methods")["study_id"].nunique()
     for pair in shared.index[shared > 1]:
-        found = (
-            ratios[ratios["methods"] == pair].groupby("study_name", sort=False)["ratio"].agg(["min", "max"])
-        )
+        found = ratios[ratios["methods"] == pair].groupby("study_name", sort=False)["ratio"]
+        found = found.agg(["min", "max"])
         by_study = "; ".join(f"{row.Index} {interval(row.min, row.max)}" for row in found.itertuples())
         agree = (found["min"] > 1).all() or (found["max"] < 1).all()
-        words += (
-            f"; the ratio of {pair.lower()} {'agrees' if agree else 'does not agree'} in side ({by_study})"
-        )
+        words += f"; studies {'agree' if agree else 'disagree'} on {pair.lower()} ({by_study})"
     return f"{words}."
 
 
@@ -350,31 +328,33 @@ def detail(table, means, parts, repeated, others):
     """Return what a reader may want to know besides, in words."""
     used = table[table["step"] == "used"]
     first, clear = (means[means["rows"] == name].iloc[0] for name in (ALL, CLEAR))
-    whole = parts[parts["rows"] == ALL].set_index("component")
     known = used[(used["size_sd"] > 0) & (used["n_replicates"] > 1)]["repetition"].str.replace("_", " ")
     over = ", ".join(f"{name} ({count})" for name, count in known.value_counts().items())
     verdicts = " ".join(f"{repeated.verdict(level).capitalize()}." for level in repeated.levels)
-    beyond = int(((others["low"] > 1) | (others["high"] < 1)).sum())
-    largest = " and ".join(
-        f"{name} ({percent(row['share'])}, {interval(100 * row['share_low'], 100 * row['share_high'], 0)}%)"
-        for name, row in whole.nlargest(2, "share").iterrows()
-    )
-    doubtful = plural(int((others["use"] == "doubtful").sum()), "ratio")
     return [
         f"{len(used)} of {len(table)} preparations have a mean diameter and are not set apart. Without "
         f"doubtful rows the mean over laboratories is {number(clear['mean_nm'], 0)} nm "
         f"({interval(clear['low_nm'], clear['high_nm'], 0)}). With labels permuted between laboratories: "
         f"{first['sentence']} Without doubtful rows: {clear['sentence']}",
-        f"The mixed model takes the {whole['k'].iloc[0]} sizes that name source, method and technique. Most "
-        f"of the variance goes with {largest}. Laboratories chose source, method and "
-        "instrument together, and techniques weigh particles differently (DLS by intensity).",
+        f"The mixed model takes the {parts['k'].iloc[0]} sizes that name source, method and technique. "
+        "Laboratories chose source, method and instrument together, and techniques weigh particles "
+        "differently (DLS by intensity).",
         f"**Repeatability.** What was repeated in the {len(known)} sizes with an SD and the number of "
         f"replicates: {over}. Only SDs over preparations of one material are the repeatability of an "
-        f"isolation. {verdicts} Two methods on the same donors: {plural(len(others), 'ratio')} of CVs of "
-        f"{plural(others['study_id'].nunique(), 'study', 'studies')}, from {number(others['ratio'].min())} "
-        f"to {number(others['ratio'].max())}; {beyond} of their 95% CIs exclude 1, without adjustment "
-        f"({doubtful} of doubtful rows).",
+        f"isolation. {verdicts} Ratios of the CVs of two methods on one material, without adjustment: "
+        f"{'; '.join(ratios_in_words(part) for _, part in others.groupby('sheet', sort=False))}.",
     ]
+
+
+def ratios_in_words(part):
+    studies = plural(part["study_id"].nunique(), "study", "studies")
+    beyond = ((part["low"] > 1) | (part["high"] < 1)).sum()
+    cautions = part.loc[part["repetition"] == "preparation", "caution"].dropna().unique()
+    return (
+        f"{plural(len(part), 'ratio')} over {' and '.join(part['repetition'].unique())}s in {studies}, "
+        f"{interval(part['ratio'].min(), part['ratio'].max())}, {beyond} with a 95% CI that excludes 1"
+        + "".join(f" ({text})" for text in cautions)
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ ROW = {
     "access": "abstract",
     "technique": "NTA",
     "isolation_reported": "UC",
-    "isolation_category": "ultracentrifugation",
-    "isolation": "Ultracentrifugation",
+    "isolation_step": "Ultracentrifugation",
     "size_statistic": "mean",
     "size_nm": 120.0,
     "size_sd": 12.0,
@@ -30,8 +29,7 @@ ROW = {
 }
 PRECIPITATION = {
     "isolation_reported": "PEG",
-    "isolation_category": "precipitation",
-    "isolation": "Precipitation",
+    "isolation_step": "Precipitation",
     "size_nm": 180.0,
 }
 
@@ -118,8 +116,8 @@ def test_no_interval_without_a_spread_of_replicates(change):
         {"source_reported": "plasma"},
         {"technique": "DLS"},
         {"access": "secondary"},
-        {"isolation_category": "not_reported"},
-        {"isolation_category": "ultracentrifugation"},
+        {"isolation_step": "Not reported"},
+        {"isolation_step": "Ultracentrifugation"},
         {"size_nm": np.nan},
     ],
 )

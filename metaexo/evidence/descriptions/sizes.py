@@ -26,8 +26,7 @@ RATIO_OF = (
     "size_sd",
     "n_replicates",
     "repetition",
-    "isolation",
-    "isolation_category",
+    "isolation_step",
     "access",
     "technique",
 )
@@ -112,8 +111,8 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return the ratios of two methods that one laboratory used on one source: of mean sizes, and of CVs.
 
     Use it to see what the isolation method does to the size and to its variability without the differences
-    between laboratories: pairs of rows of one study, source and technique whose isolation categories differ.
-    An interval is given where both rows have an SD of replicates: exp(log ratio +- z sqrt(v)) with the
+    between laboratories: pairs of rows of one study, source and technique whose deciding steps differ. An
+    interval is given where both rows have an SD of replicates: exp(log ratio +- z sqrt(v)) with the
     variance of the log ratio of means; the two are taken as independent, which is too wide where they share
     their samples. The ratio of coefficients of variation (measure "CVR", corrected for small samples) is
     given where, in addition, both SDs are over the same units, as the column `repetition` names them.
@@ -148,15 +147,16 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     level = check_level(level)
     check_columns(sizes, "the sizes", RATIO_OF)
-    order = {category: i for i, category in enumerate(load_vocabulary("isolation").terms)}
+    steps = load_vocabulary("isolation_step")
+    order = {steps.label(term): i for i, term in enumerate(steps.terms)}
     sizes = sizes.assign(**{NAME: named_studies(sizes, "study_id")})
-    usable = (sizes["isolation_category"] != NOT_REPORTED) & (sizes["access"] != "secondary")
+    usable = (sizes["isolation_step"] != steps.label(NOT_REPORTED)) & (sizes["access"] != "secondary")
     known = sizes[usable & sizes["size_nm"].notna()]
     found = []
     for _, group in known.groupby(["study_id", "source_reported", "technique"], sort=False):
-        rows = sorted(group.to_dict("records"), key=lambda row: order[row["isolation_category"]])
+        rows = sorted(group.to_dict("records"), key=lambda row: order.get(row["isolation_step"], len(order)))
         pairs = combinations(rows, 2)
-        found += [_ratio(a, b, level) for b, a in pairs if a["isolation_category"] != b["isolation_category"]]
+        found += [_ratio(a, b, level) for a, b in pairs if a["isolation_step"] != b["isolation_step"]]
     columns = ["study_id", NAME, "source", "methods", "line_a", "line_b", "words_a", "words_b"]
     ends = ["size_a", "size_b", "ratio", "low", "high", "repetition", "cv_ratio", "cv_low", "cv_high"]
     return pd.DataFrame(found, columns=[*columns, *ends])
@@ -178,7 +178,7 @@ def _ratio(a: dict[Any, Any], b: dict[Any, Any], level: float) -> dict[str, Any]
         "study_id": a["study_id"],
         NAME: a[NAME],
         "source": a["source_reported"],
-        "methods": f"{a['isolation']} / {b['isolation'][0].lower()}{b['isolation'][1:]}",
+        "methods": f"{a['isolation_step']} / {b['isolation_step'][0].lower()}{b['isolation_step'][1:]}",
         "line_a": a["line"],
         "line_b": b["line"],
         "words_a": a["isolation_reported"],
