@@ -455,6 +455,10 @@ class RepeatedNumbersWarning(SheetWarning):
     """The same numbers in two rows: they report different things, or one study was entered twice."""
 
 
+class CopiedStudyWarning(SheetWarning):
+    """The same means, SDs and n under two study ids: one study, or one set of samples, stands there twice."""
+
+
 class ConstantMultipleWarning(SheetWarning):
     """Numbers that are one constant multiple of the numbers of another row."""
 

@@ -14,6 +14,7 @@ from metaexo.evidence.risk_of_bias.record import RiskOfBias, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import BiasTool, bias_tool, bias_tools
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import slip_checks
+from metaexo.evidence.slips.copies import copied_studies
 from metaexo.evidence.slips.grim import grim, grim_median, grimmer
 from metaexo.evidence.slips.patterns import (
     Multiple,
@@ -62,6 +63,7 @@ __all__ = [
     "choose_means",
     "chosen_for_harm",
     "constant_multiples",
+    "copied_studies",
     "count_reasons",
     "days_after",
     "extreme_variances",

@@ -71,6 +71,10 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "bias_tool": {"tool": "RoB 2"},
     "bias_tools": {},
     "constant_multiples": {"table": [[1.0, 2], [2, 4.1], [3, 6.2]]},
+    "copied_studies": {
+        "table": pd.DataFrame({"study_id": ["a", "b"], "treatment_mean": [1.5, 2.5]}),
+        "study": "study_id",
+    },
     "extreme_variances": {"v": [1.0, 2, 3], "ratio": 10.0},
     "grim": {"mean": ["1.5", "2.5"], "n": [10, 12], "items": 1, "decimals": None},
     "grim_median": {"median": ["1.5"], "n": [10], "items": 1},

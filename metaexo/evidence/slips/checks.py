@@ -12,6 +12,7 @@ import numpy as np
 from metaexo.effects.conversions.sd_and_se import se_from_ci
 from metaexo.errors import (
     ConstantMultipleWarning,
+    CopiedStudyWarning,
     ExtremeVarianceWarning,
     LargeDifferenceWarning,
     RepeatedNumbersWarning,
@@ -21,9 +22,10 @@ from metaexo.errors import (
     UnusualCVWarning,
 )
 from metaexo.evidence.codebook import Outcome
-from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.problems import MOST_LINES, SheetProblem
 from metaexo.evidence.reading import RawSheet
 from metaexo.evidence.slips import printed_effects, within_rows
+from metaexo.evidence.slips.copies import ARM_NUMBERS, Copy, find_copies, numbers_of_arms
 from metaexo.evidence.slips.patterns import (
     constant_multiples,
     extreme_variances,
@@ -40,8 +42,9 @@ if TYPE_CHECKING:
 CHECKS = Checks()
 FEWEST_SUSPECTED = 3
 SHARE_SUSPECTED = 0.25
-ARM_NUMBERS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
 ARM_OWNER = ("study_id", "outcome", "unit", "timepoint")
+WITH_ARMS = ("outcomes", "cargo_groups", "method_contrasts", "marker_arms", "brain_outcomes")
+"""Sheets whose rows have means and SDs of arms."""
 MULTIPLE_OF = tuple(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "se"))
 
 
@@ -49,9 +52,11 @@ MULTIPLE_OF = tuple(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "
     "repeated arm",
     "the same numbers in arms of different studies, outcomes or time points",
     RepeatedNumbersWarning,
+    sheets=WITH_ARMS,
 )
 def _repeated_arms(rows: Rows) -> Slips:
-    places = [(arm, i) for i in range(len(rows.sheet.rows)) for arm in ARMS]
+    copied = {i for copy in _copies(rows) for _, i in copy.rows}
+    places = [(arm, i) for i in range(len(rows.sheet.rows)) if i not in copied for arm in ARMS]
     columns = {f"{arm}_{name}": rows.cells(f"{arm}_{name}") for arm in ARMS for name in ARM_NUMBERS}
     owners = list(zip(*(rows.words(name) for name in ARM_OWNER), strict=True))
     labels = {arm: rows.words(f"{arm}_label") for arm in ARMS}
@@ -59,6 +64,43 @@ def _repeated_arms(rows: Rows) -> Slips:
         tuple(cell for name in ARM_NUMBERS if (cell := columns[f"{arm}_{name}"][i])) for arm, i in places
     ]
     return _repeats(rows, places, numbers, [(*owners[i], labels[arm][i] or arm) for arm, i in places], "mean")
+
+
+@CHECKS.add(
+    "copied study",
+    "the same means, SDs and n under two study ids",
+    CopiedStudyWarning,
+    sheets=WITH_ARMS,
+)
+def _copied_studies(rows: Rows) -> Slips:
+    said = rows.words("caution")
+    for copy in _copies(rows):
+        theirs, ours = [i for i, _ in copy.rows], [i for _, i in copy.rows]
+        other = len(copy.other_n)
+        near = "" if not other else " with another n" if other == len(ours) else f", {other} with another n"
+        many = "row shares its" if len(ours) == 1 else "rows share their"
+        what = "means and SDs" if other else "means, SDs and n"
+        yield Slip(
+            next((i for i in ours if not said[i]), ours[0]),
+            "study_id",
+            f"{len(ours)} {many} {what} with {copy.first} (line {_lines(rows, theirs)}){near}",
+            "results of its own under every study",
+            "look at the sources; if the samples are the same, keep one of the studies or set rows apart",
+            rows=tuple(ours),
+        )
+
+
+def _copies(rows: Rows) -> tuple[Copy, ...]:
+    """Return the pairs of studies that share the numbers of rows."""
+    names = [f"{arm}_{name}" for arm in ARMS for name in (*ARM_NUMBERS, "n")]
+    cells = {name: rows.cells(name) for name in names if name in rows.frame}
+    return find_copies(*numbers_of_arms(cells, len(rows.sheet.rows)), rows.words(rows.sheet.plan.key))
+
+
+def _lines(rows: Rows, at: Sequence[int]) -> str:
+    more = len(at) - MOST_LINES
+    shown = ", ".join(str(rows.sheet.lines[i]) for i in at[:MOST_LINES])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 @CHECKS.add(

@@ -142,7 +142,7 @@ def repeated_numbers(numbers: Sequence[tuple[str, ...]], belongs_to: Sequence[Ha
     first: dict[tuple[float, ...], list[int]] = {}
     found = []
     for i, cells in enumerate(rows):
-        if sum(_digits(cell) for cell in cells) < FEWEST_DIGITS:
+        if sum(digits(cell) for cell in cells) < FEWEST_DIGITS:
             found.append(-1)
             continue
         values, _ = typed(list(cells), None)
@@ -180,7 +180,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _digits(cell: str) -> int:
+def digits(cell: str) -> int:
     """Return how many digits of a number would have to meet by chance: zeros at its ends do not count."""
     mantissa = cell.strip().lower().split("e")[0].lstrip("+-\N{MINUS SIGN}")
     return len(mantissa.replace(".", "").strip("0"))

@@ -82,6 +82,8 @@ class Slip(NamedTuple):
         As in :class:`SheetProblem`.
     kind : type or None
         Class of the finding, where it is not that of the check.
+    rows : tuple of int
+        Positions of all rows of which it is said; empty if it is said of one.
     """
 
     i: int | np.signedinteger | None
@@ -92,6 +94,7 @@ class Slip(NamedTuple):
     reading: str = ""
     nearest: str | None = None
     kind: type[Warning] | None = None
+    rows: tuple[int, ...] = ()
 
 
 Slips = Iterator[Slip]
@@ -125,7 +128,8 @@ class SlipCheck:
                     slip.column,
                     sheet.rows[int(i)].get(slip.column, ""),
                 )
-            yield SheetProblem(*said, *place, slip.nearest, slip.reading)
+            lines = tuple(sheet.lines[row] for row in slip.rows) if len(slip.rows) > 1 else ()
+            yield SheetProblem(*said, *place, slip.nearest, slip.reading, lines)
 
 
 class Checks(list[SlipCheck]):
