@@ -1,0 +1,393 @@
+"""
+What do vesicles of MSC do after brain injury, the one field with open data?
+============================================================================
+
+A review published the numbers of each of its studies: vesicles of mesenchymal stromal cells (MSC) against
+control after hypoxic-ischaemic brain injury, markers of microglia in animals and in culture. So the question
+can be asked in full: pooled effect, heterogeneity, small-study effects and selection, other defensible
+analyses. The review's variances of studies with several regions are wrong; what that changes is shown.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.power import TTestIndPower
+
+import metaexo as mx
+from metaexo import report
+from metaexo.formatting import interval, number, p_value, percent, plural
+
+SAME_ANIMALS = 0.6  # correlation of errors of effects on the same animals: no study reports it
+LABORATORY = dict.fromkeys(["bernardi_16_xin", "bernardi_18_xin"], "Xin (two studies)")  # by their texts
+DIRECTED = "use != 'apart' and better in ('lower', 'higher')"
+ANIMALS, CELLS = "animals", "cells in culture"
+WITHOUT, ALL = "without doubtful rows", "all"
+KINDS = {"ratio": "", "CD206|anti": "anti-inflammatory", "CD16|pro_": "pro-inflammatory", "Iba1": "all Iba1"}
+REVIEW = "bernardi2024"
+PRINTED, REPEATED = "as printed", "computed as the review did"
+CORRECTED, REML, KNAPP_HARTUNG = "variances corrected", "corrected, REML", "corrected, REML, Knapp-Hartung"
+ANALYSES = {  # variances, estimator of tau2, test
+    REPEATED: ("v_review", "DL", "z"),
+    CORRECTED: ("v", "DL", "z"),
+    REML: ("v", "REML", "z"),
+    KNAPP_HARTUNG: ("v", "REML", "knapp-hartung-adhoc"),
+}
+POWER = 0.8
+SUBJECT = "Vesicles of MSC against control after brain injury in animals"
+
+
+def main(analysis: report.Analysis) -> None:
+    sheets = mx.read_sheets(analysis.data)
+    every = effects(sheets)
+    fit = pooled(part_of(every, ANIMALS, WITHOUT))
+
+    # What do the vesicles do, and does it hold in other rows and with other assumptions?
+    analysis.write_table("pooled", pd.DataFrame(variants(every)))
+    analysis.write_table("markers", pd.DataFrame(by_kind(fit.effects)))
+
+    # Do small studies find more, what is left, and would other defensible analyses have said otherwise?
+    found, paths = mx.bias.report(fit), multiverse(sheets)
+    usual = mx.bias.regression_test(fit, "se")
+    methods = found.to_frame()
+    analysis.write_table("small_studies", pd.concat([methods, usual.to_frame()])[methods.columns])
+    analysis.write_table("facts", pd.DataFrame([facts(sheets, fit, found)]))
+    analysis.write_table("paths", paths.shares())
+
+    # What do the wrong variances of the review change?
+    studies = as_reviewed(sheets)
+    values = pooled_values(sheets, studies)
+    analysis.write_table("variances", studies[studies["regions"] > 1])
+    analysis.write_table("review", values)
+    draw(analysis, fit, studies, values)
+    say(analysis, fit, found, usual, paths)
+
+
+def effects(sheets, measure="SMD"):
+    """Return the effects, positive for benefit; their study is the laboratory."""
+    es = sheets.effects(measure, DIRECTED, "brain_outcomes")
+    study = es.column("study_id").map(LABORATORY).fillna(es.column("study_name")).tolist()
+    regions = [name.lower() if "_" not in name else "" for name in es.column("region").fillna("")]
+    arms = es.column("treatment_label").str.extract(r"(arm .*)")[0].fillna("")
+    words = zip(study, es.column("outcome_label"), regions, arms, strict=True)
+    # the sheet calls animals and cultures of one study alike
+    subjects = (es.column("group_of_subjects") + ", " + es.column("domain")).tolist()
+    labels = [", ".join(filter(None, parts)) for parts in words]
+    return es.with_columns(study=study, subjects=subjects).with_labels(labels)
+
+
+@cache
+def part_of(es, evidence, rows=ALL):
+    """Return the effects in animals or in culture, with or without doubtful rows."""
+    kept = (es.column("domain") == "preclinical") == (evidence == ANIMALS)
+    return es.select((kept & ((es.column("use") != "doubtful") | (rows == ALL))).to_numpy(), "not asked for")
+
+
+@cache
+def shared_controls(es):
+    return mx.effects.covariance_matrix(mx.effects.shared_control_covariances(es)) - np.diag(es.v)
+
+
+@cache
+def by_model(es, correlation=SAME_ANIMALS, level="study"):
+    """Return the multilevel fit; errors correlate on the same animals, and by controls that are shared."""
+    same = mx.covariance_blocks(es.v, list(es.column("subjects")), correlation=correlation)
+    errors = mx.effects.covariance_matrix(same) + shared_controls(es)
+    return mx.Multilevel(es, f"{level}/effect", V=errors).fit(test="t-containment")
+
+
+def pooled(es, correlation=SAME_ANIMALS, level="study"):
+    """Return the multilevel fit with intervals that are robust (CR2) by laboratory."""
+    return by_model(es, correlation, level).robust(level)
+
+
+def record(fit):
+    names = ("estimate", "low", "high", "prediction_low", "prediction_high")
+    values = {name: getattr(fit.pooled(), name) for name in names}
+    return {"k": fit.k, "laboratories": fit.effects.m, **values, "tau2": fit.tau2, "i2": fit.i2}
+
+
+def variants(every):
+    """Yield the pooled effect in animals, and what other rows and assumptions make of it."""
+    es, whole, cells = part_of(every, ANIMALS, WITHOUT), part_of(every, ANIMALS), part_of(every, CELLS)
+    fits = {
+        (ANIMALS, WITHOUT): pooled(es),
+        (ANIMALS, ALL): pooled(whole),
+        (f"{ANIMALS}, correlation 0.3", WITHOUT): pooled(es, 0.3),
+        (f"{ANIMALS}, correlation 0.9", WITHOUT): pooled(es, 0.9),
+        (f"{ANIMALS}, by study", WITHOUT): pooled(es, SAME_ANIMALS, "study_name"),
+        (f"{ANIMALS}, interval not robust", WITHOUT): by_model(es),
+        (CELLS, ALL): pooled(cells),
+    }
+    for (evidence, rows), fit in fits.items():
+        yield {"evidence": evidence, "rows": rows, **record(fit)}
+
+
+def by_kind(es):
+    """Yield the pooled effect of each kind of marker that at least three laboratories measured."""
+    marker = es.column("outcome")
+    kinds = np.select([marker.str.contains(pattern) for pattern in KINDS], list(KINDS.values()), "")
+    for kind in filter(None, KINDS.values()):
+        rows = kinds == kind
+        if len({es.study[i] for i in np.flatnonzero(rows)}) >= 3:
+            yield {"markers": kind, **record(pooled(es.select(rows, "another marker")))}
+
+
+def facts(sheets, fit, found):
+    """Return what adjusted estimates leave, the animals that finding it would take, and what is reported."""
+    usable = [one for one in found.estimates if one.usable and one.is_adjusted and np.isfinite(one.estimate)]
+    values = np.array([one.estimate for one in usable] or [np.nan])
+    middle = float(np.median(values))
+    needed = TTestIndPower().solve_power(middle, power=POWER, alpha=0.05) if middle > 0 else np.nan
+    studies = sheets.brain_studies
+    unknown = studies["source_category"].isin(["msc_unspecified", "not_reported"])
+    sizes = np.r_[fit.effects.column("treatment_n"), fit.effects.column("control_n")]
+    return {
+        "unadjusted": fit.estimate, "methods": len(usable),
+        "lowest": values.min(), "median": middle, "highest": values.max(),
+        "include_no_effect": sum(one.low <= 0 <= one.high for one in usable),
+        "median_per_group": np.median(sizes), "needed_per_group": np.ceil(needed), "studies": len(studies),
+        "tissue_known": int((~unknown).sum()),
+        "isolation_known": int((studies["isolation_category"] != "not_reported").sum()),
+    }  # fmt: skip
+
+
+def multiverse(sheets):
+    """Return all paths of the choices on which analyses of these effects may differ."""
+
+    def multilevel(es, test, correlation):  # of one maximum, whatever the test
+        return replace(by_model(es, correlation), test=test or "t-containment")
+
+    def cluster_robust(es, correlation):
+        return pooled(es, correlation)
+
+    choices = {
+        "measure": ["SMD", "SMDH", "ROM"],
+        "include": {WITHOUT: "use != 'doubtful'", ALL: None},
+        "model": {
+            "multilevel": multilevel,
+            "cluster-robust": cluster_robust,
+            "averages of laboratories": "aggregate",
+            "one per laboratory": "one per study",
+        },
+        "correlation": [SAME_ANIMALS, 0.3, 0.9],
+        "method": ["REML", "DL", "PM"],
+        "test": {"small samples": None, "normal": "z"},
+    }
+    unless = ["model in ['multilevel', 'cluster-robust'] and method != 'REML'"]
+    return mx.sensitivity.multiverse(
+        lambda measure: part_of(effects(sheets, measure), ANIMALS), choices, unless=unless
+    )
+
+
+# -- the values of the review -------------------------------------------------------------------------------
+
+
+def as_reviewed(sheets):
+    """Return one effect per marker and arm as the review made it, with its variance and the right one.
+
+    Of several regions it takes the average with common-effect weights, as of one measurement. The variance is
+    1/n1 + 1/n2 + y^2 / (2 N) then, N = n1 + n2; the review divides the whole sum by 2 N.
+    """
+    rows = sheets.brain_outcomes
+    rows = rows.assign(table=rows["locator"].str.extract(r"(table\d+)$"))
+    es = mx.effect_sizes("SMD", data=rows, study="study_name", variance="UB")
+    made = []
+    for (table, _), part in mx.split(es, ["table", "group_of_subjects"]).items():
+        first, w = part.data.iloc[0], 1 / part.v
+        n1, n2, y = first["treatment_n"], first["control_n"], float(w @ part.y / w.sum())
+        v = v_review = float(part.v[0])
+        if part.k > 1:
+            v = 1 / n1 + 1 / n2 + y**2 / (2 * (n1 + n2))
+            v_review = (1 / n1 + 1 / n2 + y**2) / (2 * (n1 + n2))
+        arm = first["treatment_label"].partition(" arm ")[2]
+        names = {"marker": first["outcome_label"], "study": part.study[0] + (f", arm {arm}" if arm else "")}
+        numbers = {"regions": part.k, "y": y, "v_review": v_review, "v": v, "times_too_small": v / v_review}
+        made.append({"table": table, **names, **numbers})
+    return pd.DataFrame(made)
+
+
+def pooled_values(sheets, studies):
+    """Return the pooled values that the review printed, computed again, and with its variances corrected."""
+    review = sheets.published_meta_analyses
+    review = review[review["review_id"] == REVIEW]
+    printed = review.set_index(review["locator"].str.extract(r"(table\d+)$")[0])
+    table = []
+    for name, part in studies.groupby("table", sort=False):
+        if name not in printed.index or len(part) < 2:
+            continue
+        row = printed.loc[name]
+        values = {PRINTED: (row["estimate"], row["ci_low"], row["ci_high"])}
+        for analysis, (v, method, test) in ANALYSES.items():
+            es = mx.EffectSizes(part["y"], part[v], "SMD")
+            found = mx.RandomEffects(es).fit(method=method, test=test).pooled()
+            values[analysis] = found.estimate, found.low, found.high
+        about = {
+            "marker": part["marker"].iloc[0],
+            "k": len(part),
+            "times_too_small": part["times_too_small"].max(),
+        }
+        for analysis, (estimate, low, high) in values.items():
+            ends = {"estimate": estimate, "low": low, "high": high, "excludes_no_effect": low > 0 or high < 0}
+            table.append({**about, "analysis": analysis, **ends})
+    return pd.DataFrame(table)
+
+
+def draw(analysis, fit, studies, values):
+    title = f"{SUBJECT}: markers of microglia"
+    ax = mx.plots.forest(
+        fit, columns=["species"], label_title="Laboratory", row_height=10.5, title=title,
+        favours=("more inflammation", "less inflammation"),
+        notes=[f"Correlation of sampling errors on the same animals: {SAME_ANIMALS:g}, assumed."],
+    )  # fmt: skip
+    analysis.write_figure("forest", ax, title=title)
+    title = f"{SUBJECT}: effect and sizes of the groups"
+    line = mx.bias.regression_test(fit)
+    ax = mx.plots.funnel(fit, yaxis="groups", overlays=[line], title=title)
+    analysis.write_figure("funnel", ax, title=title)
+    if (values["times_too_small"] > 1).any():
+        title = f"{SUBJECT.replace(' in animals', '')}: variances of a review, and the right ones"
+        rows, favours = affected(studies, values), ("less of the marker", "more of it")
+        ax = mx.plots.forest(rows, by="head", label_title="", favours=favours, title=title)
+        analysis.write_figure("variances", ax, title=title)
+
+
+def affected(studies, values):
+    """Return the studies with both variances and the pooled values, of markers with wrong variances."""
+    rows = []
+    for marker in values.loc[values["times_too_small"] > 1, "marker"].unique():
+        for one in studies[studies["marker"] == marker].itertuples():
+            both = {", variance of the review": one.v_review, ", corrected": one.v}
+            shown = both if one.regions > 1 else {"": one.v}
+            rows += [(f"{marker}: studies", one.study + words, one.y, v) for words, v in shown.items()]
+        for one in values[(values["marker"] == marker) & (values["analysis"] != PRINTED)].itertuples():
+            se = (one.high - one.low) / 2 / stats.norm.ppf(0.975)
+            rows.append((f"{marker}: pooled", one.analysis, one.estimate, se**2))
+    table = pd.DataFrame(rows, columns=["head", "label", "y", "v"])
+    return mx.EffectSizes("y", "v", "SMD", data=table, labels="label")
+
+
+# -- words --------------------------------------------------------------------------------------------------
+
+
+def say(analysis, fit, found, usual, paths):
+    tables = analysis.tables
+    at = tables["pooled"].set_index(["evidence", "rows"]).sort_index()
+    row, fact = at.loc[(ANIMALS, WITHOUT)], tables["facts"].iloc[0]
+    asymmetry = mx.bias.regression_test(fit)
+    sure = report.certainty(
+        design="within laboratory", m=fit.effects.m, decides=side(row) != 0,
+        holds_without_doubtful=side(row) == side(at.loc[(ANIMALS, ALL)]),
+        prediction=(row["prediction_low"], row["prediction_high"]), i2=fit.i2,
+        indirect="markers of microglia in animals, no function",
+        small_study_effects=bool(asymmetry.pvalue < 0.10 or fact["include_no_effect"]),
+    )  # fmt: skip
+    behind = {"k": fit.k, "m": fit.effects.m, "unit": "laboratories", "table": "pooled"}
+    analysis.answer(answer(row, fact), **behind, certainty=sure, row={"evidence": ANIMALS, "rows": WITHOUT})
+    if fact["methods"]:
+        analysis.state(of_adjusted(fact), table="facts")
+    if np.isfinite(fact["needed_per_group"]):
+        analysis.state(to_settle(fact), table="facts", part="settle", defined=[POWER])
+    review = tables["review"]
+    if (review["times_too_small"] > 1).any():
+        marker = review.loc[review["times_too_small"].idxmax(), "marker"]
+        shown = [{"marker": marker, "analysis": name} for name in (PRINTED, CORRECTED, KNAPP_HARTUNG)]
+        one = review[review["marker"] == marker].set_index("analysis")
+        analysis.state(of_variances(marker, one), table="review", row=shown)
+    kinds = [f"{kind['markers']} {of_g(kind)}" for _, kind in tables["markers"].iterrows()]
+    other = tables["pooled"][lambda t: t["evidence"].str.startswith(f"{ANIMALS},")]["estimate"]
+    neither = paths.shares().set_index("conclusion")["share"]["95% CI: neither"]
+    analysis.write_summary(
+        f"g is above 0 where inflammation is less. By kind of marker: {'; '.join(kinds)}. With the doubtful "
+        f"row the mean is {of_g(at.loc[(ANIMALS, ALL)])}, with other assumptions from {number(other.min())} "
+        f"to {number(other.max())}; in cultured cells, apart from these, {of_g(at.loc[(CELLS, ALL)])}. Of "
+        f"{paths.distinct} distinct defensible analyses {percent(neither)} have an interval that includes no "
+        "effect."
+    )
+    analysis.write_summary(
+        f"{found.sentence} With the standard error in their place, which grows with a standardised mean "
+        f"difference by construction, the test would give {p_value(usual.pvalue)}."
+    )
+    analysis.write_summary(in_review(review, tables["variances"]))
+    analysis.write_summary(
+        f"The tissue of origin is known of {fact['tissue_known']:.0f} of {fact['studies']:.0f} studies, the "
+        f"isolation of {fact['isolation_known']:.0f}: neither can be compared. All numbers are as the review "
+        "read them, partly from figures."
+    )
+
+
+def side(row):
+    """Return 1 or -1 if the interval lies on one side of no effect, else 0."""
+    return int(row["low"] > 0) - int(row["high"] < 0)
+
+
+def of_g(row):
+    return f"g = {number(row['estimate'])} (95% CI {interval(row['low'], row['high'])})"
+
+
+def answer(row, fact):
+    """Return the answer, by what interval, prediction interval and adjusted estimates say."""
+    shift = "shift" if side(row) else "do not clearly shift"
+    same = row["prediction_low"] > 0 or row["prediction_high"] < 0
+    further = "and a further laboratory should find the same" if same else "but a further one may find none"
+    less = side(row) > 0 and fact["methods"] and fact["highest"] < row["estimate"]
+    return (
+        f"In animals with hypoxic or ischaemic brain injury, vesicles of mesenchymal stromal cells {shift} "
+        f"markers of microglia towards {'more' if side(row) < 0 else 'less'} inflammation: {of_g(row)} over "
+        f"laboratories{f', {further}' if side(row) else ''} (95% prediction interval "
+        f"{interval(row['prediction_low'], row['prediction_high'])})"
+        f"{', and less is left when small-study effects or selection are allowed for' if less else ''}."
+    )
+
+
+def of_adjusted(fact):
+    count = int(fact["include_no_effect"])
+    return (
+        f"After brain injury in animals {plural(int(fact['methods']), 'method')} that allow for small-study "
+        f"effects or selection make {number(fact['lowest'])} to {number(fact['highest'])} of a mean g of "
+        f"{number(fact['unadjusted'])}; {count or 'none'} of their intervals "
+        f"{'include' if count > 1 else 'includes'} no effect."
+    )
+
+
+def to_settle(fact):
+    return (
+        f"After brain injury: {fact['needed_per_group']:.0f} animals per group instead of a median of "
+        f"{number(fact['median_per_group'], 0)}, to find the median adjusted effect (g = "
+        f"{number(fact['median'])}) with a power of {percent(POWER)}; an outcome of function; and the "
+        "isolation reported."
+    )
+
+
+def of_variances(marker, one):
+    """Return what the wrong variances change for a marker; `one`: its pooled values by analysis."""
+    three = one.loc[[PRINTED, CORRECTED, KNAPP_HARTUNG]]
+    told = [f"{number(row['estimate'])} ({interval(row['low'], row['high'])})" for _, row in three.iterrows()]
+    count = ("none", "one", "two", "all")[int((~three["excludes_no_effect"]).sum())]
+    times = number(three["times_too_small"].iloc[0], 0)
+    return (
+        f"A published review of studies after brain injury has variances up to {times} times too small: for "
+        f"{marker} it prints {told[0]}; the right ones give {told[1]}, and {told[2]} with REML and "
+        f"Knapp-Hartung; {count} of these intervals {'include' if count in ('two', 'all') else 'includes'} "
+        "no effect."
+    )
+
+
+def in_review(values, variances):
+    close = values.pivot(index=["marker", "k"], columns="analysis", values="estimate")
+    again = int((abs(close[PRINTED] - close[REPEATED]) < 0.0051).sum())
+    count = values.groupby("analysis")["excludes_no_effect"].sum()
+    told = [f"{row.study}, {row.marker}: {number(row.times_too_small, 1)}" for row in variances.itertuples()]
+    return (
+        f"{again} of {len(close)} pooled values of the review are found again to 0.01 from means, SDs and n. "
+        f"Variances of studies with several regions are too small (times: {'; '.join(told) or 'none'}): "
+        "1/n1 + 1/n2 + y^2 is divided by 2N, where only y^2 should be. Intervals exclude no effect in "
+        f"{count[PRINTED]} values as printed and in {count[CORRECTED]} with the right variances; with REML "
+        f"and Knapp-Hartung, which so few studies call for, in {count[KNAPP_HARTUNG]}."
+    )
+
+
+if __name__ == "__main__":
+    report.run_alone(main)
