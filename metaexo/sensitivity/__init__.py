@@ -13,6 +13,7 @@ from metaexo.sensitivity.multiverse.inference import CurveTest
 from metaexo.sensitivity.multiverse.multiverse import multiverse
 from metaexo.sensitivity.multiverse.results import Multiverse
 from metaexo.sensitivity.permutation import PermutationTest, permutation_test
+from metaexo.sensitivity.power_of_component import PowerOfComponent, power_of_component
 from metaexo.sensitivity.profile import Profile, profile
 from metaexo.sensitivity.refit import refit
 from metaexo.sensitivity.refits import Refits, refits
@@ -30,6 +31,7 @@ __all__ = [
     "LevelLeftOut",
     "Multiverse",
     "PermutationTest",
+    "PowerOfComponent",
     "Profile",
     "Refits",
     "baujat",
@@ -42,6 +44,7 @@ __all__ = [
     "leave_one_out",
     "multiverse",
     "permutation_test",
+    "power_of_component",
     "profile",
     "refit",
     "refits",

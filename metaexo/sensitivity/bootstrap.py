@@ -46,13 +46,14 @@ from metaexo.numeric.bootstrap import (
     intervals_of,
     vary,
 )
+from metaexo.numeric.mixed.law import Law
 from metaexo.numeric.mixed.structured import maximise
 from metaexo.readable import Readable
 from metaexo.runs import run
 from metaexo.runs.counter import integers
 from metaexo.sensitivity.refit import checked_fit, refit
 from metaexo.sensitivity.refits import is_pooled_together, leaving_out, refits
-from metaexo.sensitivity.simulate import Law, law_of
+from metaexo.sensitivity.simulate import law_of
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ ORDER = [2001, 2003, 2002, 2004, 2005, 2005, 2007, 2006]
 WAYS = {
     "leave_one_out": room.leave_one_out,
     "leave_one_level_out": room.leave_one_level_out,
+    "power_of_component": lambda fit: room.power_of_component(fit, "study", draws=5),
     "cumulative": lambda fit: room.cumulative(fit, ORDER),
     "influence": room.influence,
     "baujat": room.baujat,
@@ -37,7 +38,7 @@ SLOW = {
     if kind != "RandomEffectsResults" and name != FIRST[kind]
 }
 # What needs random terms with levels.
-OF_LEVELS = ("leave_one_level_out",)
+OF_LEVELS = ("leave_one_level_out", "power_of_component")
 # A fit of a mean: every other way has a meaning.
 PLAIN = ("RandomEffectsResults", "mean")
 

@@ -20,7 +20,8 @@ from metaexo.models.linear.likelihood_ratio import LikelihoodRatioTest
 from metaexo.models.linear.prediction import adjusted_level, index_of, new_rows, prediction_frame
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import FamilyLines
-from metaexo.models.multilevel import prediction, profile, residuals
+from metaexo.models.multilevel import component_tests, prediction, profile, residuals
+from metaexo.models.multilevel.component_tests import ComponentTests
 from metaexo.models.multilevel.fit import MultilevelFit
 from metaexo.models.multilevel.multivariate_moments import WORDS
 from metaexo.models.multilevel.profile import ComponentProfile
@@ -469,6 +470,56 @@ class MultilevelResults(MultilevelFit, FitResults):
         Self, S. G., Liang, K.-Y. (1987). https://doi.org/10.1080/01621459.1987.10478472
         """
         return profile.structure_test(self, reduced)
+
+    def test_components(self, draws: int = 0, *, seed: int = 0) -> ComponentTests:
+        r"""Test for each random term whether effects vary between its levels, by likelihood ratios.
+
+        The statistic is :math:`2(\ell - \ell_0)` with :math:`\ell_0` the maximum without the term, by the
+        likelihood of the fit. A variance of 0 is on the boundary of what it can be: where all other variances
+        are above 0, the statistic is 0 or chi-square with one degree of freedom with probability 1/2 each,
+        in large samples. With few levels that p-value is mostly too large; draws from the fit without the
+        term take nothing for granted but the model.
+
+        Parameters
+        ----------
+        draws : int
+            Sets of effects drawn for the simulated p-value of each term; 0 for none. 999 of crossed terms
+            take some seconds.
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        ComponentTests
+            A row per term: share, statistic, df, p-values, the null hypothesis in words, and a note where
+            other variances are on their boundary or the term has several parameters.
+
+        Raises
+        ------
+        InputError
+            If the fit is not by likelihood, has user-supplied weights, or estimated no variance.
+
+        References
+        ----------
+        Self, S. G., Liang, K.-Y. (1987). Asymptotic properties of maximum likelihood estimators and
+        likelihood ratio tests under nonstandard conditions. Journal of the American Statistical Association
+        82, 605-610. https://doi.org/10.1080/01621459.1987.10478472
+        Stram, D. O., Lee, J. W. (1994). Variance components testing in the longitudinal mixed effects model.
+        Biometrics 50, 1171-1177. https://doi.org/10.2307/2533455
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> table = mx.load_dataset("school_calendars")
+        >>> schools = mx.EffectSizes(table["y"], table["v"], data=table)
+        >>> fit = mx.Multilevel(schools, "district/school").fit()
+        >>> fit.test_components().to_frame()[["statistic", "df"]].round(2)
+                         statistic  df
+        term
+        district             17.77   1
+        district/school      48.52   1
+        """
+        return component_tests.component_tests(self, draws, seed)
 
     # -- for readers -------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ FLAT = 1e-8
 # A variance below this share of its typical size is 0.
 NO_VARIANCE = 1e-14
 # Numbers that the arrays of one batch of points hold.
-AT_ONCE = 300_000
+AT_ONCE = 30_000
 
 
 class Point(NamedTuple):
