@@ -247,8 +247,8 @@ def serious_in_words(row):
     """Return what the studies that counted serious events of any cause exclude, and what would do more."""
     seen = plural(int(row.events), "serious event") if row.events else "No serious event"
     return (
-        f"{seen} in {row.people:,.0f} people of {plural(int(row.studies), 'study', 'studies')} that counted "
-        f"them {'exclude' if row.events > 1 else 'excludes'}, with 95% confidence, a risk above "
+        f"{seen} in {row.people:,.0f} treated people of {plural(int(row.studies), 'study', 'studies')} that "
+        f"counted these {'exclude' if row.events > 1 else 'excludes'}, with 95% confidence, a risk above "
         f"{percent(row.limit, 1)} if it is the same in all studies, and a mean risk above "
         f"{percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); with no such event, {row.needed}."
     )
@@ -260,8 +260,8 @@ def any_in_words(every, firm):
         f"{row.events:.0f} of {row.people:,.0f} people, which leaves a risk of up to {percent(row.limit, 1)}"
         for row in (every, firm)
     ]
-    doubt = f"without doubtful reports for {told[1]}" if firm.people < every.people else "none is doubtful"
-    return f"An adverse event of any kind is reported for {told[0]}; {doubt}."
+    doubt = f"without doubtful reports {told[1]}" if firm.people < every.people else "no report is doubtful"
+    return f"An adverse event of any kind was seen after exosomes in {told[0]}; {doubt}."
 
 
 def isolation_in_words(rows):
@@ -279,7 +279,7 @@ def deaths_in_words(row, ill):
     """Return how many people died, and whether they are in a count of serious events."""
     illness = ", ".join(WORDS.get(one, one.replace("_", " ")) for one in dict.fromkeys(ill))
     return (
-        f"Deaths are reported by {plural(int(row.studies), 'study', 'studies')}, "
+        f"Deaths after treatment are reported by {plural(int(row.studies), 'study', 'studies')}, "
         f"{row.counting_serious_events or 'none'} of which counted serious events of any cause: "
         f"{row.events:.0f} of {row.people:.0f} people with {illness} died, without controls."
     )

@@ -239,7 +239,9 @@ def answer(analysis, whole, between, sources):
     rows = between[between["question"] == WOUNDS]
     behind = [{"question": WOUNDS, "rows": name} for name in rows["rows"]]
     if behind:
-        analysis.state(question_in_words(rows), table="between_reviews", row=behind)
+        words = question_in_words(rows)
+        words = f"Published meta-analyses of {words[:1].lower()}{words[1:]}"
+        analysis.state(words, table="between_reviews", row=behind)
     widest = sources.sort_values(["subgroups", "sharing_a_value"], ascending=[False, True]).iloc[0]
     names = {name: widest[name] for name in ("review_id", "outcome_label")}
     analysis.state(source_in_words(widest), table="sources_within_reviews", row=names)
@@ -299,7 +301,7 @@ def source_in_words(row):
         return f"{row.study_name} compares sources ({row.compared}) and gives no estimate of each."
     spread = "a value" if row.sharing_a_value == row.subgroups else "no value"
     text = (
-        f"By exosome source within one review ({row.study_name}, {row.outcome_label}): "
+        f"By exosome source within one published review ({row.study_name}, {row.outcome_label}): "
         f"{row.subgroups:.0f} subgroups, SMD {number(row.lowest)} to {number(row.highest)}, {spread} in all "
         "intervals"
     )

@@ -228,7 +228,7 @@ def test_the_comparison_with_controls_by_scipy(table):
 def test_what_is_answered(page, counts):
     rows = counts(ALL, SERIOUS)
     people = rows["n"].sum()
-    assert f"No serious event in {people} people of {len(rows)} studies" in page
+    assert f"No serious event in {people} treated people of {len(rows)} studies" in page
     assert f"a risk above {100 * upper(0, people):.1f}% if" in page
     assert f"a mean risk above {100 * upper_icc(rows['n'].tolist(), 0):.1f}% if" in page
     for risk in (0.01, 0.001):
@@ -268,7 +268,7 @@ def test_the_sentences_change_with_the_numbers(run, root, tmp_path):
         writer.writerows(rows)
     folders, _ = run(data)
     said = (folders.results / "answer.md").read_text(encoding="utf-8")
-    assert "5 serious events in 247 people of 10 studies that counted them exclude," in said
+    assert "5 serious events in 247 treated people of 10 studies that counted these exclude," in said
     assert f"a risk above {100 * upper(5, 247):.1f}% if" in said
     assert "1 of which counted serious events" in said
-    assert "none is doubtful" in said
+    assert "no report is doubtful" in said

@@ -140,7 +140,7 @@ def test_the_sentences_change_with_the_numbers(run, root, tmp_path, sheet):
     folders, _ = run(data)
     said = (folders.results / "answer.md").read_text(encoding="utf-8")
     reviews = len(of_wound_closure(sheet))
-    assert f"Wound closure: {reviews} reviews, SMD 3.00 to 3.00, 2.00 to 4.00 in all intervals" in said
+    assert f"wound closure: {reviews} reviews, SMD 3.00 to 3.00, 2.00 to 4.00 in all intervals" in said
     assert "on wound closure" not in said
     assert "and on vessels (wound) 3 reviews find" in said
     whole = len({row["review_id"] for row in rows})
