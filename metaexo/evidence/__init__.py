@@ -7,7 +7,7 @@ from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
 from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
-from metaexo.evidence.folder import SheetCheck, check_sheets, read_sheets
+from metaexo.evidence.folder import SheetCheck, check_sheets, evidence_sheets, read_sheets
 from metaexo.evidence.names import named_studies
 from metaexo.evidence.problems import SheetErrors, SheetProblem
 from metaexo.evidence.risk_of_bias.record import RiskOfBias, read_risk_of_bias
@@ -66,6 +66,7 @@ __all__ = [
     "copied_studies",
     "count_reasons",
     "days_after",
+    "evidence_sheets",
     "extreme_variances",
     "grim",
     "grim_median",

@@ -388,6 +388,11 @@ def find_vocabulary(name: str, folder: Path | None = None) -> Path:
     return _find(f"vocabulary/{name}.csv", folder)
 
 
+def find_sheets() -> Path:
+    """Return the folder of metaexo's own sheets: that of the installed package, or data/ of a checkout."""
+    return _find(f"{REQUIRED_SHEETS[0]}.csv", None).parent
+
+
 def stamp(path: Path) -> Stamp:
     """Return a file with the time of its last change."""
     return path, path.stat().st_mtime_ns

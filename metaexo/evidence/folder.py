@@ -21,7 +21,14 @@ from metaexo.errors import (
     UnknownOutcomeWarning,
     nearest_word,
 )
-from metaexo.evidence.codebook import CODEBOOK, REQUIRED_SHEETS, Codebook, SheetPlan, load_codebook
+from metaexo.evidence.codebook import (
+    CODEBOOK,
+    REQUIRED_SHEETS,
+    Codebook,
+    SheetPlan,
+    find_sheets,
+    load_codebook,
+)
 from metaexo.evidence.problems import (
     MOST_LINES,
     SheetErrors,
@@ -163,9 +170,10 @@ class SheetCheck:
 def read_sheets(folder: str | Path) -> Sheets:
     """Read and check a folder of evidence sheets.
 
-    Use it for the sheets in `data/`, and for your own: a folder with `studies.csv` and `outcomes.csv`; the
-    other sheets may be missing. The codebook is that of metaexo unless the folder has a `datapackage.json`
-    or a `vocabulary/` of its own. Columns of your own are kept.
+    Use it for your own sheets, a folder with `studies.csv` and `outcomes.csv`; the other sheets may be
+    missing. Those of metaexo are in `data/`; :func:`evidence_sheets` finds them wherever it is installed. The
+    codebook is that of metaexo unless the folder has a `datapackage.json` or a `vocabulary/` of its own.
+    Columns of your own are kept.
 
     Parameters
     ----------
@@ -214,6 +222,34 @@ def read_sheets(folder: str | Path) -> Sheets:
             stacklevel=2,
         )
     return reading.sheets()
+
+
+def evidence_sheets() -> Sheets:
+    """Return the evidence sheets of metaexo: what exosome studies report.
+
+    Use it to begin without data of your own: clinical and preclinical outcomes, preparations, safety,
+    published meta-analyses, the miRNA cargo of 305 public projects, isolation methods on the same material,
+    and vesicles after brain injury. They come with the installed package; in a checkout they are those in
+    `data/`. Each row has the place where its numbers stand; `data/README.md` says what they can carry.
+
+    Returns
+    -------
+    Sheets
+        As :func:`read_sheets` gives them.
+
+    Raises
+    ------
+    SheetErrors
+        If they were changed and do not fit the codebook any more.
+
+    Examples
+    --------
+    >>> import metaexo as mx
+    >>> cargo = mx.evidence_sheets().cargo_groups
+    >>> cargo["study_id"].nunique(), cargo["laboratory"].nunique()
+    (305, 278)
+    """
+    return read_sheets(find_sheets())
 
 
 def check_sheets(folder: str | Path) -> SheetCheck:

@@ -68,6 +68,7 @@ JUDGED = pd.DataFrame({"study": ["a", "b"], **{f"D{i}": ["low", "high"] for i in
 FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "read_sheets": {"folder": DATA},
     "check_sheets": {"folder": DATA},
+    "evidence_sheets": {},
     "bias_tool": {"tool": "RoB 2"},
     "bias_tools": {},
     "constant_multiples": {"table": [[1.0, 2], [2, 4.1], [3, 6.2]]},

@@ -137,6 +137,8 @@ def _of_little(reasons: _Reasons, facts: Facts, means: Mask, arms: Sequence[str]
     quartiles = np.any([facts.has(f"{arm}_q1", f"{arm}_q3") for arm in arms], axis=0)
     reasons.say(quartiles, "median and quartiles only")
     reasons.say(one_of["median"] | one_of["min"] | one_of["max"], "median and range only")
+    single = np.any([facts.numbers[f"{arm}_n"] == 1 for arm in arms], axis=0)
+    reasons.say(means & single, "n = 1: a single value has no SD and so no sampling variance")
     where = " in either arm" if len(arms) > 1 else ""
     reasons.say(means, f"no SD{where} and no t or exact p")
     reasons.say(one_of["mean"], "a mean in one arm only")
