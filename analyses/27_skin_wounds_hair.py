@@ -233,14 +233,15 @@ def numbers_of(fit):
 
 def other_analyses(sheets):
     """Return all defensible analyses of the two main groups; the first options are those of the main one."""
+    known = {correlation: effects(sheets, correlation=correlation) for correlation in BOTH_SIDES}
 
     def skin(assumed_correlation, results_in_words):
-        parts = effects(sheets, correlation=assumed_correlation)
+        parts = known[assumed_correlation]
         return sized(of_field(parts if results_in_words else parts[:1], *MAIN[PATIENTS]))
 
     def wounds(measure):
         if measure == "SMD":
-            return sized(of_field(effects(sheets), *MAIN[ANIMALS]))
+            return sized(of_field(known[BOTH_SIDES[0]], *MAIN[ANIMALS]))
         es = sheets.effects(measure, f"{CONTROLLED} and use != 'apart'")
         return es.select(belongs(es.data, *MAIN[ANIMALS]), "not wounds in animals")
 
