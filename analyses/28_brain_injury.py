@@ -30,11 +30,10 @@ REVIEW = "bernardi2024"
 PRINTED, REPEATED = "as printed", "computed as the review did"
 CORRECTED, REML, KNAPP_HARTUNG = "variances corrected", "corrected, REML", "corrected, REML, Knapp-Hartung"
 ANALYSES = {  # variances, estimator of tau2, test
-    REPEATED: ("v_review", "DL", "z"),
-    CORRECTED: ("v", "DL", "z"),
-    REML: ("v", "REML", "z"),
+    REPEATED: ("v_review", "DL", "z"), CORRECTED: ("v", "DL", "z"), REML: ("v", "REML", "z"),
     KNAPP_HARTUNG: ("v", "REML", "knapp-hartung-adhoc"),
-}
+}  # fmt: skip
+LESS, MORE, NEITHER = "less inflammation", "more inflammation", "neither"
 POWER = 0.8
 SUBJECT = "Vesicles of MSC against control after brain injury in animals"
 
@@ -106,7 +105,9 @@ def pooled(es, correlation=SAME_ANIMALS, level="study"):
 def record(fit):
     names = ("estimate", "low", "high", "prediction_low", "prediction_high")
     values = {name: getattr(fit.pooled(), name) for name in names}
-    return {"k": fit.k, "laboratories": fit.effects.m, **values, "tau2": fit.tau2, "i2": fit.i2}
+    shows = LESS if values["low"] > 0 else MORE if values["high"] < 0 else NEITHER
+    about = {"k": fit.k, "laboratories": fit.effects.m, "tau2": fit.tau2, "i2": fit.i2}
+    return {"shows": shows, **values, **about}
 
 
 def variants(every):
@@ -167,22 +168,17 @@ def multiverse(sheets):
         "measure": ["SMD", "SMDH", "ROM"],
         "include": {WITHOUT: "use != 'doubtful'", ALL: None},
         "model": {
-            "multilevel": multilevel,
-            "cluster-robust": cluster_robust,
-            "averages of laboratories": "aggregate",
-            "one per laboratory": "one per study",
+            "multilevel": multilevel, "cluster-robust": cluster_robust,
+            "averages of laboratories": "aggregate", "one per laboratory": "one per study",
         },
         "correlation": [SAME_ANIMALS, 0.3, 0.9],
         "method": ["REML", "DL", "PM"],
         "test": {"small samples": None, "normal": "z"},
-    }
+    }  # fmt: skip
     unless = ["model in ['multilevel', 'cluster-robust'] and method != 'REML'"]
     return mx.sensitivity.multiverse(
         lambda measure: part_of(effects(sheets, measure), ANIMALS), choices, unless=unless
     )
-
-
-# -- the values of the review -------------------------------------------------------------------------------
 
 
 def as_reviewed(sheets):
@@ -250,7 +246,10 @@ def draw(analysis, fit, studies, values):
     if (values["times_too_small"] > 1).any():
         title = f"{SUBJECT.replace(' in animals', '')}: variances of a review, and the right ones"
         rows, favours = affected(studies, values), ("less of the marker", "more of it")
-        ax = mx.plots.forest(rows, by="head", label_title="", favours=favours, title=title)
+        notes = [
+            "Pooled as the review does it (DerSimonian-Laird, normal intervals) where nothing else is said."
+        ]
+        ax = mx.plots.forest(rows, by="head", label_title="", favours=favours, notes=notes, title=title)
         analysis.write_figure("variances", ax, title=title)
 
 
@@ -264,12 +263,11 @@ def affected(studies, values):
             rows += [(f"{marker}: studies", one.study + words, one.y, v) for words, v in shown.items()]
         for one in values[(values["marker"] == marker) & (values["analysis"] != PRINTED)].itertuples():
             se = (one.high - one.low) / 2 / stats.norm.ppf(0.975)
-            rows.append((f"{marker}: pooled", one.analysis, one.estimate, se**2))
+            rows.append(
+                (f"{marker}: pooled", one.analysis[0].upper() + one.analysis[1:], one.estimate, se**2)
+            )
     table = pd.DataFrame(rows, columns=["head", "label", "y", "v"])
     return mx.EffectSizes("y", "v", "SMD", data=table, labels="label")
-
-
-# -- words --------------------------------------------------------------------------------------------------
 
 
 def say(analysis, fit, found, usual, paths):
@@ -278,8 +276,8 @@ def say(analysis, fit, found, usual, paths):
     row, fact = at.loc[(ANIMALS, WITHOUT)], tables["facts"].iloc[0]
     asymmetry = mx.bias.regression_test(fit)
     sure = report.certainty(
-        design="within laboratory", m=fit.effects.m, decides=side(row) != 0,
-        holds_without_doubtful=side(row) == side(at.loc[(ANIMALS, ALL)]),
+        design="within laboratory", m=fit.effects.m, decides=row["shows"] != NEITHER,
+        holds_without_doubtful=row["shows"] == at.loc[(ANIMALS, ALL), "shows"],
         prediction=(row["prediction_low"], row["prediction_high"]), i2=fit.i2,
         indirect="markers of microglia in animals, no function",
         small_study_effects=bool(asymmetry.pvalue < 0.10 or fact["include_no_effect"]),
@@ -318,25 +316,21 @@ def say(analysis, fit, found, usual, paths):
     )
 
 
-def side(row):
-    """Return 1 or -1 if the interval lies on one side of no effect, else 0."""
-    return int(row["low"] > 0) - int(row["high"] < 0)
-
-
 def of_g(row):
     return f"g = {number(row['estimate'])} (95% CI {interval(row['low'], row['high'])})"
 
 
 def answer(row, fact):
     """Return the answer, by what interval, prediction interval and adjusted estimates say."""
-    shift = "shift" if side(row) else "do not clearly shift"
+    shift = {NEITHER: "do not clearly shift markers of microglia"}
+    shift = shift.get(row["shows"], f"shift markers of microglia towards {row['shows']}")
     same = row["prediction_low"] > 0 or row["prediction_high"] < 0
-    further = "and a further laboratory should find the same" if same else "but a further one may find none"
-    less = side(row) > 0 and fact["methods"] and fact["highest"] < row["estimate"]
+    further = f", {'and a further one should find the same' if same else 'but a further one may find none'}"
+    less = row["shows"] == LESS and fact["methods"] and fact["highest"] < row["estimate"]
     return (
-        f"In animals with hypoxic or ischaemic brain injury, vesicles of mesenchymal stromal cells {shift} "
-        f"markers of microglia towards {'more' if side(row) < 0 else 'less'} inflammation: {of_g(row)} over "
-        f"laboratories{f', {further}' if side(row) else ''} (95% prediction interval "
+        "In animals with hypoxic or ischaemic brain injury, vesicles of mesenchymal stromal cells "
+        f"{shift}: {of_g(row)} over {row['laboratories']} laboratories"
+        f"{further if row['shows'] != NEITHER else ''} (95% prediction interval "
         f"{interval(row['prediction_low'], row['prediction_high'])})"
         f"{', and less is left when small-study effects or selection are allowed for' if less else ''}."
     )

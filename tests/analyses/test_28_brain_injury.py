@@ -153,19 +153,21 @@ def test_what_adjusted_estimates_leave_is_that_of_the_table(table):
     ("low", "high", "reach", "highest", "words"),
     [
         (1.2, 2.5, (-0.5, 4.3), 1.4, ["microglia towards less", "may find none", "less is left"]),
-        (1.2, 2.5, (0.5, 4.3), 1.4, ["towards less", "and a further laboratory should find the same"]),
+        (1.2, 2.5, (0.5, 4.3), 1.4, ["towards less", "and a further one should find the same"]),
         (1.2, 2.5, (0.5, 4.3), 1.9, ["towards less", "to 4.30)."]),
         (-2.5, -1.2, (-4.3, 0.5), -1.4, ["towards more", "may find none", "to 0.50)."]),
         (-0.2, 2.5, (-2.3, 4.3), 1.4, ["do not clearly shift", "laboratories (95% prediction interval"]),
     ],
 )  # fmt: skip
 def test_the_answer_follows_intervals_and_adjusted_estimates(script, low, high, reach, highest, words):
-    row = {"estimate": (low + high) / 2, "low": low, "high": high}
+    shows = "less inflammation" if low > 0 else "more inflammation" if high < 0 else "neither"
+    row = {"shows": shows, "laboratories": 14, "estimate": (low + high) / 2, "low": low, "high": high}
     row |= {"prediction_low": reach[0], "prediction_high": reach[1]}
     said = script.answer(row, {"methods": 8, "highest": highest})
     assert all(part in said for part in words), said
 
 
+@pytest.mark.filterwarnings("ignore::metaexo.errors.RepeatedNumbersWarning")  # of a control that is shared
 def test_sentences_follow_altered_data(ours, run, root, tmp_path):
     """With the arms exchanged, harm is found; without second regions no variance is wrong."""
     before = {one.part: one for one in ours[1].sentences}
