@@ -28,8 +28,9 @@ NOT_REPORTED = "not_reported"
 COMBINED = "combined"
 PREPARATORY = "preparatory"
 UMBRELLA = "msc_unspecified"
-BROAD = (UMBRELLA, "primary_cell", "tumour_cell_line", "other_cell_line", "tissue", "other")
-"""Sources that count where nothing more precise is named: "plasma of patients with melanoma" is plasma."""
+BROAD = ((UMBRELLA, "tumour_cell_line", "other_cell_line"), ("primary_cell",), ("tissue", "other"))
+"""Sources that count where nothing more precise is named, the more precise first: "plasma of patients with
+melanoma" is plasma, and "lung carcinoma cells" are no tissue."""
 BLOOD = "plasma_serum"
 PELLETING_FORCE = 70_000
 """Centrifugal force, in g, from which a spin pellets small vesicles and counts as ultracentrifugation."""
@@ -470,8 +471,12 @@ def source_category(text: str, folder: Path | None = None) -> str:
     """
     mentions = load_vocabulary("source", folder).mentions(_text(text, "a source"))
     found = [category for _, category, _ in mentions]
-    precise = [category for category in found if category not in BROAD]
-    return (precise or found or [NOT_REPORTED])[0]
+    return min(found, key=_breadth, default=NOT_REPORTED)
+
+
+def _breadth(category: str) -> int:
+    """Return how little a source says: 0 for one that is precise."""
+    return next((i for i, broad in enumerate(BROAD, 1) if category in broad), 0)
 
 
 def unclear(kind: Kind, text: str, folder: Path | None = None) -> str:
