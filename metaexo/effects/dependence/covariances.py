@@ -424,13 +424,15 @@ def _mark(es: EffectSizes, block: Block, known: bool) -> Derivation:
 
 def _constant_columns(es: EffectSizes, blocks: Sequence[Block]) -> pd.DataFrame | None:
     """Return the columns that do not vary within a cluster, one row per cluster."""
+    import pandas as pd
+
     data = es.data
     if data is None:
         return None
-    keep = [
-        name
-        for name in data.columns
-        if all(data[name].iloc[block.rows].nunique(dropna=False) == 1 for block in blocks)
-    ]
     first = [int(block.rows[0]) for block in blocks]
+    home = np.empty(es.k, dtype=np.intp)  # the first row of the cluster of each row
+    for row, block in zip(first, blocks, strict=True):
+        home[block.rows] = row
+    codes = {name: pd.factorize(data[name], use_na_sentinel=False)[0] for name in data.columns}
+    keep = [name for name, code in codes.items() if (code == code[home]).all()]
     return data[keep].iloc[first].reset_index(drop=True)
