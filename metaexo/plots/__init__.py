@@ -26,6 +26,7 @@ from metaexo.plots.charts.selection_weights import selection_weights, selection_
 from metaexo.plots.charts.specification_curve import specification_curve, specification_curve_plan
 from metaexo.plots.charts.sunset import sunset, sunset_plan
 from metaexo.plots.charts.variance_components import variance_components, variance_components_plan
+from metaexo.plots.charts.variance_shares import variance_shares, variance_shares_plan
 from metaexo.plots.forest.adjusted import adjusted, adjusted_plan
 from metaexo.plots.forest.forest import (
     forest,
@@ -140,6 +141,8 @@ __all__ = [
     "sunset_plan",
     "variance_components",
     "variance_components_plan",
+    "variance_shares",
+    "variance_shares_plan",
 ]
 
 

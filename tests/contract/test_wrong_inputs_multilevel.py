@@ -115,6 +115,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "het": FIT.heterogeneity,
     "het.method": lambda w: FIT.heterogeneity(method=w),
     "ci2": FIT.conf_int_i2,
+    "cis": FIT.conf_int_shares,
     "influence": FIT.influence,
     "infl.refit": lambda w: FIT.influence(refit=w),
     "levels": mx.sensitivity.leave_one_level_out,

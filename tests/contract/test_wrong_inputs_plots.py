@@ -147,6 +147,8 @@ RIGHT = {
     "sunset_plan": (FIT,),
     "variance_components": (MULTI,),
     "variance_components_plan": (MULTI,),
+    "variance_shares": (MULTI,),
+    "variance_shares_plan": (MULTI,),
     "heterogeneity": (TABLE,),
     "heterogeneity_plan": (TABLE,),
 }
@@ -392,6 +394,8 @@ def test_calls_that_do_not_fit(name, tmp_path):
         ("variance_components_plan", {"scale": "shares"}),
         ("variance_components_plan", {"method": "q-profle"}),
         ("variance_components_plan", {"wording": ["study"]}),
+        ("variance_shares_plan", {"wording": ["study"]}),
+        ("variance_shares_plan", {"intervals": "yes"}),
         ("save", {"dpi": 0}),
         ("overlapping_texts", {"tolerance": -1}),
     ],

@@ -85,3 +85,43 @@ def test_without_sampling_variance_there_is_no_likelihood_without_the_term() -> 
     assert np.isnan(table.loc["effect", "statistic"])
     assert "no likelihood without the term" in table.loc["effect", "note"]
     assert table.loc["lab", "statistic"] > 0
+
+
+def test_intervals_of_shares_are_where_the_profile_likelihood_falls_by_the_quantile() -> None:
+    from scipy.optimize import brentq, minimize_scalar
+
+    from metaexo.numeric.mixed.likelihood import generalised_fit
+
+    problem, critical = FIT.problem, stats.chi2.isf(0.05, 1)
+
+    def excess(share: float) -> float:
+        def loss(log_total: float) -> float:
+            theta = np.exp(log_total) * np.array([share, 1 - share])
+            return -generalised_fit(problem, problem.matrices(theta)).llf(True)
+
+        best = -minimize_scalar(loss, bounds=(-6, 2), method="bounded", options={"xatol": 1e-10}).fun
+        return 2 * (FIT.llf - best) - critical
+
+    found = FIT.conf_int_shares()
+    share = found.loc["district", "share"]
+    assert share == pytest.approx(FIT.tau2_shares[0])
+    low, high = brentq(excess, 1e-6, share), brentq(excess, share, 1 - 1e-6)
+    assert found.loc["district", ["low", "high"]].tolist() == pytest.approx([low, high], abs=1e-5)
+    assert found.loc["district/school", ["low", "high"]].tolist() == pytest.approx(
+        [1 - high, 1 - low], abs=1e-5
+    )
+
+
+def test_intervals_of_shares_of_crossed_terms_and_of_none() -> None:
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"a": rng.choice(list("pqrst"), 60), "b": np.repeat(np.arange(20), 3).astype(str)})
+    y = rng.normal(0, 0.5, 20)[np.repeat(np.arange(20), 3)] + rng.normal(0, 0.4, 60)
+    fit = mx.Multilevel(mx.EffectSizes(y, [0.05] * 60, data=data), ["a", "b", "effect"]).fit()
+    table = fit.conf_int_shares()
+    assert ((table["low"] <= table["share"]) & (table["share"] <= table["high"])).all()
+    assert fit.component_values["a"] > 0 or table.loc["a", "low"] == 0
+    wide = fit.conf_int_shares(0.99)
+    assert (wide["low"] <= table["low"] + 1e-9).all()
+    assert (wide["high"] >= table["high"] - 1e-9).all()
+    correlated = mx.Multilevel(fit.effects, mx.RandomTerm("b", "a", "CS")).fit()
+    assert correlated.conf_int_shares()["low"].isna().all()

@@ -28,6 +28,7 @@ from metaexo.models.multilevel.terms import NamedTerm, holds
 from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.maximum import MixedMaximum, parameter_scale, variance_unit
 from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
+from metaexo.numeric.mixed.share_profile import share_limits
 from metaexo.numeric.mixed.structured import maximise
 from metaexo.numeric.mixed.structures import Diagonal, Homogeneous, Unstructured
 from metaexo.numeric.mixed.terms import Term
@@ -470,6 +471,27 @@ def shares(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
             "high": [high for _, high in bounds],
         },
         index=pd.Index([*(named.name for named in fit.terms), "total"], name="term"),
+    )
+
+
+def interval_of_shares(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
+    """Return shares of tau2 with intervals; see `MultilevelResults.conf_int_shares`."""
+    import pandas as pd
+    from scipy import special
+
+    names = list(fit.tau2_by_component)
+    ends = np.full((len(names), 2), np.nan)
+    single = all(named.structure == "intercept" for named in fit.terms) and not fit.fixed
+    alpha = 1 - fit.at_level(level)
+    if fit.method not in MOMENTS and fit.weighting is None and single and fit.tau2 > 0:
+        if len(names) == 1:
+            ends[:] = 1.0
+        else:
+            critical = float(special.chdtri(1, alpha))
+            ends = share_limits(fit.problem, fit.method == "REML", fit.maximum.theta, critical)
+    return pd.DataFrame(
+        {"share": fit.tau2_shares, "low": ends[:, 0], "high": ends[:, 1]},
+        index=pd.Index(names, name="component"),
     )
 
 

@@ -298,6 +298,43 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.shares(self, level)
 
+    def conf_int_shares(self, level: float | None = None) -> pd.DataFrame:
+        r"""Return the share of each variance in the variance of true effects with intervals, fractions.
+
+        Use it to say how much of the heterogeneity goes with each random term, sampling error aside. The
+        share is :math:`\tau^2_j / \sum_i \tau^2_i`; its interval holds the shares at which the likelihood,
+        all else at its best, is not significantly lower than at the maximum.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the intervals; default that of the fit.
+
+        Returns
+        -------
+        DataFrame
+            One row per variance component: share, low, high. Intervals are NaN for models with anything but
+            one free variance per term, with user-supplied weights, or fitted without a likelihood.
+
+        References
+        ----------
+        Hardy, R. J., Thompson, S. G. (1996).
+        https://doi.org/10.1002/(SICI)1097-0258(19960330)15:6<619::AID-SIM188>3.0.CO;2-A
+
+        Examples
+        --------
+        >>> import metaexo as mx
+        >>> table = mx.load_dataset("school_calendars")
+        >>> schools = mx.EffectSizes(table["y"], table["v"], data=table)
+        >>> fit = mx.Multilevel(schools, "district/school").fit()
+        >>> fit.conf_int_shares().round(2)
+                         share   low  high
+        component
+        district          0.67  0.33  0.89
+        district/school   0.33  0.11  0.67
+        """
+        return profile.interval_of_shares(self, level)
+
     # -- effects one by one ------------------------------------------------------------------------------
 
     def residuals(

@@ -108,7 +108,7 @@ def _step(at: Point, theta: Array, moving: Mask, scale: Array) -> tuple[Array, A
 # Most pairs of rows that share a level of the coarsest term of the nest, where terms cross it.
 MOST_PAIRS = 60_000
 # Largest ratio of a typical variance to a sampling variance, so that differences of precisions keep digits.
-LARGEST_RATIO = 1e6
+LARGEST_RATIO = 1e8
 
 
 def can_use_chain(problem: MixedProblem) -> bool:
