@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from metaexo.evidence.codebook import Codebook, load_codebook
+from metaexo.evidence.descriptions.one_material import (
+    compare_preparations,
+    ratio_of_methods,
+    ratios_on_one_material,
+)
 from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
 from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
@@ -62,6 +67,7 @@ __all__ = [
     "check_sheets",
     "choose_means",
     "chosen_for_harm",
+    "compare_preparations",
     "constant_multiples",
     "copied_studies",
     "count_reasons",
@@ -87,6 +93,8 @@ __all__ = [
     "method_ratios",
     "named_studies",
     "p_agrees",
+    "ratio_of_methods",
+    "ratios_on_one_material",
     "read_risk_of_bias",
     "read_sheets",
     "repeated_numbers",

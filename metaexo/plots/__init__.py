@@ -1,7 +1,7 @@
 """Figures: first a plan that can be looked at and tested, then the drawing of it."""
 
 from metaexo.plots.canvas.arguments import Column
-from metaexo.plots.canvas.chart import Chart
+from metaexo.plots.canvas.chart import Chart, ChartAxis, Intervals, Panel, Points, Rule
 from metaexo.plots.canvas.plan import Plan, pages_of, plans_of
 from metaexo.plots.canvas.saving import overlapping_texts, save
 from metaexo.plots.canvas.theme import THEMES, Theme
@@ -57,13 +57,18 @@ from metaexo.plots.table.strip import interval_strip, interval_strip_plan
 __all__ = [
     "THEMES",
     "Chart",
+    "ChartAxis",
     "Column",
     "EvidenceMap",
     "FlowPlan",
     "Grid",
+    "Intervals",
+    "Panel",
     "Plan",
+    "Points",
     "ReportingMap",
     "RiskSummary",
+    "Rule",
     "TablePlan",
     "Theme",
     "adjusted",

@@ -62,6 +62,7 @@ WRONG: tuple[Any, ...] = (
 )
 N = [20.0, 22.0, 19.0, 21.0]
 SHEETS = mx.read_sheets(DATA)
+DIVERSITY = SHEETS.method_contrasts.query("study_id == 'PRJEB24913' and outcome == 'ln_effective_mirnas'")
 METHODS = pd.DataFrame({"method": ["a", "a", "b", "b"]})
 ARMS = pd.DataFrame({"treatment_label": ["gel", "gel"], "control_label": ["no gel", "saline"]})
 JUDGED = pd.DataFrame({"study": ["a", "b"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
@@ -120,6 +121,9 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "days_after": {"timepoint": "12 weeks"},
     "laboratories": {"preparations": SHEETS.preparations},
     "ledger_table": {"ledger": SHEETS.ledger, "sheet": SHEETS.outcomes, "not_selected": None},
+    "compare_preparations": {"contrasts": DIVERSITY},
+    "ratio_of_methods": {"contrasts": DIVERSITY.head(2), "method": "Size exclusion", "level": 0.95},
+    "ratios_on_one_material": {"contrasts": DIVERSITY, "level": 0.95},
     "method_ratios": {"sizes": SHEETS.preparations, "level": 0.95},
     "reporting": {"sheets": SHEETS},
     "row_labels": {"frame": SHEETS.outcomes, "key": "study_id", "parts": ("outcome_label", "timepoint")},

@@ -45,10 +45,30 @@ def group_sign(position: int) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """Marks at places; `size` is their diameter in points, one or one per mark.
+    """Marks at places.
 
-    `words` are drawn beside the marks where there is room, those of the first marks first. With `name` they
-    have an entry in the legend. `extra` are further columns of the table of the chart, one value per mark.
+    Attributes
+    ----------
+    x, y : sequence of float
+        Places, in the units of the axes.
+    name : str
+        Entry in the legend; empty for none.
+    labels : sequence of str
+        What the marks are, for the table of the chart.
+    words : sequence of str
+        What is drawn beside the marks where there is room, those of the first marks first.
+    size : float or sequence of float
+        Diameter in points, one or one per mark.
+    color : str or int
+        A part of the theme ("study", "pooled", "ink", "grey", "pale"), a place in its palette, or "#rrggbb".
+    shape : str
+        "circle", "square", "triangle", "diamond" and the other shapes of the theme.
+    hollow, clip : bool
+        Whether only the edge is coloured; whether marks end at the edge of the panel.
+    alpha : float
+        Opacity.
+    extra : mapping of str to sequence
+        Further columns of the table of the chart, one value per mark.
     """
 
     x: Sequence[float]
@@ -117,7 +137,25 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """Lines from one end to another at each place, across (horizontal) or upright."""
+    """Lines from one end to another at each place.
+
+    Attributes
+    ----------
+    at : sequence of float
+        Places on the other axis.
+    low, high : sequence of float
+        Ends.
+    name : str
+        Entry in the legend; empty for none.
+    labels : sequence of str
+        What the lines are, for the table of the chart.
+    across : bool
+        Whether the lines are horizontal; else upright.
+    color : str or int
+        As in Points.
+    width : float
+        Width in points.
+    """
 
     at: Sequence[float]
     low: Sequence[float]
@@ -131,7 +169,23 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A line from edge to edge at a value of one axis."""
+    """A line from edge to edge at a value of one axis.
+
+    Attributes
+    ----------
+    at : float
+        The value.
+    axis : {"x", "y"}
+        Its axis: "x" is an upright line.
+    name : str
+        Entry in the legend; empty for none.
+    color : str or int
+        As in Points.
+    width : float
+        Width in points.
+    dash : {"solid", "dashed", "dotted", "dashdot"}
+        Kind of line.
+    """
 
     at: float
     axis: Literal["x", "y"] = "x"
@@ -193,11 +247,28 @@ Layer = Points | Curve | Curves | Band | Region | Intervals | Rule | Steps | Cel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartAxis:
-    """An axis of a chart; places are as shown. Without ticks they are round values that fit the axis.
+    """An axis of a chart; places are as shown.
 
-    The scale "sqrt" is one of square roots, for values from 0. `ticks` are values with their labels;
-    `inverted` puts small values at the top, or at the right. `opposite` are further ticks with their labels
-    at the other side of the panel, without a line.
+    Attributes
+    ----------
+    label : str
+        What it shows.
+    scale : {"linear", "log", "logit", "sqrt"}
+        Its scale; "sqrt" is one of square roots, for values from 0.
+    limits : tuple of float, optional
+        Its ends. Default: all layers, with room.
+    ticks : sequence of (float, str), optional
+        Values with their labels. Default: round values that fit the axis.
+    inverted : bool
+        Whether small values are at the top, or at the right.
+    whole : bool
+        Whether only whole numbers are ticks.
+    opposite : sequence of (float, str)
+        Further ticks with their labels at the other side of the panel, without a line.
+    opposite_label : str
+        What these show.
+    room : float
+        Empty share at both ends where there are no limits.
     """
 
     label: str = ""
@@ -205,18 +276,29 @@ class ChartAxis:
     limits: tuple[float, float] | None = None
     ticks: Sequence[tuple[float, str]] | None = None
     inverted: bool = False
-    whole: bool = False  # whether only whole numbers are ticks
+    whole: bool = False
     opposite: Sequence[tuple[float, str]] = ()
     opposite_label: str = ""
-    room: float = 0.04  # empty share at both ends where there are no limits
+    room: float = 0.04
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """The Axes of a chart with their layers from back to front; `equal` makes a square of equal axes.
+    """The Axes of a chart with their layers.
 
-    `above` and `beside` are distributions along its horizontal and its vertical axis, in strips at its edges;
-    Axes of the user's have no room for them.
+    Attributes
+    ----------
+    x, y : ChartAxis
+        The horizontal and the vertical axis.
+    layers : sequence of layers
+        What is drawn, from back to front: Points, Intervals, Rule and others.
+    heading : str
+        Words above it.
+    equal : bool
+        Whether it is a square of equal axes.
+    above, beside : sequence of Steps
+        Distributions along its horizontal and its vertical axis, in strips at its edges; Axes of the user's
+        have no room for them.
     """
 
     x: ChartAxis
