@@ -118,6 +118,16 @@ def test_decimals_count_as_typed(write: Write) -> None:
     assert kinds == ["ImpossibleMeanWarning"]
 
 
+def test_a_minus_sign_as_papers_print_it_is_a_minus(write: Write) -> None:
+    cells = {"outcome": "melanin_index", "treatment_mean": "-80.5", "control_mean": "-71.3"}
+    plain = folder_of(write, [study("li2020", **cells)])
+    expected = read_sheets(plain).effects("SMD").y
+    printed = {name: str(cell).replace("-", "\N{MINUS SIGN}") for name, cell in cells.items()}
+    folder = folder_of(write, [study("li2020", **printed)])
+    assert found_in(folder) == []
+    assert read_sheets(folder).effects("SMD").y == expected
+
+
 def test_a_correlation_beyond_one_is_an_error(write: Write) -> None:
     check = mx.check_sheets(write(effect_measure="correlation", effect=1.3))
     assert [(problem.kind, problem.column) for problem in check.problems] == [

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.errors import InputError, ShapeError
+from metaexo.formatting import MINUS
 from metaexo.inputs import check_level, check_number, read_entries, read_numbers
 from metaexo.types import Mask
 
@@ -61,10 +62,13 @@ def _read_typed(values: Any, name: str) -> NDArray[Any]:
         values = values.item()
     if type(values) is np.ndarray and values.dtype.kind in "fiu":
         return values
-    read = read_numbers(values, name)
     if isinstance(values, np.ma.MaskedArray):
-        return read
+        return read_numbers(values, name)
     cells = np.asarray(values, dtype=object)
+    if any(isinstance(cell, str) and MINUS in cell for cell in cells.ravel()):  # as papers print it
+        plain = [cell.replace(MINUS, "-") if isinstance(cell, str) else cell for cell in cells.ravel()]
+        values = cells = np.array(plain, dtype=object).reshape(cells.shape)
+    read = read_numbers(values, name)
     if any(isinstance(cell, bool | np.bool_) for cell in cells.ravel()):
         raise InputError(f"{name} holds True or False", "numbers")
     found: NDArray[Any] = np.array(read, dtype=object)
@@ -136,7 +140,7 @@ def decimals(number: object) -> int:
     """
     text = number if isinstance(number, str) else f"{number!r}" if isinstance(number, float) else str(number)
     try:
-        exponent = Decimal(text.strip().replace("\N{MINUS SIGN}", "-")).as_tuple().exponent
+        exponent = Decimal(text.strip().replace(MINUS, "-")).as_tuple().exponent
     except InvalidOperation as error:
         raise InputError(f"{number!r} is no number", "a number, or its text") from error
     if not isinstance(exponent, int):
@@ -295,7 +299,7 @@ def typed(numbers: ArrayLike, given: ArrayLike | None) -> tuple[NDArray[np.float
     missing = np.array([_is_missing(cell) for cell in cells.ravel()], dtype=bool).reshape(cells.shape)
     values = np.array(
         [
-            math.nan if gap else float(str(cell).replace("\N{MINUS SIGN}", "-"))
+            math.nan if gap else float(str(cell).replace(MINUS, "-"))
             for cell, gap in zip(cells.ravel(), missing.ravel(), strict=True)
         ],
         dtype=float,
