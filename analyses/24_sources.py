@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import f, norm
 
 import metaexo as mx
 from metaexo import errors, report
@@ -197,6 +197,7 @@ def with_findings(outcomes: pd.DataFrame) -> pd.DataFrame:
         outcomes[f"holm_{name}"] = p.transform(lambda p: mx.models.adjust_pvalues(p, "holm"))
     seen = (outcomes[["holm_sources", "holm_permutation", "holm_all_methods"]] < ALPHA).sum(axis=1)
     outcomes["finding"] = np.select([seen == 3, seen > 0], [DIFFERS, SOME], NOT_SHOWN)
+    outcomes["differ_in_projects"] = (outcomes[["holm_projects", "p_without_one"]] < ALPHA).all(axis=1)
     return outcomes
 
 
@@ -204,23 +205,38 @@ def with_findings(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def within_projects(es: mx.EffectSizes) -> dict:
-    """Return how much sources differ within projects that have two or more by one method."""
-    place = es.data[["study_id", "isolation_step"]].agg(" / ".join, axis=1)
-    several = es.data.groupby(place)["source_kind"].transform("nunique") >= 2
-    es = es.with_columns(project=place, source_in_project=place + " / " + es.column("source_kind"))
+    """Return how much sources differ within projects that have two or more by one method.
+
+    The test is an analysis of variance: of sources within projects against groups of one source and project;
+    and once without each project, because one can make it.
+    """
+    project = es.data[["study_id", "isolation_step"]].agg(" / ".join, axis=1)
+    several = es.data.groupby(project)["source_kind"].transform("nunique") >= 2
+    es = es.with_columns(project=project, source_in_project=project + " / " + es.column("source_kind"))
     es = some(es, several, "one source in the project")
-    whole = mx.Multilevel(es, ["project", "source_in_project", "effect"]).fit()
-    test = whole.test_against(mx.Multilevel(es, ["project", "effect"]).fit())
-    share = whole.heterogeneity(method=None)["share"]
+    fit = mx.Multilevel(es, ["project", "source_in_project", "effect"]).fit()
+    share = fit.heterogeneity(method=None)["share"]
+    data = es.data.assign(y=es.y)
+    without = {name: p_of_sources(data[data["project"] != name]) for name in data["project"].unique()}
     return {
         "k_projects": es.k,
-        "projects": es.column("project").nunique(),
+        "projects": len(without),
         "m_projects": laboratories(es),
-        "same_source": es.k - es.column("source_in_project").nunique(),
+        "same_source": es.k - data["source_in_project"].nunique(),
         "share_of_project": share["project"],
         "share_of_source": share["source_in_project"],
-        "p_projects": test.pvalue,
+        "p_projects": p_of_sources(data),
+        "p_without_one": max(without.values()),
+        "without": max(without, key=lambda name: without[name]),
     }
+
+
+def p_of_sources(data: pd.DataFrame) -> float:
+    """Return the p-value of the F test of sources within projects; 1 where no source has two groups."""
+    parts = [data.groupby(name)["y"] for name in ("project", "source_in_project")]
+    of_project, of_source = (float(((data["y"] - part.transform("mean")) ** 2).sum()) for part in parts)
+    df1, df2 = parts[1].ngroups - parts[0].ngroups, len(data) - parts[1].ngroups
+    return float(f.sf((of_project - of_source) / df1 / (of_source / df2), df1, df2)) if df1 and df2 else 1.0
 
 
 def within_table(sheets: mx.evidence.Sheets) -> pd.DataFrame:
@@ -352,9 +368,12 @@ def times(*ratios: float) -> str:
 
 def answer_words(outcomes: pd.DataFrame) -> str:
     """Return the answer: within projects, and between laboratories."""
-    one, inside = outcomes.iloc[0], outcomes[outcomes["holm_projects"] < ALPHA]
-    first = "Yes" if len(inside) == len(outcomes) else "In part" if len(inside) else "Not shown"
-    which = "every outcome of the miRNA cargo" if first == "Yes" else names(inside)
+    one, sure = outcomes.iloc[0], outcomes["differ_in_projects"]
+    inside, others = outcomes[sure], outcomes[~sure]
+    first, which = ("In part" if len(inside) else "Not shown"), names(inside)
+    if len(others) < len(inside):
+        first, which = "Mostly" if len(others) else "Yes", "every outcome of the miRNA cargo"
+        which += f" but {names(others)}" if len(others) else ""
     words = f"{first}: in {one['m_projects']} laboratories with two or more sources in one project, "
     words += f"sources differ in {which}; between {one['m']} laboratories, which differ in much else, "
     apart = outcomes[outcomes["finding"] == DIFFERS]
@@ -396,7 +415,7 @@ def protein_words(proteins: pd.DataFrame) -> str:
 def say(analysis: report.Analysis) -> None:
     outcomes, within, proteins = (analysis.tables[name] for name in ("outcomes", "within", "proteins"))
     firm, every = (outcomes[outcomes["rows"] == rows] for rows in (FIRM, "all"))
-    found = [[*(part["finding"] == DIFFERS), *(part["holm_projects"] < ALPHA)] for part in (firm, every)]
+    found = [[*(part["finding"] == DIFFERS), *part["differ_in_projects"]] for part in (firm, every)]
     k, m = int(firm["k_projects"].iloc[0]), int(firm["m_projects"].iloc[0])
     certainty = report.certainty(
         design="observational", m=m, decides=any(found[0]), holds_without_doubtful=found[0] == found[1]
@@ -436,7 +455,12 @@ def details(firm, every, between, crossed, within) -> list[str]:
         + [p_value(row[f"holm_{name}"]).removeprefix("p = ").removeprefix("p ") for name in columns.values()]
         for row in firm.to_dict("records")
     ]
-    changed = firm[firm["finding"].to_numpy() != every["finding"].to_numpy()]
+    said = ["finding", "differ_in_projects"]
+    changed = firm[(firm[said].to_numpy() != every[said].to_numpy()).any(axis=1)]
+    one_makes = firm[(firm["holm_projects"] < ALPHA) & ~firm["differ_in_projects"]]
+    resting = (
+        f"{names(one_makes)} rests on one project" if len(one_makes) else "no project alone makes a result"
+    )
     own = between[between["basis"] == OWN].set_index("outcome")["p"]
     large = "without sources of two laboratories"
     parts = [f"{OUTCOMES[o][0]} {p_value(own[o].iloc[0])}, {p_value(own[o].iloc[1])} {large}"
@@ -452,8 +476,8 @@ def details(firm, every, between, crossed, within) -> list[str]:
         "Observational comparisons; p by Holm over the outcomes; doubtful rows change "
         + (f"the finding on {names(changed)}. " if len(changed) else "no finding. ")
         + f"One project: {one['projects']} projects, mostly with kinds of cell; only {one['same_source']} "
-        f"groups say how far one source differs from itself. {METHOD}: {one['m']} laboratories in sources of "
-        "three or more. All methods: source and isolation in one model, "
+        f"groups say how far one source differs from itself; {resting}. {METHOD}: {one['m']} laboratories in "
+        "sources of three or more. All methods: source and isolation in one model, "
         f"{one['m_all_methods']} laboratories.",
         markdown_table(rows, ["outcome", "share of source in projects", *columns]),
         f"With sequencing depth in the model, source differs in {shown(depth)}; the difference between "

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize, minimize_scalar
-from scipy.stats import chi2, t
+from scipy.stats import t
+from statsmodels.formula.api import ols
 from statsmodels.stats.multitest import multipletests
 
 import metaexo as mx
@@ -152,13 +153,31 @@ def test_sources_within_projects_by_another_likelihood(cargo, table):
         return min((minimize(loss, s, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10}) for s in
                     starts), key=lambda found: found.fun)  # fmt: skip
 
-    whole, without = best(parts), best([parts[0], parts[2]])
+    whole = best(parts)
     rows = table("outcomes").query("rows == 'without doubtful rows'").set_index("outcome")
     row = rows.loc["ln_effective_mirnas"]
     assert (row["k_projects"], row["projects"]) == (len(frame), frame["place"].nunique())
     tau2 = whole.x**2
     assert row["share_of_source"] == pytest.approx(tau2[1] / tau2.sum(), abs=1e-4)
-    assert row["p_projects"] == pytest.approx(chi2.sf(2 * (without.fun - whole.fun), 1) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("outcome", ["log10_redcell_share", "ln_effective_mirnas"])
+def test_sources_within_projects_by_nested_regressions(cargo, table, outcome):
+    frame = of_outcome(cargo, outcome)
+    place = frame["study_id"] + " / " + frame["isolation_main_step"]
+    frame = frame.assign(place=place, source=place + frame["source_group"])
+    frame = frame[frame.groupby("place")["source_group"].transform("nunique") > 1]
+
+    def p(part):
+        fits = [ols(f"y ~ C({name})", part).fit() for name in ("place", "source")]
+        return fits[1].compare_f_test(fits[0])[1]
+
+    rows = table("outcomes").query("rows == 'without doubtful rows'").set_index("outcome")
+    row = rows.loc[outcome]
+    assert row["p_projects"] == pytest.approx(p(frame), rel=1e-6)
+    without = {name: p(frame[frame["place"] != name]) for name in frame["place"].unique()}
+    assert row["p_without_one"] == pytest.approx(max(without.values()), rel=1e-6)
+    assert row["without"].split(" / ")[0] == max(without, key=without.get).split(" / ")[0]
 
 
 def test_cell_lines_of_one_laboratory_by_another_likelihood(root, table):
@@ -188,14 +207,18 @@ def test_the_answer_stands_in_its_table_and_says_how_sure_it_is(folders, table):
 
 def test_sentences_follow_the_numbers(script, table):
     outcomes = table("outcomes").query("rows == 'without doubtful rows'")
-    assert script.answer_words(outcomes).startswith("Yes: ")
+    assert script.answer_words(outcomes).startswith("Mostly: ")
+    assert "every outcome of the miRNA cargo but the diversity of miRNAs;" in script.answer_words(outcomes)
     assert "only the share of red-cell miRNAs differs by every test" in script.answer_words(outcomes)
-    none = outcomes.assign(holm_projects=0.3, finding="no difference shown")
+    none = outcomes.assign(differ_in_projects=False, finding="no difference shown")
     assert script.answer_words(none).startswith("Not shown: ")
-    assert "sources differ in no outcome" in script.answer_words(none)
+    assert "sources differ in no outcome;" in script.answer_words(none)
     assert script.answer_words(none).endswith("no outcome is shown to differ by every test.")
+    every = outcomes.assign(differ_in_projects=True, finding="differs")
+    assert script.answer_words(every).startswith("Yes: ")
+    assert "only" not in script.answer_words(every)
     few = outcomes.assign(
-        holm_projects=[0.3] * 5 + [0.01] * 2, finding=["tests disagree"] * 5 + ["differs"] * 2
+        differ_in_projects=[False] * 5 + [True] * 2, finding=["tests disagree"] * 5 + ["differs"] * 2
     )
     words = script.answer_words(few)
     assert words.startswith("In part: ")
@@ -226,6 +249,7 @@ def test_the_certainty_falls_if_doubtful_rows_change_the_answer(script, root, tm
     assert answer.certainty == "very low"
     assert answer.reasons.endswith("the result changes without doubtful rows")
     assert "doubtful rows change the finding on the share of red-cell miRNAs" in analysis.paragraphs[0]
+    assert "the diversity of miRNAs rests on one project" in analysis.paragraphs[0]
 
 
 def test_without_the_difference_of_blood_nothing_is_found(script, root):
