@@ -36,11 +36,12 @@ FIRM = "without doubtful rows"
 ROWS = {FIRM: ["main"], "all": ["main", "doubtful"]}
 METHOD, NOT_REPORTED = "Ultracentrifugation", "Not reported"
 FACTORS, PLACE = ["source_kind", "isolation_step"], ["laboratory", "source_kind", "isolation_step"]
-COLUMNS = [*PLACE, "study_id", "use", "disease", "ev_type", "ln_total_counts"]
+COLUMNS = [*PLACE, "laboratory_wide", "study_id", "use", "disease", "ev_type", "ln_total_counts", "pooled_v"]
 BLOOD = ("Plasma", "Serum")
 CELLS = ("Tumour cell line", "Primary cell", "Mesenchymal stromal cell", "Other cell line",
          "Pluripotent or derived cell")  # fmt: skip
 LABS, OWN = "means of laboratories", "groups of samples with an SD"
+POOLED, WIDE = "means of laboratories, pooled SDs throughout", "laboratories joined more widely"
 BOTH = "blood against cells in one laboratory"
 LEAST, ALPHA, SEED, PERMUTATIONS, RATIO, POWER = 3, 0.05, 24, 299, 1.5, 0.8
 DIFFERS, SOME, NOT_SHOWN = "differs", "tests disagree", "no difference shown"
@@ -86,7 +87,8 @@ def cargo(sheets: mx.evidence.Sheets, outcome: str, uses: list[str]) -> mx.Effec
     sds = mx.effects.pooled_sd(frame["treatment_sd"], frame["treatment_n"], frame["outcome"])
     where = f"outcome == '{outcome}' and use in {uses} and source_kind != '{NOT_REPORTED}'"
     es = sheets.effects("MN", sheet="cargo_groups", where=where, assumed_sd=sds)
-    return mx.EffectSizes(es.y, es.v, "MN", study=es.study, data=es.data[COLUMNS], derived=es.derived)
+    data = es.data.assign(pooled_v=sds[outcome] ** 2 / es.data["treatment_n"])
+    return mx.EffectSizes(es.y, es.v, "MN", study=es.study, data=data[COLUMNS], derived=es.derived)
 
 
 def means_of(es: mx.EffectSizes, place: list[str]) -> mx.EffectSizes:
@@ -102,10 +104,10 @@ def some(es: mx.EffectSizes, chosen: pd.Series, reason: str) -> mx.EffectSizes:
     return es.select(np.asarray(chosen, dtype=bool), reason)
 
 
-def by_source(es: mx.EffectSizes) -> mx.heterogeneity.StratifiedResults:
+def by_source(es: mx.EffectSizes, cluster: str = "laboratory") -> mx.heterogeneity.StratifiedResults:
     """Return strata by source within ultracentrifugation, robust to laboratories with several sources."""
     es = some(es, es.column("isolation_step") == METHOD, f"not by {METHOD.lower()}")
-    return mx.stratify(es, by="source_kind", cluster="laboratory")
+    return mx.stratify(es, by="source_kind", cluster=cluster)
 
 
 def laboratories(es: mx.EffectSizes) -> int:
@@ -129,8 +131,13 @@ def between_table(groups: dict, strata: dict, tests: dict) -> pd.DataFrame:
         bases = {LABS: (strata[key], tests[key])}
         if key[0] == FIRM:
             own = [mark.how != "assumed" for mark in es.derived]
-            found = by_source(some(es, own, "no SD of its own"))
-            bases[OWN] = found, found.between_tests(SEED, 19)
+            pooled = mx.EffectSizes(es.y, es.column("pooled_v"), "MN", study=es.study, data=es.data)
+            for basis, found in {
+                OWN: by_source(some(es, own, "no SD of its own")),
+                POOLED: by_source(means_of(pooled, PLACE)),
+                WIDE: by_source(means_of(es, PLACE), "laboratory_wide"),
+            }.items():
+                bases[basis] = found, found.between_tests(SEED, 19)
         for basis, (found, several) in bases.items():
             for test in list(several)[: 4 if basis == LABS else 2]:
                 parts = [found[name].effects for name in test.strata]
@@ -461,14 +468,17 @@ def details(firm, every, between, crossed, within) -> list[str]:
     resting = (
         f"{names(one_makes)} rests on one project" if len(one_makes) else "no project alone makes a result"
     )
-    own = between[between["basis"] == OWN].set_index("outcome")["p"]
-    large = "without sources of two laboratories"
-    parts = [f"{OUTCOMES[o][0]} {p_value(own[o].iloc[0])}, {p_value(own[o].iloc[1])} {large}"
-             for o in (DIVERSITY, SHARE)]  # fmt: skip
+    p = between[between["rows"] == FIRM].groupby(["basis", "outcome"])["p"].agg(list)
+    small = ", with sources of two laboratories"
+    bases = ((OWN, 0, small), (OWN, 1, ""), (POOLED, 1, ""), (WIDE, 1, ""))
+    pairs = [
+        f"{basis} {' and '.join(p_value(p[basis, o][at]) for o in (DIVERSITY, SHARE))}{words}"
+        for basis, at, words in bases
+    ]
     models = crossed[crossed["rows"] == FIRM].set_index(["model", "term"])
     depth, mixed = (models.loc[at] for at in (("with depth", FACTORS[0]), ("interaction", ":".join(FACTORS))))
     lines = [
-        f"{contrast} differ in {shown(found)} ({found['m'].iloc[0]} laboratories)"
+        f"{contrast.replace('against', 'and')} differ in {shown(found)} ({found['m'].iloc[0]} laboratories)"
         for contrast, found in within[within["contrast"] != BOTH].groupby("contrast", sort=False)
         if found["m"].min() > 1
     ]
@@ -480,9 +490,9 @@ def details(firm, every, between, crossed, within) -> list[str]:
         "sources of three or more. All methods: source and isolation in one model, "
         f"{one['m_all_methods']} laboratories.",
         markdown_table(rows, ["outcome", "share of source in projects", *columns]),
-        f"With sequencing depth in the model, source differs in {shown(depth)}; the difference between "
-        f"sources depends on the method in {shown(mixed)}. Tests on {OWN} in place of laboratories: "
-        f"{'; '.join(parts)}.",
+        f"With sequencing depth in the model, source differs in {shown(depth)}; source and method interact "
+        f"in {shown(mixed)}. {METHOD} on another basis, for {OUTCOMES[DIVERSITY][0]} and "
+        f"{OUTCOMES[SHARE][0]}: {'; '.join(pairs)}.",
         *([f"Within one project, {'; '.join(lines)}."] if lines else []),
     ]
 
