@@ -3,7 +3,7 @@ What has been studied, and what can be compared?
 ================================================
 
 How many studies, laboratories and papers stand behind each source and isolation method: treatment studies and
-comparisons of methods, groups of samples whose vesicles were sequenced, and papers of a data base that lists
+comparisons of methods, groups of samples whose vesicles were sequenced, and papers of a database that lists
 methods. What a study reports decides what can be compared; shares are given with exact intervals. Molecules
 identified are described only: a count has no sampling variance of its own.
 """
@@ -145,7 +145,7 @@ def draw_methods(
     analysis: report.Analysis, by_year: pd.DataFrame, by_source: pd.DataFrame, papers: int
 ) -> None:
     title = f"Isolation methods of {papers} papers on vesicles, by year and by source"
-    large = by_source[by_source["of"] >= FEWEST]
+    large = by_source[(by_source["of"] >= FEWEST) & (by_source["source"] != "Other")]
     places = list(dict.fromkeys(large["source"]))[::-1]
     years, sources = [], []
     drawn = by_year.groupby("isolation_step")["papers"].sum().sort_values(ascending=False, kind="stable")
@@ -257,12 +257,6 @@ def answer(
     if len(ends) == 2:
         words, rows = how_it_moved(by_year, ends)
         analysis.state(words, table="methods_by_year", row=rows)
-    analysis.state(
-        f"Laboratories that isolate one material by two methods would settle whether the method matters: "
-        f"{plural(int(cargo['two_methods']), 'laboratory', 'laboratories')} with sequenced cargo used two.",
-        part="settle",
-        **behind,
-    )
 
 
 def between_laboratories(cargo: pd.Series) -> str:
@@ -310,7 +304,7 @@ def detail(sheets, reported, found, by_year, by_source, papers):
     read = ", ".join(f"{domains[domain]} {DOMAINS[domain]}" for domain in shown)
     yield (
         f"The sheets hold {len(studies)} studies ({read}); {access.get('abstract', 0)} were read as "
-        f"abstracts. {papers['study_id'].nunique()} papers of a data base name their isolation method. "
+        f"abstracts. {papers['study_id'].nunique()} papers of a database name their isolation method. "
         "Studies that report each item, with exact 95% CIs:"
     )
     yield markdown_table(rows, ["can be had", *(DOMAINS[domain] for domain in shown)])
@@ -334,7 +328,7 @@ def worded(by_year: pd.DataFrame) -> str:
 
 def most_used(by_source: pd.DataFrame) -> str:
     """Return which method is used most for which source."""
-    large = by_source[by_source["of"] >= FEWEST]
+    large = by_source[(by_source["of"] >= FEWEST) & (by_source["source"] != "Other")]
     first = large.loc[large.groupby("source")["share"].idxmax()].groupby("isolation_step")
     told = [
         f"{step.lower()} for {', '.join(_small(source) for source in part['source'])} "

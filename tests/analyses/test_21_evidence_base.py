@@ -97,7 +97,7 @@ def test_molecules_are_medians_of_experiments(root, table):
 
 
 def test_it_opens_with_one_answer_and_says_what_the_shares_are_not(folders, said):
-    assert [one.part for one in said] == ["answer", "known", "known", "settle"]
+    assert [one.part for one in said] == ["answer", "known", "known"]
     assert said[0].words.startswith("Source and isolation method are both known for 269 groups")
     assert "but only 3 of them used two methods" in said[0].words
     assert "Ultracentrifugation rose, from 10%" in said[2].words
@@ -120,7 +120,7 @@ def test_the_sentences_change_with_the_data(run, root, tmp_path):
     survey.loc[survey["year"] >= "2021", "isolation_main_step"] = "density_gradient"
     survey.to_csv(data / "methods_survey.csv", index=False)
     folders, _ = run(data)
-    answer, isolation, moved, _ = read_answers(folders.results / "answers.csv")
+    answer, isolation, moved = read_answers(folders.results / "answers.csv")
     assert "methods can be compared within laboratories" in answer.words
     assert "39 of 39 clinical studies" in isolation.words
     assert "can be compared by it" in isolation.words
