@@ -24,6 +24,7 @@ FACTORS = {"source_kind": "source", METHOD: "isolation method", "technique": "me
 TERMS = {"study": "laboratory", **FACTORS, "effect": "single preparation"}
 NOT_NAMED = ("not reported",)
 ALL, CLEAR = "all", "without doubtful rows"
+NOTHING = "not shown to be associated with source, isolation method or technique"
 SEED, SHOWN = 25, 0.05
 ENDS = ["ratio", "low", "high"]
 KINDS = {"mean diameter": ENDS, "coefficient of variation": ["cv_ratio", "cv_low", "cv_high"]}
@@ -47,12 +48,10 @@ def main(analysis: report.Analysis) -> None:
     means = pd.DataFrame([{"rows": name, **overall(part), **attributed(part)} for name, part in rows.items()])
     analysis.write_table("overall", means)
 
-    # Random effects in the rows that name all factors, and again without the laboratory of most of them.
-    named = {name: part[part["complete"]] for name, part in rows.items()}
-    largest = named[ALL]["laboratory"].value_counts().index[0]
-    named[f"without {largest.replace('; ', ' and ')}"] = named[ALL][named[ALL]["laboratory"] != largest]
-    parts = (components(fit(part, [*FACTORS]), name) for name, part in named.items())
-    parts = pd.concat(parts, ignore_index=True)
+    # Random effects in the rows that name all factors, and what is left of them without one laboratory.
+    fits = {name: fit(part[part["complete"]], [*FACTORS]) for name, part in rows.items()}
+    parts = pd.concat([components(found, name) for name, found in fits.items()])
+    parts = parts.merge(without_one(fits[ALL]), how="left", on=["rows", "component"])
     analysis.write_table("components", parts)
     draw_components(analysis, parts)
 
@@ -68,7 +67,7 @@ def main(analysis: report.Analysis) -> None:
     words, lasting, passing = associated(parts)
     m = int(parts["laboratories"].iloc[0])
     analysis.answer(
-        f"{words}; {most_repeatable(repeated)}.",
+        f"{words}; {repeated.sentence}.",
         k=int(parts["k"].iloc[0]),
         m=m,
         unit="laboratories",
@@ -79,6 +78,8 @@ def main(analysis: report.Analysis) -> None:
         row=parts[["rows", "component"]].to_dict("records"),
     )
     analysis.state(in_the_mean(means), table="overall", row={"rows": ALL})
+    whole = parts[parts["rows"] == ALL]
+    analysis.state(resting(whole), table="components", row=whole[["rows", "component"]].to_dict("records"))
     pairs = ratios[["line_a", "line_b"]].to_dict("records")
     analysis.state(within_laboratories(ratios), table="method_ratios", row=pairs)
     for paragraph in detail(table, means, parts, repeated, others):
@@ -150,6 +151,17 @@ def components(fit, rows):
     return table
 
 
+def without_one(fit):
+    """Return the smallest share of each component that is left without one laboratory, and which it is."""
+    found = mx.sensitivity.leave_one_level_out(fit, "study")
+    names = pd.Series(found.levels).str.replace("; ", " and ")
+    table = pd.DataFrame({"rows": ALL, "component": [TERMS[name] for name in found.components]})
+    return table.assign(
+        share_left=np.nanmin(found.shares, axis=0),
+        without=names[np.nanargmin(found.shares, axis=0)].to_list(),
+    )
+
+
 def method_ratios(sizes):
     ratios = evidence.method_ratios(sizes)
     doubtful = sizes.loc[sizes["use"] != "main", "line"]
@@ -203,10 +215,13 @@ def draw_sizes(analysis, sizes):
 
 def draw_components(analysis, parts):
     title = "Variance of vesicle size that goes with laboratory, source, isolation method and technique"
+    found, without = "estimate", "without the laboratory that makes most of it"
     shown = parts.assign(**{c: 100 * parts[c] for c in ("share", "share_low", "share_high")})
     counts = parts["k"].astype(str) + " sizes, " + parts["laboratories"].astype(str) + " laboratories"
     shown["head"] = parts["rows"] + " (" + counts + ")"
     shown["p"] = ["" if np.isnan(p) else p_value(p).removeprefix("p = ") for p in parts["p_value"]]
+    left = shown.assign(share=100 * parts["share_left"], share_low=np.nan, share_high=np.nan)
+    shown = pd.concat([shown.assign(what=found), left.assign(what=without)])
     ax = mx.plots.interval_strip(
         shown,
         "share",
@@ -215,12 +230,14 @@ def draw_components(analysis, parts):
         high="share_high",
         log=False,
         limits=(0, 100),
+        by="what",
+        by_order=[found, without],
         cells={"p": "p"},
         row_title="Preparations used / component",
         head_order=list(shown["head"].unique()),
         row_order=list(TERMS.values()),
         axis_label="Share of the variance of log size (%)",
-        notes=["One mixed model for each choice of rows. Bars: 95% profile intervals; p: likelihood ratio."],
+        notes=["Bars: 95% profile intervals of one mixed model. p: likelihood-ratio test."],
         title=title,
     )
     analysis.write_figure("components", ax, title=title)
@@ -255,44 +272,39 @@ def draw_ratios(analysis, ratios):
 
 
 def associated(parts):
-    """Return what size is associated with, and the factors that stand out always, or only among all rows."""
+    """Return what size is associated with, and the factors that stand out always, or only at first."""
     parts = parts[parts["component"].isin(FACTORS.values())]
-    first = parts[parts["rows"] == ALL].set_index("component")
-    last = parts.sort_values("p_value", kind="stable").drop_duplicates("component", keep="last")
-    last = last.set_index("component").loc[first.index]
-    lasting = last.index[last["p_value"] < SHOWN]
-    passing = first.index[first["p_value"] < SHOWN].difference(lasting, sort=False)
-
-    def with_p(table, names):
-        return " and ".join(f"{name} ({p_value(table.loc[name, 'p_value'])})" for name in names)
-
-    words = "Vesicle size is not shown to be associated with source, isolation method or technique"
-    if len(lasting):
-        share = " and ".join(percent(first.loc[name, "share"]) for name in lasting)
-        words = f"Vesicle size is associated with {with_p(last, lasting)}, {share} of its variance"
-    if len(passing):
-        rows = " or ".join(last.loc[passing, "rows"].unique())
-        then = " and ".join(p_value(p) for p in last.loc[passing, "p_value"])
-        words += f": {with_p(first, passing)} stood out among all rows, but not {rows} ({then})"
-    elif lasting.empty:
+    first, clear = (parts[parts["rows"] == rows].set_index("component") for rows in (ALL, CLEAR))
+    lasting, passing = [], []
+    for name, row in first[first["p_value"] < SHOWN].iterrows():
+        p, but = clear.loc[name, "p_value"], []
+        if not p < SHOWN:
+            but.append(f"{p_value(p)} {CLEAR}")
+        if row["share_left"] < row["share"] / 2:
+            but.append(f"a share of {percent(row['share_left'])} without {row['without']}")
+        shown = f"{name} ({percent(row['share'])} of its variance, {p_value(row['p_value'])}"
+        (passing if but else lasting).append(
+            "; but ".join([shown, *([" and ".join(but)] if but else [])]) + ")"
+        )
+    words = f"associated with {' and '.join(lasting)}" if lasting else NOTHING
+    words = f"Vesicle size is {words}"
+    if passing:
+        words += f"; what stands out does so only in part of the data: {' and '.join(passing)}"
+    elif not lasting:
         words += f" (at the least, {p_value(first['p_value'].min())})"
-    return words, list(lasting), list(passing)
+    return words, lasting, passing
 
 
-def most_repeatable(repeated):
-    """Return whether a method is known to be the most repeatable at some level of repetition."""
-    said = {level: repeated.verdict(level).removeprefix(f"{level}: ") for level in repeated.levels}
-    known = {level: words for level, words in said.items() if "cannot be said" not in words}
-    best = [
-        f"{words.partition(' is the most')[0]} over {level}s"
-        for level, words in known.items()
-        if " is the most repeatable" in words
-    ]
-    if best:
-        return f"the most repeatable method is {' and '.join(best)}"
-    if known:
-        return "no isolation method is shown to be the most repeatable"
-    return "which isolation method is the most repeatable cannot be said"
+def resting(whole):
+    """Return which components of the variance one laboratory makes: less than half is left without it."""
+    found = whole[(whole["share"] >= 0.1) & (whole["share_left"] < whole["share"] / 2)]
+    shown = "; ".join(
+        f"{row.component} falls from {percent(row.share)} to {percent(row.share_left)} without {row.without}"
+        for row in found.itertuples()
+    )
+    if not shown:
+        return "No component of the variance of vesicle size rests on one laboratory."
+    return f"Shares of the variance of vesicle size rest on single laboratories: {shown}."
 
 
 def in_the_mean(means):

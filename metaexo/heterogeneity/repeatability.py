@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 0.05
+IS_THE_MOST, CANNOT = " is the most repeatable", "cannot be said"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +89,28 @@ class Repeatability(Immutable):
         if len(known) < 2:
             counts = [f"{s.name} {s.m}" for s in results.strata if s.reported]
             return (
-                f"{level}: which method is the most repeatable cannot be said: "
+                f"{level}: which method is the most repeatable {CANNOT}: "
                 f"{plural(len(known), 'method')} with two or more independent {self._units(results)} "
                 f"(studies: {', '.join(counts) or 'none reports the method'})"
             )
         if self.effects.measure.code not in OF_ONE_GROUP:
             return f"{level}: {results.between or results.between_note}"
         return f"{level}: {_most_repeatable(results, known)}"
+
+    @property
+    def sentence(self) -> str:
+        """Which method is the most repeatable over what was repeated, over all levels, in one clause."""
+        said = {level: self.verdict(level).removeprefix(f"{level}: ") for level in self.levels}
+        best = [
+            f"{words.partition(IS_THE_MOST)[0]} over {level}s"
+            for level, words in said.items()
+            if IS_THE_MOST in words and CANNOT not in words
+        ]
+        if best:
+            return f"the most repeatable method is {' and '.join(best)}"
+        if all(CANNOT in words for words in said.values()):
+            return f"which method is the most repeatable {CANNOT}"
+        return "no method is shown to be the most repeatable"
 
     def _units(self, results: StratifiedResults) -> str:
         return {"study": "studies", "": "effects"}.get(results.cluster, f"groups by {results.cluster}")
@@ -133,7 +149,7 @@ def _most_repeatable(results: StratifiedResults, known: Sequence[Stratum]) -> st
     largest = max(float(p) for pair, p in zip(pairs, adjusted, strict=True) if best in pair)
     shown = number(float(back_pooled(results[best].effects, value[best])), 3)
     if largest < SHOWN:
-        return f"{best} is the most repeatable ({shown}); against others, by Holm, {p_value(largest)} at most"
+        return f"{best}{IS_THE_MOST} ({shown}); against others, by Holm, {p_value(largest)} at most"
     return (
         f"no method is shown to be the most repeatable; {best} has the smallest value ({shown}), but against "
         f"another method, by Holm, {p_value(largest)}"

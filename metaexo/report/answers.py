@@ -117,6 +117,8 @@ def unsupported_numbers(words: str, cells: Iterable[object], given: Collection[f
     []
     >>> unsupported_numbers("p = 0.17 in 12 laboratories", [0.16], given=[12])
     ['0.17']
+    >>> unsupported_numbers("all but Plant, 2022, line 65", ["Plant, 2022, line 65"])
+    []
     """
     numbers: list[float] = [float(value) for value in given]
     texts: list[str] = []
@@ -126,7 +128,7 @@ def unsupported_numbers(words: str, cells: Iterable[object], given: Collection[f
         elif cell is not None and math.isfinite(float(cell)):  # type: ignore[arg-type]
             numbers.append(float(cell))  # type: ignore[arg-type]
     spoken = _OF_LEVELS.sub(" ", _CODE.sub(" ", words))
-    inside = {match["digits"] for text in texts for match in _NUMBER.finditer(text)}
+    inside = {match["digits"].rstrip(",") for text in texts for match in _NUMBER.finditer(text)}
     shares = "%" in spoken or "per cent" in spoken
     missing = []
     for match in _NUMBER.finditer(spoken):

@@ -177,25 +177,49 @@ def test_no_level_of_repetition_is_in_a_model_with_another(table, sheet):
 
 
 def test_words_turn_with_the_tests_of_the_components(script, parts):
-    def said(p=None):
+    def said(p=None, left=1.0):
         changed = parts.assign(
             p_value=parts["p_value"].where(~parts["component"].isin(script.FACTORS.values()), 0.6)
         )
+        changed["share_left"] = left * parts["share"]
         for factor, values in (p or {}).items():
             changed.loc[parts["component"] == factor, "p_value"] = values
         return script.associated(changed)[0]
 
     nothing = "Vesicle size is not shown to be associated with source, isolation method or technique"
+    part = "what stands out does so only in part of the data"
     assert said() == f"{nothing} (at the least, p = 0.60)"
-    some = said({"source": [0.01, 0.2, 0.3]})
-    assert some.startswith(f"{nothing}: source (p = 0.010) stood out among all rows, but not without ")
-    assert some.endswith("(p = 0.30)")
-    whole = said({"isolation method": [0.01, 0.02, 0.03]})
-    assert whole.startswith("Vesicle size is associated with isolation method (p = 0.030), ")
-    assert whole.endswith("% of its variance")
-    both = said({"source": [0.01, 0.2, 0.02], "measuring technique": [0.01, 0.02, 0.03]})
-    assert "associated with measuring technique (p = 0.030)" in both
-    assert "source (p = 0.010) stood out among all rows, but not without doubtful rows (p = 0.20)" in both
+    doubtful = said({"source": [0.01, 0.2]}, left=1.0)
+    assert doubtful.startswith(f"{nothing}; {part}: source (")
+    assert doubtful.endswith("p = 0.010; but p = 0.20 without doubtful rows)")
+    one = said({"isolation method": [0.01, 0.02]}, left=0.1)
+    assert one.startswith(f"{nothing}; {part}: isolation method (")
+    assert "% without " in one.partition("; but a share of ")[2]
+    whole = said({"isolation method": [0.01, 0.02]}, left=1.0)
+    assert whole.startswith("Vesicle size is associated with isolation method (")
+    assert whole.endswith("% of its variance, p = 0.010)")
+    both = said({"source": [0.01, 0.2], "measuring technique": [0.01, 0.03]}, left=1.0)
+    assert "associated with measuring technique (" in both
+    assert f"; {part}: source (" in both
+
+
+def test_components_that_one_laboratory_makes_are_named(script, parts, table, dense):
+    whole = parts[parts["rows"] == "all"]
+    words = script.resting(whole)
+    for row in whole.itertuples():
+        rests = row.share >= 0.1 and row.share_left < row.share / 2
+        assert (f"{row.component} falls from " in words) == rests
+        assert (f" without {row.without}" in words) or not rests
+    stays = whole.assign(share_left=whole["share"])
+    assert script.resting(stays) == "No component of the variance of vesicle size rests on one laboratory."
+
+
+def test_what_is_left_without_a_laboratory_is_the_fit_without_it(script, parts, root):
+    source = parts[(parts["rows"] == "all") & (parts["component"] == "source")].iloc[0]
+    sizes, _ = script.chosen(mx.read_sheets(root / "data").preparations)
+    sizes = sizes[sizes["complete"] & (sizes["laboratory"].str.replace("; ", " and ") != source["without"])]
+    shares = script.fit(sizes, [*script.FACTORS]).heterogeneity()["share"]
+    assert shares["source_kind"] == pytest.approx(source["share_left"], abs=1e-6)
 
 
 def test_sizes_that_follow_the_method_are_found_by_the_model(script, root):
@@ -204,11 +228,14 @@ def test_sizes_that_follow_the_method_are_found_by_the_model(script, root):
     sizes = sizes[sizes["complete"]]
     grown = {name: 1.5 * i for i, name in enumerate(sorted(sizes[script.METHOD].unique()))}
     sizes = sizes.assign(log_size=sizes["log_size"] + sizes[script.METHOD].map(grown))
-    found = script.components(script.fit(sizes, [*script.FACTORS]), "all")
-    words, share = script.associated(found)[0], found.set_index("component").loc["isolation method", "share"]
+    fit = script.fit(sizes, [*script.FACTORS])
+    found = script.components(fit, "all")
+    found = found.assign(share_left=found["share"])
+    share = found.set_index("component").loc["isolation method", "share"]
     assert share > 0.85
-    assert "isolation method (p < 0.0001)" in words
-    assert f"{100 * share:.0f}% of its variance" in words
+    words, lasting, _ = script.associated(pd.concat([found, found.assign(rows="without doubtful rows")]))
+    assert words.startswith("Vesicle size is associated with ")
+    assert f"isolation method ({100 * share:.0f}% of its variance, p < 0.0001)" in lasting
 
 
 def test_words_of_two_methods_turn_with_the_ratios(script, table):
@@ -222,7 +249,7 @@ def test_words_of_two_methods_turn_with_the_ratios(script, table):
 
 def test_a_second_laboratory_makes_methods_comparable(script, root, tmp_path, folders):
     today = (folders.results / "answers.csv").read_text(encoding="utf-8")
-    assert "which isolation method is the most repeatable cannot be said" in today
+    assert "which method is the most repeatable cannot be said" in today
     data = shutil.copytree(root / "data", tmp_path / "data")
     rows = pd.read_csv(data / "preparations.csv", dtype=str, keep_default_na=False)
     theirs = rows[rows["study_id"] == "greenberg2024"]
@@ -230,15 +257,7 @@ def test_a_second_laboratory_makes_methods_comparable(script, root, tmp_path, fo
     added = theirs.assign(study_id="klymiuk2019", source_url="", size_sd=["25", "40"], caution="made up")
     pd.concat([rows, added]).to_csv(data / "preparations.csv", index=False, lineterminator="\n")
     repeated = script.repeatability(mx.read_sheets(data))
-    assert script.most_repeatable(repeated) == "no isolation method is shown to be the most repeatable"
-
-
-def test_the_most_repeatable_method_is_named_with_what_was_repeated(script):
-    data = pd.DataFrame({"isolation": ["SEC"] * 3 + ["UC"] * 3, "repetition": ["preparation"] * 6})
-    sd = [8.0, 9.0, 7.0, 30.0, 34.0, 31.0]
-    es = mx.effect_sizes("CVLN", mean=[100.0] * 6, sd=sd, n=[12] * 6).with_columns(**data)
-    words = script.most_repeatable(mx.repeatability(es))
-    assert words == "the most repeatable method is SEC over preparations"
+    assert repeated.sentence == "no method is shown to be the most repeatable"
 
 
 def test_a_second_run_writes_the_same_bytes(folders, root, tmp_path):

@@ -53,6 +53,17 @@ def test_the_most_repeatable_method_is_named_only_if_the_pairs_show_it() -> None
     assert "no method is shown to be the most repeatable" in vague
 
 
+def test_one_clause_over_all_levels() -> None:
+    levels = ["reading"] * 6 + ["preparation"] * 6
+    assert repeatability(spreads(levels, SIX * 2, [*ALIKE, *APART])).sentence == (
+        "the most repeatable method is SEC over preparations"
+    )
+    vague = repeatability(spreads(levels, SIX * 2, [*ALIKE, *ALIKE]))
+    assert vague.sentence == "no method is shown to be the most repeatable"
+    alone = repeatability(spreads(["preparation"] * 2, ["SEC", "UC"], [0.01, 0.02]))
+    assert alone.sentence == "which method is the most repeatable cannot be said"
+
+
 def test_unreported_methods_are_no_candidates() -> None:
     es = spreads(["preparation"] * 9, [*SIX, None, None, None], [*APART, 0.001, 0.0012, 0.0011])
     verdict = repeatability(es).verdict("preparation")
