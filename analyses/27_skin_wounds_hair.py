@@ -60,9 +60,8 @@ def main(analysis: report.Analysis) -> None:
     before = {group: of_field(uncontrolled, *group) for group in GROUPS}
 
     # What is known of each result, why others give nothing, and what has no control.
-    analysis.write_table(
-        "effects", stacked(asked, lambda es: es.to_frame()[EVIDENCE].assign(used=is_used(es)))
-    )
+    listed = stacked(asked, lambda es: es.to_frame()[EVIDENCE].assign(used=is_used(es)))
+    analysis.write_table("effects", listed)
     unused = {group: unused_rows(sheets, known, found[group], *group) for group in GROUPS}
     analysis.write_table("unused", stacked(unused, lambda rows: rows))
     analysis.write_table("before_after", stacked(before, lambda es: es.to_frame()[EVIDENCE]))
@@ -136,7 +135,7 @@ def unused_rows(sheets, known, es, name, who):
 def stacked(found, frame_of):
     """Return one table of all fields, with the field and who it is about in front."""
     tables = [frame_of(one).assign(field=name, who=who) for (name, who), one in found.items()]
-    table = pd.concat([one for one in tables if len(one)], ignore_index=True)
+    table = pd.concat([one for one in tables if len(one)] or tables, ignore_index=True)
     return table[["field", "who", *table.columns.drop(["field", "who"])]]
 
 
@@ -154,11 +153,9 @@ def is_used(es, least=False):
     exact, upper = (es.is_exact, es.upper) if bounded else (np.ones(es.k, dtype=bool), es.y)
     times = es.column("timepoint") if "timepoint" in es.data else [None] * es.k
     days = np.nan_to_num([evidence.days_after(words) for words in times], nan=-np.inf)
-    rank = list(zip(es.column("use") == "doubtful", ~exact, -days, strict=True))
+    rank = upper if least else list(zip(es.column("use") == "doubtful", ~exact, -days, strict=True))
     first = {}
-    for i in sorted(
-        range(es.k), key=lambda i: upper[i] if least else rank[i]
-    ):  # then in the order of the sheet
+    for i in sorted(range(es.k), key=lambda i: rank[i]):  # among equals in the order of the sheet
         first.setdefault(es.study[i], i)
     return np.isin(np.arange(es.k), list(first.values()))
 
@@ -170,10 +167,8 @@ def pooled_table(asked, unused, before):
     """Return the pooled effect of each field by each kind of evidence, with and without doubtful rows."""
     rows = {}
     for group, whole in asked.items():
-        more = {
-            "unusable": len(set(unused[group]["study"]) - set(whole.study)),
-            "before_after": before[group].m,
-        }
+        lost = set(unused[group]["study"]) - set(whole.study)
+        more = {"unusable": len(lost), "before_after": before[group].m}
         firm = whole.select((whole.column("use") != "doubtful").to_numpy(), "doubtful by the sheet")
         for which, es in ((ALL, whole), (FIRM, firm)):
             one = one_per_study(es)
