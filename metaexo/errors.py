@@ -476,7 +476,7 @@ class EffectTooPreciseWarning(SheetWarning):
 
 
 class EffectMismatchWarning(SheetWarning):
-    """An effect, or its standard error, that does not follow from the means, SDs and sizes beside it."""
+    """An effect, its standard error or its direction that contradicts the means, SDs and sizes beside it."""
 
 
 class OffCentreIntervalWarning(SheetWarning):

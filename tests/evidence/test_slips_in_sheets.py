@@ -66,6 +66,23 @@ SLIPS = [
         "",
     ),
     ({"treatment_mean": 2, "control_mean": 25}, errors.MeanNearZeroWarning, "treatment_mean", ""),
+    ({"direction": "lower"}, errors.EffectMismatchWarning, "direction", ""),
+    (
+        {
+            **dict.fromkeys(("treatment_mean", "treatment_sd", "control_mean", "control_sd"), ""),
+            "difference": -4,
+            "direction": "higher",
+        },
+        errors.EffectMismatchWarning,
+        "direction",
+        "",
+    ),
+    (
+        {"control_sd": "", "control_ci_low": 30, "control_ci_high": 76},
+        errors.OffCentreIntervalWarning,
+        "control_mean",
+        "53",
+    ),
     (
         {"difference": 9, "difference_ci_low": 1, "difference_ci_high": 12.8},
         errors.OffCentreIntervalWarning,
@@ -103,6 +120,7 @@ CLEAN = [
     {"difference": 9, "difference_ci_low": 1, "difference_ci_high": 17, "p_relation": "=", "p_value": "0.03"},
     {"effect_measure": "odds_ratio", "effect": "1.66", "effect_ci_low": "0.50", "effect_ci_high": "5.50"},
     {"treatment_mean": -3, "control_mean": 25},
+    {"direction": "higher", "control_sd": "", "control_ci_low": 65, "control_ci_high": 77},
 ]
 
 

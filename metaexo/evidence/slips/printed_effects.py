@@ -50,17 +50,22 @@ INTERVALS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
     ),
     "published_meta_analyses": (("estimate", "ci_low", "ci_high", "measure"),),
 }
+MEANS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
+    "outcomes": tuple((f"{arm}_mean", f"{arm}_ci_low", f"{arm}_ci_high", "") for arm in ARMS),
+    "published_meta_analyses": (),
+}
+"""Intervals of the means of arms, from which SDs are derived; their p-value is that of a difference."""
 
 
 @CHECKS.add(
     "off-centre interval",
-    "estimates that are not in the middle of their interval",
+    "estimates and means that are not in the middle of their interval",
     OffCentreIntervalWarning,
     "10.1136/bmj.d2090",
     sheets=("outcomes", "published_meta_analyses"),
 )
 def _off_centre(rows: Rows) -> Slips:
-    for estimate, low, high, measure in INTERVALS[rows.sheet.plan.name]:
+    for estimate, low, high, measure in (*INTERVALS[rows.sheet.plan.name], *MEANS[rows.sheet.plan.name]):
         known, ratio = _scale(rows, measure)
         columns = [rows.cells(name) for name in (estimate, low, high)]
         wrong = known & ~interval_is_centred(*columns, log=ratio)

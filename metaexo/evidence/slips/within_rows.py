@@ -11,6 +11,7 @@ import numpy as np
 
 from metaexo.errors import (
     CorrelationError,
+    EffectMismatchWarning,
     ImpossibleMeanWarning,
     ImpossibleMedianWarning,
     ImpossibleSDWarning,
@@ -84,6 +85,33 @@ def _zero_p(rows: Rows) -> Slips:
             "a p-value is never exactly zero; a program prints p = 0.000 for p < 0.0005",
             "a number above 0",
             "write < in p_relation and half a unit of the last printed digit in p_value",
+        )
+
+
+@CHECKS.add(
+    "direction against means",
+    "directions that contradict the means or the difference beside them",
+    EffectMismatchWarning,
+)
+def _direction_against_means(rows: Rows) -> Slips:
+    first, second, difference = (
+        rows.numbers(name) for name in ("treatment_mean", "control_mean", "difference")
+    )
+    of_means = first - second
+    told = np.array(rows.words("direction"))
+    seen = np.where(np.isnan(of_means), difference, of_means)
+    for i in np.flatnonzero(((told == "higher") & (seen < 0)) | ((told == "lower") & (seen > 0))):
+        beside = (
+            f"the difference is {difference[i]:g}"
+            if np.isnan(of_means[i])
+            else f"the means are {first[i]:g} and {second[i]:g}"
+        )
+        yield Slip(
+            i,
+            "direction",
+            f"the direction is {told[i]}, and {beside}",
+            "a direction that the numbers have too",
+            "look at the source; the arms may be exchanged, or a sign lost",
         )
 
 
