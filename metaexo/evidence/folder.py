@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -49,6 +49,7 @@ from metaexo.evidence.vocabulary import (
     isolation_category,
     isolation_main_step,
     isolation_methods,
+    isolation_step_label,
     isolation_steps,
     load_vocabulary,
     source_category,
@@ -483,7 +484,6 @@ def _source_kinds(frame: pd.DataFrame, grouped: bool, folder: Path | None) -> li
 
 def _add_steps(frame: pd.DataFrame, folder: Path | None) -> None:
     """Add the label of the step that decides the isolation, of the row and of both arms of a comparison."""
-    label = load_vocabulary("isolation_step", folder).label
     parts = ("isolation_step", "main_step", "isolation", "label")
     places = [tuple(f"{arm}_{part}" for part in parts) for arm in ARMS]
     if "control_isolation" not in frame:
@@ -493,20 +493,24 @@ def _add_steps(frame: pd.DataFrame, folder: Path | None) -> None:
         if names[1] not in frame:
             continue
         columns = [frame.get(name, [None] * len(frame)) for name in names]
-        frame[added] = [
-            label(step) if isinstance(step, str) else _step(label, category, words, folder)
-            for step, category, words in zip(*columns, strict=True)
-        ]
+        cells = list(zip(*columns, strict=True))
+        found = {
+            row: isolation_step_label(row[0], folder)
+            if isinstance(row[0], str)
+            else _step(row[1], row[2], folder)
+            for row in dict.fromkeys(cells)
+        }
+        frame[added] = [found[row] for row in cells]
 
 
-def _step(label: Callable[[str], str], category: object, words: object, folder: Path | None) -> str | None:
+def _step(category: object, words: object, folder: Path | None) -> str | None:
     """Return the label of the step that decides: that of the words, if they lead to the category."""
     if not isinstance(category, str):
         return None
     for part in words.split(";") if isinstance(words, str) else ():
         if isolation_category(isolation_steps(part, folder)) == category:
-            return label(isolation_main_step(part, folder))
-    return label(isolation_main_step(category, folder))
+            return isolation_step_label(isolation_main_step(part, folder), folder)
+    return isolation_step_label(isolation_main_step(category, folder), folder)
 
 
 def _fill_categories(frame: pd.DataFrame, folder: Path | None) -> None:

@@ -353,6 +353,8 @@ def _check_doubles(sheet: RawSheet, frame: pd.DataFrame) -> None:
 
 def _repeats(counted: pd.Series, table: pd.DataFrame) -> Iterator[tuple[int, int]]:
     """Yield the position of each row that repeats an earlier one, and of the first such row."""
+    if not table.duplicated().any():
+        return
     seen: dict[tuple[str, ...], int] = {}
     for i, row in enumerate(table.astype(object).itertuples(index=False, name=None)):
         words = tuple(str(value) for value in row)

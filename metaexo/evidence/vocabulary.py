@@ -381,7 +381,7 @@ def isolation_main_step(steps: str | Iterable[str], folder: Path | None = None) 
     """
     if is_blank(steps):
         return NOT_REPORTED
-    order = _deciding(stamp(find_vocabulary("isolation_step", folder)))
+    order = _deciding(*_both(folder))
     if isinstance(steps, str):
         if steps in order:
             return order[steps][1]
@@ -395,18 +395,41 @@ def isolation_main_step(steps: str | Iterable[str], folder: Path | None = None) 
     return min((order[step] for step in listed), default=(0, NOT_REPORTED))[1]
 
 
+def _both(folder: Path | None) -> tuple[Stamp, Stamp]:
+    """Return the files of the categories of isolation and of the steps that decide."""
+    broad, fine = (stamp(find_vocabulary(name, folder)) for name in ("isolation", "isolation_step"))
+    return broad, fine
+
+
 @lru_cache(maxsize=8)
-def _deciding(vocabulary: Stamp) -> Mapping[str, tuple[int, str]]:
-    """Return for each word of a step its place in the order of deciding, and the word it decides as."""
-    found: dict[str, tuple[int, str]] = {}
-    for rank, term in enumerate(_load(vocabulary).terms.values()):
+def _deciding(broad: Stamp, fine: Stamp) -> Mapping[str, tuple[float, str]]:
+    """Return for each word of a step its place in the order of deciding, and the word it decides as.
+
+    A category of a folder's own that no row of the steps takes in decides as itself, just before "other".
+    """
+    found: dict[str, tuple[float, str]] = {}
+    for rank, term in enumerate(_load(fine).terms.values()):
         found |= {step: (rank, term.category) for step in (*term.steps, term.category) if step not in found}
-    return MappingProxyType(found)
+    last = found.get("other", (len(found), ""))[0] - 0.5
+    own = [word for word in _load(broad).terms if word not in found and word != PREPARATORY]
+    return MappingProxyType(found | {word: (last, word) for word in own})
+
+
+def isolation_step_label(word: str, folder: Path | None = None) -> str:
+    """Return the label of a step that decides, or of the category that decides as itself.
+
+    Examples
+    --------
+    >>> isolation_step_label("size_exclusion")
+    'Size exclusion'
+    """
+    steps = load_vocabulary("isolation_step", folder)
+    return steps.label(word) if word in steps else load_vocabulary("isolation", folder).label(word)
 
 
 def _finer(folder: Path | None) -> Vocabulary:
     """Return the vocabulary of isolation with the finer words of its steps in the place of the broad ones."""
-    return _with_finer(*(stamp(find_vocabulary(name, folder)) for name in ("isolation", "isolation_step")))
+    return _with_finer(*_both(folder))
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceError, UnknownStudyError
 from metaexo.evidence import Sheets, isolation_main_step, load_vocabulary, source_category
-from tests.evidence.folders import OUTCOMES, STUDIES, Write, write_sheet
+from tests.evidence.folders import DATA, OUTCOMES, STUDIES, Write, write_sheet
 
 # Groups whose steps do not say which of two labels their readers gave; explained in data/README.md.
 BY_FORCE_ALONE = {"PRJEB33290", "PRJNA535491"}
@@ -264,3 +264,17 @@ def test_a_folder_of_ones_own_has_both_columns(write: Write) -> None:
     assert list(sheets.studies["source_kind"]) == ["Serum", "Platelet"]
     es = sheets.effects("SMD", where="isolation_step == 'Size exclusion'")
     assert list(pd.unique(es.data["source_kind"])) == ["Serum"]
+
+
+def test_a_category_of_ones_own_decides_as_itself(write: Write) -> None:
+    studies = [STUDIES[0] | {"isolation_reported": "ultrafiltration, then sonication"}, STUDIES[1]]
+    studies[1] = studies[1] | {"isolation_reported": "sonication, qEV"}
+    studies += [{"study_id": "own", "isolation_category": "sonication"}]
+    folder = write(studies=studies)
+    (folder / "vocabulary").mkdir()
+    ours = (DATA / "vocabulary" / "isolation.csv").read_text(encoding="utf-8")
+    own = "sonication,Sonication,Sound,sonication,\n"
+    (folder / "vocabulary" / "isolation.csv").write_text(ours + own, encoding="utf-8")
+    steps = mx.read_sheets(folder).studies["isolation_step"]
+    assert list(steps) == ["Ultrafiltration", "Size exclusion", "Sonication"]
+    assert isolation_main_step(["other", "sonication"], folder) == "sonication"

@@ -91,10 +91,13 @@ def _copied_studies(rows: Rows) -> Slips:
 
 
 def _copies(rows: Rows) -> tuple[Copy, ...]:
-    """Return the pairs of studies that share the numbers of rows."""
-    names = [f"{arm}_{name}" for arm in ARMS for name in (*ARM_NUMBERS, "n")]
-    cells = {name: rows.cells(name) for name in names if name in rows.frame}
-    return find_copies(*numbers_of_arms(cells, len(rows.sheet.rows)), rows.words(rows.sheet.plan.key))
+    """Return the pairs of studies that share the numbers of rows; two checks ask for them."""
+    if "copies" not in rows.shared:
+        names = [f"{arm}_{name}" for arm in ARMS for name in (*ARM_NUMBERS, "n")]
+        arms = numbers_of_arms({name: rows.cells(name) for name in names}, len(rows.sheet.rows))
+        rows.shared["copies"] = find_copies(*arms, rows.words(rows.sheet.plan.key))
+    found: tuple[Copy, ...] = rows.shared["copies"]
+    return found
 
 
 def _lines(rows: Rows, at: Sequence[int]) -> str:

@@ -145,8 +145,8 @@ def repeated_numbers(numbers: Sequence[tuple[str, ...]], belongs_to: Sequence[Ha
         if sum(digits(cell) for cell in cells) < FEWEST_DIGITS:
             found.append(-1)
             continue
-        values, _ = typed(list(cells), None)
-        earlier = first.setdefault(tuple(np.abs(values).tolist()), [])
+        values = tuple(abs(float(cell.replace("\N{MINUS SIGN}", "-") or "nan")) for cell in cells)
+        earlier = first.setdefault(values, [])
         found.append(next((j for j in earlier if owners[j] != owners[i]), -1))
         earlier.append(i)
     return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ class Rows:
     outcomes: Mapping[str, Outcome]
     folder: Path | None = None  # folder of the sheets, which may bring vocabularies of its own
     _known: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
+    # what checks share, by name
+    shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def numbers(self, name: str) -> Array:
         """Return a column as numbers; NaN for what is missing, in cells and as a column."""
