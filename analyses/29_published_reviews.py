@@ -24,6 +24,7 @@ ALL, FIRM = "all", "without doubtful rows"
 NO_SOURCE = ("all", "not_reported")
 LARGE = 10  # studies in a review that could test for small-study effects
 LEAST_SUBGROUPS = 5
+ONE_WAY = 0.9  # share of estimates that favour exosomes, above which they point one way
 SHARED = "Reviews of one question share primary studies, as do rows of one review: nothing is pooled here."
 PARTS = "Subgroups of {}: one study, or several pooled. Subgroups hold different studies."
 COLUMNS = {
@@ -75,7 +76,7 @@ def main(analysis: report.Analysis) -> None:
 
     draw(analysis, overall, twice, subgroups)
     answer(analysis, whole, between, sources)
-    for paragraph in detail(rows, between, sources, tests, table):
+    for paragraph in detail(rows, whole, between, sources, tests, table):
         analysis.write_summary(paragraph)
 
 
@@ -237,9 +238,8 @@ def answer(analysis, whole, between, sources):
     analysis.answer(agreement_in_words(row), **size, table="agreement", row={"rows": ALL})
 
     rows = between[between["question"] == WOUNDS]
-    behind = [{"question": WOUNDS, "rows": name} for name in rows["rows"]]
-    if behind:
-        words = question_in_words(rows)
+    if len(rows):
+        words, behind = question_in_words(rows), rows[["question", "rows"]].to_dict("records")
         words = f"Published meta-analyses of {words[:1].lower()}{words[1:]}"
         analysis.state(words, table="between_reviews", row=behind)
     widest = sources.sort_values(["subgroups", "sharing_a_value"], ascending=[False, True]).iloc[0]
@@ -315,7 +315,7 @@ def isolation_in_words(row):
     return f"{found} of {row.reviews_in_sheet} published reviews {verb} an estimate by isolation method."
 
 
-def detail(rows, between, sources, tests, estimates):
+def detail(rows, whole, between, sources, tests, estimates):
     """Yield the paragraphs below the answer."""
     used, rest = rows[rows["step"] == "used"].iloc[0], rows[rows["step"] != "used"]
     reasons = "; ".join(f"{reason} ({n})" for reason, n in rest.groupby("reason")["rows"].sum().items())
@@ -337,11 +337,12 @@ def detail(rows, between, sources, tests, estimates):
         for row in doubtful.drop_duplicates("review_id").itertuples()
     )
     tested, given = (tests["test"] != "").sum(), (tests["p"] != "").sum()
+    one_way = whole["favour_exosomes"].iloc[0] > ONE_WAY * whole["estimates"].iloc[0]
     yield (
         f"Doubtful: {why or 'none'}. Of {plural(len(tests), 'review')} of {LARGE} studies or more, {tested} "
-        f"named a test of small-study effects or a funnel plot, and the p-value is known of {given}. That "
-        "estimates point one way is also what selective publication gives, and that reviews agree is no "
-        "independent confirmation: they share primary studies, which are not listed in the sheets."
+        f"named a test of small-study effects or a funnel plot, and the p-value is known of {given}. "
+        f"{'That estimates point one way is also what selective publication gives. ' if one_way else ''}"
+        "Agreement of reviews is no independent confirmation: they share primary studies."
     )
 
 
