@@ -129,7 +129,7 @@ def between_table(groups: dict, strata: dict, tests: dict) -> pd.DataFrame:
     table = []
     for key, es in groups.items():
         bases = {LABS: (strata[key], tests[key])}
-        if key[0] == FIRM:
+        if key[0] == FIRM and key[1] in (DIVERSITY, SHARE):
             own = [mark.how != "assumed" for mark in es.derived]
             pooled = mx.EffectSizes(es.y, es.column("pooled_v"), "MN", study=es.study, data=es.data)
             for basis, found in {

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 import metaexo as mx
 from metaexo import errors
@@ -128,6 +129,13 @@ def test_array_designs_have_a_term_a_column() -> None:
     result = mx.RandomEffects(mx.EffectSizes(Y, V), DATA[["dose", "year"]]).fit(test="z")
     assert list(result.test_terms().tests) == ["dose", "year"]
     assert result.test_terms().to_frame()["distribution"].tolist() == ["chi2", "chi2"]
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(3)
+    for size in (1, 2, 7, 40):
+        p = np.round(rng.uniform(0, 0.2, size), 2)  # with ties
+        np.testing.assert_allclose(adjust_pvalues(p, "holm"), multipletests(p, method="holm")[1], rtol=1e-14)
 
 
 def test_holm_and_bonferroni_by_hand() -> None:
