@@ -161,6 +161,30 @@ def test_skin_in_patients_is_where_the_likelihood_is_highest(table, pooled, kind
     assert row["estimate"] == pytest.approx(restricted(best.x, ends)[1], abs=1e-4)
 
 
+def test_all_exact_effects_are_pooled_as_by_dense_matrices(table, pooled):
+    rows = of(table("effects"), "skin", "patients").query("kind == 'exact' and use == 'main'")
+    y, v, study = rows["lower"].to_numpy(), rows["v_lower"].to_numpy(), rows["study"].to_numpy()
+    same = (study[:, None] == study).astype(float)
+    errors = np.sqrt(np.outer(v, v)) * np.where(np.eye(len(y)) > 0, 1.0, 0.6 * same)
+
+    def fitted(tau2):
+        inverse = np.linalg.inv(errors + tau2[0] * same + tau2[1] * np.eye(len(y)))
+        mean = inverse.sum(axis=0) @ y / inverse.sum()
+        left = y - mean
+        return mean, np.linalg.slogdet(inverse)[1] - np.log(inverse.sum()) - left @ inverse @ left
+
+    best = optimize.minimize(
+        lambda root: -fitted(root**2)[1],
+        (0.3, 0.1),
+        method="Nelder-Mead",
+        options={"xatol": 1e-8, "fatol": 1e-12},
+    )
+    row = pooled.loc[("skin", "patients", FIRM, "all exact effects, multilevel")]
+    assert (row["k"], row["m"]) == (len(y), len(set(study)))
+    assert row["estimate"] == pytest.approx(fitted(best.x**2)[0], abs=1e-4)
+    assert row["tau2"] == pytest.approx((best.x**2).sum(), abs=1e-4)
+
+
 def test_bounds_narrow_the_interval_and_count_for_less_than_points(pooled):
     known, points = (pooled.loc[("skin", "patients", ALL, kind)] for kind in (MAIN, ALONE))
     assert points["effective"] == points["k"] < known["effective"] < known["k"]
