@@ -275,5 +275,5 @@ def _rejections(
 ) -> dict[str, Array]:
     """Return whether the test rejects in draws begin to end; NaN where a maximum was not found."""
     y = mixed_law(problem, problem.matrices(theta), np.zeros(problem.y.size)).draw(seed, begin, end)
-    statistics = likelihood_ratios(problem, restricted, y, theta, at, {})
+    statistics = likelihood_ratios(problem, restricted, y, theta, at, {}, critical)
     return {"rejected": np.where(np.isnan(statistics), np.nan, statistics > critical)}

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # A variance below this share of all is on its boundary, 0.
 ON_BOUNDARY = 1e-8
+# A statistic below this, relative to the log-likelihood, is 0 by rounding.
+ROUNDING = 1e-11
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,7 +179,9 @@ class _Test:
         first, last = int(fit.problem.offsets[j]), int(fit.problem.offsets[j + 1])
         df = sum(i not in fit.fixed for i in range(first, last))
         null = _without(fit, j)
-        gain = float("nan") if null is None else max(2 * (fit.maximum.llf - null.llf), 0.0)
+        gain = float("nan") if null is None else 2 * (fit.maximum.llf - null.llf)
+        if gain < ROUNDING * (1 + abs(fit.maximum.llf)):
+            gain = 0.0
         return cls(j, named, df, null, gain)
 
     @property

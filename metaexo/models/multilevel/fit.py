@@ -230,6 +230,11 @@ class MultilevelFit(LinearFit):
         values = np.array(list(self.tau2_by_component.values())) * loads
         return frozen(values / self.tau2 if self.tau2 > 0 else np.full(values.size, np.nan))
 
+    @cached_property
+    def ends_of_shares(self) -> dict[float, Array]:
+        """Intervals of the shares that were asked for, by one minus their level, shape (c, 2) each."""
+        return {}
+
     @property
     def new_effect_variance(self) -> float:
         """Variance of a new true effect around its mean; NaN where it depends on the inner level."""

@@ -487,8 +487,12 @@ def interval_of_shares(fit: MultilevelFit, level: float | None) -> pd.DataFrame:
         if len(names) == 1:
             ends[:] = 1.0
         else:
-            critical = float(special.chdtri(1, alpha))
-            ends = share_limits(fit.problem, fit.method == "REML", fit.maximum.theta, critical)
+            known = fit.ends_of_shares  # they take some refits
+            if alpha not in known:
+                critical = float(special.chdtri(1, alpha))
+                restricted = fit.method == "REML"
+                known[alpha] = share_limits(fit.problem, restricted, fit.maximum.theta, critical)
+            ends = known[alpha]
     return pd.DataFrame(
         {"share": fit.tau2_shares, "low": ends[:, 0], "high": ends[:, 1]},
         index=pd.Index(names, name="component"),

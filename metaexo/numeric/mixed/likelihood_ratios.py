@@ -24,6 +24,7 @@ def likelihood_ratios(
     start: Array,
     tested: int,
     fixed: Mapping[int, float],
+    enough: float = np.inf,
 ) -> Array:
     """Return twice what the log-likelihood gains by a variance, shape (B,); NaN where a climb fails.
 
@@ -33,6 +34,7 @@ def likelihood_ratios(
 
     `y`, shape (B, K): sets of effects. `start`, shape (n,): variances.
     `tested`: position of the variance. `fixed`: variances that are held.
+    `enough`: where the first of two climbs gains more than this, the second one is not made.
     """
     if not can_use_chain(problem):
         return _one_by_one(problem, restricted, y, start, tested, fixed)
@@ -46,14 +48,14 @@ def likelihood_ratios(
     rises = np.flatnonzero(found & (null.gradient[:, tested] > 0))
     if not rises.size:
         return out
-    starts = [ends[rises]]
-    if start[tested] > 0:
-        starts.append(np.tile(start, (rises.size, 1)))
-    for one in starts:
-        some = ChainPoints(problem, restricted, y=y[rises])
-        top, done = climb(some, one, moving, scale, PROMISED)[1:]
-        gain = 2 * (top.value - null.value[rises])
-        out[rises] = np.where(done & (gain > out[rises]), gain, out[rises])
+    for own in (ends, np.tile(start, (len(y), 1)) if start[tested] > 0 else None):
+        which = rises[~(out[rises] > enough)]
+        if own is None or not which.size:
+            continue
+        some = ChainPoints(problem, restricted, y=y[which])
+        top, done = climb(some, own[which], moving, scale, PROMISED)[1:]
+        gain = 2 * (top.value - null.value[which])
+        out[which] = np.where(done & (gain > out[which]), gain, out[which])
     return out
 
 

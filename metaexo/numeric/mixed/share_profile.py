@@ -15,9 +15,10 @@ from metaexo.numeric.mixed.likelihood import evaluate
 from metaexo.numeric.mixed.maximum import parameter_scale
 from metaexo.numeric.mixed.problem import MixedProblem
 from metaexo.numeric.mixed.together import ChainPoints, Point, Points, can_use_chain, climb
-from metaexo.types import Array, Index, Mask
+from metaexo.types import Array, Index
 
-HALVINGS = 22  # of the last factor of the odds
+# Steps of false position between odds inside and outside of the interval; half of that mostly do.
+STEPS, CLOSE = 40, 1e-6
 # Odds of a share below which it counts as 0, and beyond whose inverse as 1.
 SMALLEST_ODDS = 1e-6
 # Odds where the search for an upper limit begins, if the share is estimated as 0.
@@ -31,7 +32,7 @@ def share_limits(problem: MixedProblem, restricted: bool, theta: Array, critical
     """Return the ends of the intervals of all shares, shape (n, 2).
 
     From each estimate the odds of the share are changed by growing factors until twice the loss of
-    log-likelihood exceeds the quantile, and the last factor is halved.
+    log-likelihood exceeds the quantile; false position finds where between the last two.
 
     `theta`, shape (n,): variances at the maximum, not all 0; two or more.
     `critical`: the quantile.
@@ -43,12 +44,12 @@ def share_limits(problem: MixedProblem, restricted: bool, theta: Array, critical
     phi = np.stack([np.delete(np.maximum(theta, NUDGE * scale), j) for j in which])
     sizes = np.stack([np.delete(scale, j) for j in which]).max(axis=0)
 
-    def is_outside(log_odds: Array, rows: Index) -> Mask:
+    def excess(log_odds: Array, rows: Index) -> Array:
         share = 1.0 / (1.0 + np.exp(-log_odds))
         own = _Held(points, which[rows], share, n)
         ends, top, done = climb(own, phi[rows], np.ones(n - 1, dtype=bool), sizes, PROMISED)
         phi[rows] = np.where(done[:, None], np.maximum(ends, NUDGE * sizes), phi[rows])
-        return ~done | (2 * (highest - top.value) > critical)
+        return np.where(done, 2 * (highest - top.value) - critical, np.inf)
 
     least = np.log(SMALLEST_ODDS)
     share = np.clip(theta / theta.sum(), 0.0, 1.0)[which]
@@ -57,22 +58,35 @@ def share_limits(problem: MixedProblem, restricted: bool, theta: Array, critical
     out = np.where(way < 0, 0.0, 1.0)
     inside, outside = start.copy(), start.copy()
     searched = np.flatnonzero(~((way < 0) & (share == 0)) & ~((way > 0) & (share == 1)))
+    at_inside, at_outside = np.full(2 * n, -critical), np.full(2 * n, np.nan)
     rows, step = searched, 0.5
     found: list[Index] = []
     while rows.size:
         outside[rows] = inside[rows] + way[rows] * step
-        beyond = is_outside(outside[rows], rows)
+        at_outside[rows] = excess(outside[rows], rows)
+        beyond = at_outside[rows] > 0
         found.append(rows[beyond])
         rows = rows[~beyond]
-        inside[rows] = outside[rows]
+        inside[rows], at_inside[rows] = outside[rows], at_outside[rows]
         rows = rows[np.abs(inside[rows]) < -least]
         step *= 2.0
-    rows = np.concatenate([np.empty(0, dtype=np.intp), *found])
-    for _ in range(HALVINGS):
-        middle = 0.5 * (inside[rows] + outside[rows])
-        beyond = is_outside(middle, rows)
-        outside[rows] = np.where(beyond, middle, outside[rows])
-        inside[rows] = np.where(beyond, inside[rows], middle)
+    rows = active = np.concatenate([np.empty(0, dtype=np.intp), *found])
+    for _ in range(STEPS):
+        active = active[np.abs(outside[active] - inside[active]) > CLOSE]
+        if not active.size:
+            break
+        a, b = at_inside[active], at_outside[active]
+        part = np.where(np.isfinite(b), np.clip(a / (a - b), 0.02, 0.98), 0.5)
+        middle = inside[active] + part * (outside[active] - inside[active])
+        value = excess(middle, active)
+        beyond = value > 0
+        # the end that stays counts half from then on, so that both ends move (Illinois)
+        at_inside[active] = np.where(beyond, 0.5 * a, value)
+        at_outside[active] = np.where(beyond, value, 0.5 * b)
+        outside[active] = np.where(beyond, middle, outside[active])
+        inside[active] = np.where(beyond, inside[active], middle)
+        close = np.abs(value) < 1e-7
+        inside[active[close]] = outside[active[close]] = middle[close]
     out[rows] = 1.0 / (1.0 + np.exp(-0.5 * (inside[rows] + outside[rows])))
     return out.reshape(n, 2)
 

@@ -26,7 +26,7 @@ from metaexo.numeric.mixed.problem import MixedProblem, NotPositiveDefinite
 from metaexo.types import Array, Index, Mask
 
 # The rise that a step promises, relative to the log-likelihood, with which a climb ends.
-PROMISED = 1e-14
+PROMISED = 1e-12
 # What rounding may take from a log-likelihood, relative to it.
 ROUNDING = 1e-13
 MAX_STEPS = 100
