@@ -34,7 +34,7 @@ DRAWN = {FIRST: "Effective number of miRNAs", REDCELL: "Red-cell miRNAs", "log2c
 BASES = {"ln": np.e, "log10": 10.0, "log2": 2.0}
 UNITS = {"groups of samples": None, "projects": "study", "laboratories": LAB}
 BETWEEN, WITHIN, JOINED = "between laboratories", "within one laboratory", "pooled within laboratories"
-PERMUTATIONS, SEED, ALPHA = 199, 23, 0.05
+PERMUTATIONS, SEED, ALPHA = {MAIN: 499, EVERY: 99, POOLED: 39}, 23, 0.05
 SOUGHT, POWER = 1.5, 0.8  # the ratio that a comparison of laboratories is to find, and with what probability
 QUIET = [
     getattr(errors, f"{name}Warning")
@@ -93,7 +93,7 @@ def cargo(sheets):
 
 def between_row(outcome, rows, fit):
     """Return all tests between methods of one outcome, and the test with sequencing depth in the model."""
-    tests, es = fit.between_tests(seed=SEED, permutations=PERMUTATIONS), compared(fit)
+    tests, es = fit.between_tests(seed=SEED, permutations=PERMUTATIONS[rows]), compared(fit)
     row = {
         "outcome": outcome,
         "outcome_label": es.column("outcome_label").iloc[0],

@@ -61,7 +61,7 @@ def test_without_small(results: StrataFit) -> tuple[TestResult | None, str, str]
     clustered = results.clusters is not None
     if results.tau2_mode == "separate":
         names = [s.name for s in results.fitted]
-        means = Means(results.fits, results.estimates, results.inference, clustered)
+        means = Means(results.fits, results.estimates, results.inference, clustered, units(results))
     else:
         names = [s.name for s in kept]
         choices = Choices(results.method, results.test, results.level)
@@ -241,15 +241,11 @@ def between_tests(results: StrataFit, seed: int, permutations: int) -> BetweenTe
     permutations = whole_number(permutations, "permutations", 19)
     seed = whole_number(seed, "seed", 0)
     without = f"without strata of two {units(results)}"
-    inference, clustered = results.inference, results.clusters is not None
-    name = name_of_test(Means(results.fits, results.estimates, inference, clustered))
-    of_fit = test_of_means(
-        Means(results.fits, results.estimates, inference, clustered),
-        [s.name for s in results.fitted],
-        [s.name for s in results.compared],
-        results.tau2_mode,
-        results.method,
-    )
+    clustered = results.clusters is not None
+    means = Means(results.fits, results.estimates, results.inference, clustered, units(results))
+    name = name_of_test(means)
+    names, compared = [s.name for s in results.fitted], [s.name for s in results.compared]
+    of_fit = test_of_means(means, names, compared, results.tau2_mode, results.method)
     permuted = f"permutation of whole {units(results)}"
     same = "" if results.small else SAME.format(units(results))
     fewer = replace(results, strata=kept_strata(results))

@@ -100,6 +100,7 @@ class Means:
     estimates: Array
     inference: WaldInference
     clustered: bool  # whether the inference is robust to dependence within clusters
+    units: str = "studies"  # what a stratum needs two of
     joint: RandomEffectsResults | None = None  # the model of one variance for all, where there is one
     smoothing: Smoothing | None = None
 
@@ -124,7 +125,7 @@ def means_of_strata(
     elif fits:
         df = None if choices.test == "z" else np.array([float(fit.df_residual) for fit in fits])
         inference = separate_means(np.array([fit.se[0] ** 2 for fit in fits]), df)
-    return Means(fits, estimates, inference, clusters is not None, joint, smoothing)
+    return Means(fits, estimates, inference, clusters is not None, joint=joint, smoothing=smoothing)
 
 
 def robust_means(
@@ -181,16 +182,16 @@ def test_of_means(
     """Return the test that the compared means are equal and its name, or none, why, and what to do."""
     count, inference, beta = len(compared), means.inference, means.estimates
     if not names and mode == "common":
-        return None, "no test: no stratum has two studies", JOIN
+        return None, f"no test: no stratum has two {means.units}", JOIN
     if count < 2:
-        return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more studies", JOIN
+        return None, f"no test: {plural(count, 'stratum', 'strata')} with two or more {means.units}", JOIN
     places = np.array([list(names).index(name) for name in compared], dtype=np.intp)
     still = ", ".join(names[i] for i in places if inference.cov[i, i] == 0)
     if still:
         why = f"the effects of a stratum ({still}) are all equal, so its mean has no standard error"
         return None, f"no test: {why}", "check these effects in the source; other strata can be compared"
     whose = EQUAL if method == "EE" else WHOSE[mode]
-    used = f"{plural(count, 'stratum', 'strata')} with two or more studies, {whose}"
+    used = f"{plural(count, 'stratum', 'strata')} with two or more {means.units}, {whose}"
     if isinstance(inference, SeparateMeans):
         return equality_of_separate(inference, beta, places), f"{name_of_test(means)} over {used}", ""
     rows = differences(len(names), places.tolist())

@@ -312,6 +312,8 @@ def _analyse(
     counts = [s.m if clusters is None else len({clusters[i] for i in s.rows}) for s in strata]
     several = [s for s, count in zip(strata, counts, strict=True) if count > 1]
     found = means_of_strata(effects, several, clusters, mode, choices)
+    if clusters is not None and cluster != STUDY:
+        found = replace(found, units="clusters")
     joint, smoothing, estimates, inference = found.joint, found.smoothing, found.estimates, found.inference
     fits = dict(zip([s.name for s in several], found.fits, strict=True))
     pooled = dict(zip(fits, pooled_of_strata(found.fits, estimates, inference, choices.level), strict=True))
