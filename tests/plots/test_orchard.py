@@ -97,6 +97,20 @@ def test_strata_have_their_own_pooled_effects_and_one_of_all(make_effects):
         orchard_plan(results, moderator="source")
 
 
+def test_strata_say_that_their_intervals_allow_for_shared_laboratories(make_effects):
+    es = make_effects(20, "RR")
+    es = es.with_columns(laboratory=[f"laboratory {i // 2}" for i in range(es.k)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shared = mx.stratify(es, by="source", cluster="laboratory")
+        alone = mx.stratify(es, by="source", cluster=None)
+    words = "robust to dependence within each laboratory (CR2)"
+    assert words in " ".join(orchard_plan(shared).notes)
+    assert "Knapp-Hartung" not in " ".join(orchard_plan(shared).notes)
+    assert words not in " ".join(orchard_plan(alone).notes)
+    assert "Knapp-Hartung" in " ".join(orchard_plan(alone).notes)
+
+
 def test_a_stratum_of_one_study_has_points_and_no_estimate(make_effects):
     es = make_effects(9).with_columns(source=["a"] * 4 + ["b"] * 4 + ["c"])
     plan = orchard_plan(mx.stratify(es, by="source"), overall=False)

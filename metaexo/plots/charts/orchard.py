@@ -47,7 +47,7 @@ from metaexo.plots.charts.moderators import (
     levels_with_means,
     moderators_of,
 )
-from metaexo.plots.forest.rows import WHOSE_TAU2, caution_notes, other_level
+from metaexo.plots.forest.rows import WHOSE_TAU2, caution_notes, other_level, words_of_strata
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -300,11 +300,7 @@ def _of_strata(
     ]
     if overall_label and results.overall_pooled is not None:
         rows.append(Level(overall_label, np.arange(es.k), _mean(es, results.overall_pooled)))
-    notes = (
-        []
-        if results.overall is None
-        else [f"{method_words(results.overall)} {WHOSE_TAU2[results.tau2_mode]}"]
-    )
+    notes = [] if results.overall is None else [f"{words_of_strata(results)} {WHOSE_TAU2[results.tau2_mode]}"]
     notes += [] if results.between is None else [f"Test between strata: {words_of_test(results.between)}."]
     notes += [*caution_notes(results), *derived_words(es.derived, "circle")]
     return _Found(es, results.overall, rows, results.level, tuple(notes))

@@ -914,9 +914,16 @@ def _overall_model(results: Any, options: Options) -> str:
     if results.clusters is None:
         return model_note(results.overall, options.heterogeneity)
     counts = " k effects of m studies." if options.heterogeneity else ""
-    model = method_words(results.overall).partition("; intervals")[0]
+    return f"{words_of_strata(results)}{counts}"
+
+
+def words_of_strata(results: Any) -> str:
+    """Return the model of strata in one sentence, and whether its intervals allow for dependence."""
+    text = method_words(results.overall)
+    if results.clusters is None:
+        return text
     robust = f"intervals of pooled effects robust to dependence within each {results.cluster} (CR2)."
-    return f"{model}; {robust}{counts}"
+    return f"{text.partition('; intervals')[0]}; {robust}"
 
 
 def _test_note(results: Any, pooled: int) -> list[str]:
