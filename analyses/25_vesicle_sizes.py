@@ -25,6 +25,10 @@ TERMS = {"study": "laboratory", **FACTORS, "effect": "single preparation"}
 NOT_NAMED = ("not reported",)
 ALL, CLEAR = "all", "without doubtful rows"
 NOTHING = "not shown to be associated with source, isolation method or technique"
+SETTLE = (
+    "Which isolation method gives the most repeatable vesicles would be known if two laboratories per method "
+    "isolated one material several times; fewer than two methods have them."
+)
 SEED, SHOWN = 25, 0.05
 ENDS = ["ratio", "low", "high"]
 KINDS = {"mean diameter": ENDS, "coefficient of variation": ["cv_ratio", "cv_low", "cv_high"]}
@@ -82,7 +86,10 @@ def main(analysis: report.Analysis) -> None:
     analysis.state(resting(whole), table="components", row=whole[["rows", "component"]].to_dict("records"))
     pairs = ratios[["line_a", "line_b"]].to_dict("records")
     analysis.state(within_laboratories(ratios), table="method_ratios", row=pairs)
-    for paragraph in detail(table, means, parts, repeated, others):
+    if repeated.undecided:
+        levels = repeated.to_frame()[["repetition", METHOD]].to_dict("records")
+        analysis.state(SETTLE, table="repeatability", row=levels, part="settle")
+    for paragraph in detail(table, means, parts, others):
         analysis.write_summary(paragraph)
 
 
@@ -129,11 +136,8 @@ def fit(sizes, factors):
     """Return the fit of laboratory and those of the factors whose variance can be estimated."""
     es = mx.EffectSizes(sizes["log_size"], np.zeros(len(sizes)), data=sizes, study=sizes["laboratory"])
     found = mx.identifiable_terms(es, ["study", *factors, "effect"], not_named=NOT_NAMED)
-    return model(sizes, found.random)
-
-
-def model(sizes, random):
-    return mx.model_of_values("log_size", random, data=sizes, study="laboratory").fit(test="t-containment")
+    model = mx.model_of_values("log_size", found.random, data=sizes, study="laboratory")
+    return model.fit(test="t-containment")
 
 
 def components(fit, rows):
@@ -141,10 +145,7 @@ def components(fit, rows):
     table = pd.Series(dict(fit.component_values), name="variance").to_frame()
     shares = fit.conf_int_i2().rename(columns={"i2": "share", "low": "share_low", "high": "share_high"})
     table = table.join(shares[["share", "share_low", "share_high"]])
-    terms = [name for name in table.index if name != "effect"]
-    reduced = {name: [one for one in terms if one != name] for name in terms}
-    tests = {name: fit.test_against(model(fit.effects.data, left)) for name, left in reduced.items()}
-    tests = pd.Series({name: test.pvalue for name, test in tests.items()})
+    tests = fit.test_components().to_frame()["pvalue"]
     table = table.assign(p_value=tests, k=fit.k, laboratories=fit.m)
     table = table.rename(index=TERMS).rename_axis("component").reset_index()
     table.insert(0, "rows", rows)
@@ -336,24 +337,24 @@ def within_laboratories(ratios):
     return f"{words}."
 
 
-def detail(table, means, parts, repeated, others):
+def detail(table, means, parts, others):
     """Return what a reader may want to know besides, in words."""
     used = table[table["step"] == "used"]
     first, clear = (means[means["rows"] == name].iloc[0] for name in (ALL, CLEAR))
     known = used[(used["size_sd"] > 0) & (used["n_replicates"] > 1)]["repetition"].str.replace("_", " ")
     over = ", ".join(f"{name} ({count})" for name, count in known.value_counts().items())
-    verdicts = " ".join(f"{repeated.verdict(level).capitalize()}." for level in repeated.levels)
     return [
         f"{len(used)} of {len(table)} preparations have a mean diameter and are not set apart. Without "
         f"doubtful rows the mean over laboratories is {number(clear['mean_nm'], 0)} nm "
         f"({interval(clear['low_nm'], clear['high_nm'], 0)}). With labels permuted between laboratories: "
-        f"{first['sentence']} Without doubtful rows: {clear['sentence']}",
+        f"{first['sentence']} Without doubtful rows the verdict is "
+        f"{'the same' if first['verdict'] == clear['verdict'] else clear['verdict'].replace('_', ' ')}.",
         f"The mixed model takes the {parts['k'].iloc[0]} sizes that name source, method and technique. "
         "Laboratories chose source, method and instrument together, and techniques weigh particles "
         "differently (DLS by intensity).",
         f"**Repeatability.** What was repeated in the {len(known)} sizes with an SD and the number of "
         f"replicates: {over}. Only SDs over preparations of one material are the repeatability of an "
-        f"isolation. {verdicts} Ratios of the CVs of two methods on one material, without adjustment: "
+        f"isolation. Ratios of the CVs of two methods on one material, without adjustment: "
         f"{'; '.join(ratios_in_words(part) for _, part in others.groupby('sheet', sort=False))}.",
     ]
 

@@ -98,6 +98,11 @@ class Repeatability(Immutable):
         return f"{level}: {_most_repeatable(results, known)}"
 
     @property
+    def undecided(self) -> bool:
+        """Whether at no level two methods can be compared: none has two independent groups."""
+        return all(CANNOT in self.verdict(level) for level in self.levels)
+
+    @property
     def sentence(self) -> str:
         """Which method is the most repeatable over what was repeated, over all levels, in one clause."""
         said = {level: self.verdict(level).removeprefix(f"{level}: ") for level in self.levels}
@@ -108,7 +113,7 @@ class Repeatability(Immutable):
         ]
         if best:
             return f"the most repeatable method is {' and '.join(best)}"
-        if all(CANNOT in words for words in said.values()):
+        if self.undecided:
             return f"which method is the most repeatable {CANNOT}"
         return "no method is shown to be the most repeatable"
 

@@ -62,6 +62,8 @@ def test_one_clause_over_all_levels() -> None:
     assert vague.sentence == "no method is shown to be the most repeatable"
     alone = repeatability(spreads(["preparation"] * 2, ["SEC", "UC"], [0.01, 0.02]))
     assert alone.sentence == "which method is the most repeatable cannot be said"
+    assert alone.undecided
+    assert not vague.undecided
 
 
 def test_unreported_methods_are_no_candidates() -> None:
