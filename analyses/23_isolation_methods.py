@@ -20,13 +20,8 @@ from metaexo import errors, evidence, report
 from metaexo.formatting import interval, number, p_value, plural
 from metaexo.plots import Chart, ChartAxis, Intervals, Panel, Points, Rule
 
-STEP, LAB, WIDE, SEC, OTHERS = (
-    "isolation_step",
-    "laboratory",
-    "laboratory_wide",
-    "Size exclusion",
-    "other methods",
-)
+STEP, LAB, WIDE = "isolation_step", "laboratory", "laboratory_wide"
+SEC, OTHERS = "Size exclusion", "other methods"
 SIDES = ["treatment_isolation_step", "control_isolation_step"]
 MAIN, EVERY, POOLED = "without doubtful rows", "all", "without doubtful rows, pooled SD for groups of one"
 FIRST, REDCELL = "ln_effective_mirnas", "log10_redcell_share"

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
+import metaexo as mx
+
 NAME = "23_isolation_methods"
 MAIN = "without doubtful rows"
 
@@ -182,3 +184,22 @@ def test_other_data_make_other_sentences(run, root, tmp_path, folders):
     assert "no isolation method is shown to differ" in ours.loc[0, "words"]
     assert ours.loc[0, "certainty"] == "very low"
     assert ours.loc[1, "words"] != theirs.loc[1, "words"]
+
+
+def test_figures_show_the_rows_of_the_tables(script, table):
+    pairs, units = table("pairs"), table("units").astype({"without": str})
+    chart = script.both_kinds(pairs, "Two methods")
+    marks = chart.to_frame().query("layer == 'points'")
+    both = script.both_ways(pairs)
+    for name, column in (("the same material", "ratio"), ("between", "ratio_between")):
+        shown = marks[marks["name"].str.startswith(name)]
+        wanted = both.loc[both["outcome"].isin(script.DRAWN), column]
+        assert sorted(shown["x"]) == pytest.approx(sorted(wanted))
+    assert mx.plots.overlapping_texts(chart.draw()) == []
+    panel = script.by_unit(units, 2)
+    points = [layer for layer in panel.layers if isinstance(layer, mx.plots.Points)]
+    whole = units[units["without"] == "none"]
+    out = script.deciding(units)
+    assert [layer.x[0] for layer in points if layer.hollow] == [out["ratio"]]
+    assert sorted(layer.x[0] for layer in points if not layer.hollow) == sorted(whole["ratio"])
+    assert out["without"] == "PRJNA798069"
