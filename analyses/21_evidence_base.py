@@ -14,8 +14,6 @@ import pandas as pd
 import metaexo as mx
 from metaexo import evidence, report
 from metaexo.formatting import markdown_table, percent, plural
-from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Panel, Points, group_sign
-from metaexo.plots.canvas.theme import get_theme
 
 DOMAINS = {"clinical": "clinical", "preclinical": "preclinical", "isolation": "comparisons of methods"}
 NOT_REPORTED = "Not reported"
@@ -34,7 +32,7 @@ EACH = (
     "A study counts once for each method that it names; a laboratory once in each cell. Found by semantic "
     "search and in public data: an empty cell is a gap of this collection, not of the field."
 )
-FEWEST = 20  # papers of a source that is drawn or spoken of
+FEWEST = 20  # papers of a source that is spoken of
 MANY = 0.2  # share of laboratories with two methods from which methods can be compared within them
 MOSTLY = 0.5  # share of studies with a known isolation below which effects can hardly be compared by it
 CLEAR = 0.1  # a share that moved by less stayed about the same
@@ -59,7 +57,7 @@ def main(analysis: report.Analysis) -> None:
     by_year, by_source = shares(papers, "period"), shares(papers, "source")
     analysis.write_table("methods_by_year", by_year)
     analysis.write_table("methods_by_source", by_source)
-    draw_methods(analysis, by_year, by_source, papers["study_id"].nunique())
+    draw_methods(analysis, papers)
 
     # What can be compared: what studies report, which laboratories used two methods, what was identified.
     reported = what_is_reported(evidence.reporting(sheets))
@@ -141,48 +139,22 @@ def with_share(table: pd.DataFrame, part: str, whole: str) -> pd.DataFrame:
     return table.assign(share=table[part] / table[whole], low=low, high=high)
 
 
-def draw_methods(
-    analysis: report.Analysis, by_year: pd.DataFrame, by_source: pd.DataFrame, papers: int
-) -> None:
-    title = f"Isolation methods of {papers} papers on vesicles, by year and by source"
-    large = by_source[(by_source["of"] >= FEWEST) & (by_source["source"] != "Other")]
-    places = list(dict.fromkeys(large["source"]))[::-1]
-    years, sources = [], []
-    drawn = by_year.groupby("isolation_step")["papers"].sum().sort_values(ascending=False, kind="stable")
-    for i, step in enumerate(drawn.index[:MOST_DRAWN]):
-        color, shape = group_sign(i)
-        line = by_year[by_year["isolation_step"] == step]
-        x, y = list(range(len(line))), list(100 * line["share"])
-        years.append(Curve(x=x, y=y, color=color, width=1.3))
-        years.append(Points(x=x, y=y, name=step, color=color, shape=shape))
-        part = large[large["isolation_step"] == step]
-        across, up = list(100 * part["share"]), [places.index(source) for source in part["source"]]
-        sources.append(Points(x=across, y=up, name=step, color=color, shape=shape))
-    of_year = by_year.drop_duplicates("period").set_index("period")["of"]
-    ticks = [(i, f"{period}\n({n})") for i, (period, n) in enumerate(of_year.items())]
-    of = large.drop_duplicates("source").set_index("source")["of"]
-    names = [(i, f"{source} ({of[source]})") for i, source in enumerate(places)]
-    share = "Papers that use it (%)"
-    left, right = (ChartAxis(label=share, limits=(-3 * side, 100)) for side in (0, 1))
-    up = ChartAxis(ticks=names, limits=(-0.6, len(places) - 0.4))
-    chart = Chart(
-        panels=(
-            Panel(x=ChartAxis(ticks=ticks), y=left, layers=years, heading="By year"),
-            Panel(x=right, y=up, layers=sources, heading="By source"),
-        ),
-        across=2,
-        legend="below",
+def draw_methods(analysis: report.Analysis, papers: pd.DataFrame) -> None:
+    """Draw the share of papers that use each of the commonest methods, by year."""
+    used = papers.groupby("isolation_step")["study_id"].nunique().sort_values(ascending=False, kind="stable")
+    table = pd.crosstab([papers["study_id"], papers["period"]], papers["isolation_step"]) > 0
+    title = f"Isolation methods of {papers['study_id'].nunique()} papers on vesicles, by year"
+    ax = mx.plots.reported_shares(
+        table.reset_index("period"),
+        list(used.index[:MOST_DRAWN]),
+        by="period",
+        by_order=[period for period in PERIODS if period in set(papers["period"])],
+        titles={"period": "Published"},
+        lower_bound=False,
+        notes=["Papers of a data base that name a method; a paper counts once for each method that decides."],
         title=title,
-        notes=(
-            "In brackets: papers that name a method. A paper counts once for each method; what decides among "
-            f"several steps is drawn. Sources of fewer than {FEWEST} papers are in the table only.",
-        ),
-        width=7.0,
-        height=3.6,
-        theme=get_theme(None),
-        summary=title,
     )
-    analysis.write_figure("methods", chart.draw(), title=title)
+    analysis.write_figure("methods", ax, title=title)
 
 
 # -- what can be compared -----------------------------------------------------------------------------------

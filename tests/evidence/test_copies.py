@@ -84,6 +84,10 @@ def test_words_in_caution_settle_it(write: Write) -> None:
     )
     assert not check.warnings
     assert [finding.kind for finding in check.cautions] == [CopiedStudyWarning]
+    earlier = [row("ito2022", caution="the same rats", use="apart"), row("li2020")]
+    check = mx.check_sheets(folder_of(write, earlier))
+    assert not check.warnings, "the words may stand in the row that comes first"
+    assert [finding.kind for finding in check.cautions] == [CopiedStudyWarning]
 
 
 def test_single_arms_are_read_in_their_sheets(write: Write, tmp_path: Path) -> None:

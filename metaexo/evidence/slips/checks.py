@@ -75,7 +75,9 @@ def _repeated_arms(rows: Rows) -> Slips:
 def _copied_studies(rows: Rows) -> Slips:
     said = rows.words("caution")
     for copy in _copies(rows):
-        theirs, ours = [i for i, _ in copy.rows], [i for _, i in copy.rows]
+        first, theirs, ours = copy.first, [i for i, _ in copy.rows], [i for _, i in copy.rows]
+        if all(said[i] for i in theirs):
+            first, theirs, ours = copy.second, ours, theirs  # words in either study settle it
         other = len(copy.other_n)
         near = "" if not other else " with another n" if other == len(ours) else f", {other} with another n"
         many = "row shares its" if len(ours) == 1 else "rows share their"
@@ -83,7 +85,7 @@ def _copied_studies(rows: Rows) -> Slips:
         yield Slip(
             next((i for i in ours if not said[i]), ours[0]),
             "study_id",
-            f"{len(ours)} {many} {what} with {copy.first} (line {_lines(rows, theirs)}){near}",
+            f"{len(ours)} {many} {what} with {first} (line {_lines(rows, theirs)}){near}",
             "results of its own under every study",
             "look at the sources; if the samples are the same, keep one of the studies or set rows apart",
             rows=tuple(ours),
@@ -140,10 +142,14 @@ def _repeats(
     owners: Sequence[Hashable],
     column: str,
 ) -> Slips:
+    said = rows.words("caution")
     for at, earlier in enumerate(repeated_numbers(numbers, owners)):
         if earlier < 0:
             continue
-        (arm, i), cells, other = places[at], numbers[at], places[earlier]
+        pair = [at, earlier]
+        if said[places[earlier][1]] and not said[places[at][1]]:
+            pair.reverse()  # words in either row settle it, whichever comes first
+        (arm, i), cells, other = places[pair[0]], numbers[at], places[pair[1]]
         yield Slip(
             i,
             f"{arm}_{column}" if arm else column,
