@@ -65,7 +65,7 @@ def main(analysis: report.Analysis) -> None:
     found = identified(sheets.identified_counts)
     for name, table in {"reported": reported, "compared": compared, "identified": found}.items():
         analysis.write_table(name, table)
-    answer(analysis, compared.iloc[0], reported, by_year)
+    answer(analysis, compared.iloc[-1], reported, by_year)  # without doubtful rows, as in the other analyses
     for paragraph in detail(sheets, reported, found, by_year, by_source, papers):
         analysis.write_summary(paragraph)
 
@@ -211,7 +211,7 @@ def answer(
     """Say what can be compared, what studies report, and how methods moved."""
     k, m = int(cargo["groups_known"]), int(cargo["laboratories_known"])
     rated = report.certainty(design="observational", m=m, decides=True)
-    behind = {"table": "compared", "row": {"rows": "all"}}
+    behind = {"table": "compared", "row": {"rows": cargo["rows"]}}
     because = {"certainty": rated, "reasons": "; ".join(rated.reasons)}
     analysis.answer(between_laboratories(cargo), k=k, m=m, unit="laboratories", **because, **behind)
     isolation = reported[reported["item"] == "isolation"].set_index("domain")

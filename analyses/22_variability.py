@@ -184,7 +184,8 @@ def attributed(fit, name):
     """Return the verdict of the attribution with laboratories in the place of studies."""
     es = fit.effects.with_columns(study=fit.effects.column(LABORATORY).tolist())
     found = mx.heterogeneity.attribution_verdict(es, [SOURCE, METHOD], permutations=PERMUTATIONS, seed=SEED)
-    return {"outcome": name, "verdict": found.kind, "sentence": found.sentence}
+    words = found.sentence.replace("ource kind", "ource").replace("isolation step", WORDS[METHOD])
+    return {"outcome": name, "verdict": found.kind, "sentence": words}
 
 
 def facts(fit):

@@ -431,11 +431,9 @@ def pairs_words(v):
 
 def settle_words(v):
     return (
-        f"{v['laboratories_of_several_methods']} of {v['laboratories_with_method']} laboratories "
-        f"used several methods, and {v['shared_by_two_laboratories']} of {v['pairs_within']} comparisons on "
-        "one material are shared by two laboratories: two methods on one material in several laboratories "
-        f"would settle it; between laboratories {v['needed_per_method']} per method are needed to find a "
-        f"ratio of {SOUGHT:g} with {100 * POWER:.0f}% power."
+        f"{v['shared_by_two_laboratories']} of {v['pairs_within']} comparisons of two methods on one "
+        f"material are shared by two laboratories; between laboratories {v['needed_per_method']} per "
+        f"method are needed to find a ratio of {SOUGHT:g} with {100 * POWER:.0f}% power."
     )
 
 
@@ -454,8 +452,8 @@ def test_words(between):
     depth = main[main["p_one_tau2_with_depth"] < ALPHA]
     return (
         f"Robust tests that rest on methods of two laboratories: {'; '.join(lines) or 'none'}. Without these "
-        f"methods p is {', '.join(ranges)}. With sequencing depth in the model {len(depth)} of {len(main)} "
-        f"outcomes have p < {ALPHA:g}."
+        f"methods robust p is {', '.join(ranges)}. With sequencing depth in the model {len(depth)} of "
+        f"{len(main)} outcomes have p < {ALPHA:g}."
     )
 
 

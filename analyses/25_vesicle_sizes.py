@@ -127,8 +127,9 @@ def overall(sizes):
 def attributed(sizes):
     """Return what permuted labels say of the factors: one mean per laboratory and combination of levels."""
     table = sizes.groupby(["laboratory", *FACTORS], sort=False)["log_size"].mean().reset_index()
-    es = mx.EffectSizes(table["log_size"], np.zeros(len(table)), study=table["laboratory"], data=table)
-    found = mx.attribute_heterogeneity(es, list(FACTORS), seed=SEED)
+    data = table.rename(columns=FACTORS)
+    es = mx.EffectSizes(table["log_size"], np.zeros(len(table)), study=table["laboratory"], data=data)
+    found = mx.attribute_heterogeneity(es, list(FACTORS.values()), seed=SEED)
     return {"verdict": found.verdict.kind, "sentence": found.verdict.sentence}
 
 

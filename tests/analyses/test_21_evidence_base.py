@@ -98,7 +98,7 @@ def test_molecules_are_medians_of_experiments(root, table):
 
 def test_it_opens_with_one_answer_and_says_what_the_shares_are_not(folders, said):
     assert [one.part for one in said] == ["answer", "known", "known"]
-    assert said[0].words.startswith("Source and isolation method are both known for 269 groups")
+    assert said[0].words.startswith("Source and isolation method are both known for 255 groups")
     assert "but only 3 of them used two methods" in said[0].words
     assert "Ultracentrifugation rose, from 10%" in said[2].words
     words = " ".join((folders.results / "summary.md").read_text(encoding="utf-8").split())
