@@ -24,9 +24,9 @@ from metaexo.formatting import markdown_table, number, p_value, percent, plural
 # Outcome -> what it is called, and the base of its logarithm.
 OUTCOMES = {
     "log10_redcell_share": ("the share of red-cell miRNAs", 10.0),
-    "ln_effective_mirnas": ("the diversity of miRNAs", math.e),
-    "ln_mirnas_10cpm": ("the number of miRNAs detected", math.e),
-    "ln_mirnas_rarefied_10k": ("the number of miRNAs at equal depth", math.e),
+    "ln_effective_mirnas": ("the effective number of miRNAs", math.e),
+    "ln_mirnas_10cpm": ("miRNAs of 10 counts per million", math.e),
+    "ln_mirnas_rarefied_10k": ("miRNAs in 10,000 counts", math.e),
     "log2cpm_let7a": ("let-7a-5p", 2.0),
     "log2cpm_mir21": ("miR-21-5p", 2.0),
     "log2cpm_mir223": ("miR-223-3p", 2.0),
@@ -333,19 +333,21 @@ def draw(analysis: report.Analysis, strata: dict, groups: dict, proteins: dict) 
 
     large = [s for s in strata[FIRM, SHARE].compared if s not in strata[FIRM, SHARE].small]
     order = [s.name for s in sorted(large, key=lambda s: -s.pooled.estimate)]
-    figure = plt.figure(figsize=(7.0, 4.9))
+    figure = plt.figure(figsize=(7.0, 5.2))
+    head, body = figure.subfigures(2, 1, height_ratios=[1, 16])
+    title = "Exosome sources by ultracentrifugation: red-cell miRNAs and effective number of miRNAs"
+    head.text(0.008, 0.5, title, size=9, weight="bold", va="center")
     panels = {
-        SHARE: ("Red-cell miRNAs by exosome source", "log10 of their share of all miRNA reads"),
-        DIVERSITY: ("Diversity of miRNAs by exosome source", "ln of the effective number of miRNAs"),
+        SHARE: ("Red-cell miRNAs", "log10 of their share of all miRNA reads"),
+        DIVERSITY: ("Effective number of miRNAs", "natural logarithm (ln)"),
     }
-    for part, (outcome, (title, axis)) in zip(figure.subfigures(1, 2), panels.items(), strict=True):
+    for part, (outcome, (of, axis)) in zip(body.subfigures(1, 2), panels.items(), strict=True):
         es = strata[FIRM, outcome].effects
         es = some(es, es.column("source_kind").isin(order), "a source of fewer than three laboratories")
         found = mx.stratify(es, by="source_kind", cluster="laboratory", order=order)
         notes = [f"A circle is the mean of one laboratory; {METHOD.lower()}."]
-        mx.plots.orchard(found, ax=part, title=title, axis_label=axis, overall=False, interval="confidence",
+        mx.plots.orchard(found, ax=part, title=of, axis_label=axis, overall=False, interval="confidence",
                          sizes="equal", marker_size=5.5, reference=None, notes=notes)  # fmt: skip
-    title = "Exosome sources by ultracentrifugation: red-cell miRNAs and diversity of miRNAs, per laboratory"
     analysis.write_figure("by_source", figure, title=title)
 
     title = "miRNA cargo of vesicles: laboratories per exosome source and isolation method"
@@ -437,7 +439,7 @@ def say(analysis: report.Analysis) -> None:
     compared = [{"compared": name} for name in proteins["compared"].head(3)]
     analysis.state(protein_words(proteins), table="proteins", row=compared)
     needed = firm.set_index("outcome").loc[DIVERSITY, "laboratories_needed"]
-    words = f"To show that one source has {RATIO} times the diversity of miRNAs of another, {needed} "
+    words = f"To show that one source has {RATIO} times the effective number of miRNAs of another, {needed} "
     words += f"laboratories per source would be needed with one method (power {percent(POWER)})."
     row = {"rows": FIRM, "outcome": DIVERSITY}
     analysis.state(words, table="outcomes", row=row, part="settle", defined=[POWER])

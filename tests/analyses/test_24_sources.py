@@ -208,7 +208,9 @@ def test_the_answer_stands_in_its_table_and_says_how_sure_it_is(folders, table):
 def test_sentences_follow_the_numbers(script, table):
     outcomes = table("outcomes").query("rows == 'without doubtful rows'")
     assert script.answer_words(outcomes).startswith("Mostly: ")
-    assert "every outcome of the miRNA cargo but the diversity of miRNAs;" in script.answer_words(outcomes)
+    assert "every outcome of the miRNA cargo but the effective number of miRNAs;" in script.answer_words(
+        outcomes
+    )
     assert "only the share of red-cell miRNAs differs by every test" in script.answer_words(outcomes)
     none = outcomes.assign(differ_in_projects=False, finding="no difference shown")
     assert script.answer_words(none).startswith("Not shown: ")
@@ -249,7 +251,7 @@ def test_the_certainty_falls_if_doubtful_rows_change_the_answer(script, root, tm
     assert answer.certainty == "very low"
     assert answer.reasons.endswith("the result changes without doubtful rows")
     assert "doubtful rows change the finding on the share of red-cell miRNAs" in analysis.paragraphs[0]
-    assert "the diversity of miRNAs rests on one project" in analysis.paragraphs[0]
+    assert "the effective number of miRNAs rests on one project" in analysis.paragraphs[0]
 
 
 def test_without_the_difference_of_blood_nothing_is_found(script, root):
