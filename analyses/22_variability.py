@@ -182,8 +182,8 @@ def could_find(fit, term):
 
 def attributed(fit, name):
     """Return the verdict of the attribution with laboratories in the place of studies."""
-    es = fit.effects.with_columns(study=fit.effects.column(LABORATORY).tolist())
-    found = mx.heterogeneity.attribution_verdict(es, [SOURCE, METHOD], permutations=PERMUTATIONS, seed=SEED)
+    choices = {"cluster": LABORATORY, "permutations": PERMUTATIONS, "seed": SEED}
+    found = mx.heterogeneity.attribution_verdict(fit.effects, [SOURCE, METHOD], **choices)
     words = found.sentence.replace("ource kind", "ource").replace("isolation step", WORDS[METHOD])
     return {"outcome": name, "verdict": found.kind, "sentence": words}
 

@@ -10,6 +10,9 @@ import numpy as np
 
 from metaexo.errors import InputError
 from metaexo.formatting import number, percent, plural
+from metaexo.heterogeneity.attribution.rests import shares_without
+from metaexo.heterogeneity.attribution.results import AttributionResults
+from metaexo.heterogeneity.attribution.steps import Work
 from metaexo.heterogeneity.levels import readable
 from metaexo.immutable import frozen
 from metaexo.inputs import check_choice, describe, read_words, whole_number
@@ -178,7 +181,7 @@ class LeaveOneLevelOut(Readable):
         verb = "stays at" if words[0] == words[1] else "falls from" if after < before else "rises from"
         moved = words[0] if words[0] == words[1] else f"{words[0]} to {words[1]}"
         said = f"the {what} {verb} {moved}"
-        if not self.tau2[i].any():
+        if len(self.components) == len(self.fit.tau2_by_component) and not self.tau2[i].any():
             said = f"no variance is left; with all levels the {what} is {words[0]}"
         sentence = f"Without {readable(self.terms[i])} {readable(self.levels[i])} {said}."
         return LevelLeftOut(
@@ -296,12 +299,15 @@ def leave_one_level_out(
 
     Parameters
     ----------
-    results : MultilevelResults
-        A fit of Multilevel.
+    results : MultilevelResults or AttributionResults
+        A fit of Multilevel; or an attribution of heterogeneity, whose shares of the factors are looked at
+        without each level of them and without each study.
     terms : str or sequence of str, optional
-        Random terms whose levels are left out. Default: all but those with one level per effect.
+        Random terms whose levels are left out, or factors and "study". Default: all but random terms with one
+        level per effect.
     most : int
-        Most levels of a term that are left out: those with the largest predicted effects.
+        Most levels of a random term that are left out: those with the largest predicted effects; most studies
+        of an attribution: those farthest from the mean.
 
     Returns
     -------
@@ -334,6 +340,8 @@ def leave_one_level_out(
     """
     fit = checked_fit(results)
     most = whole_number(most, "most", 1)
+    if isinstance(fit, AttributionResults):
+        return _of_attribution(fit, terms, most)
     if not isinstance(fit, MultilevelResults) or fit.method in MOMENTS:
         raise InputError(
             f"{describe(results)} has no random terms whose variances are estimated by likelihood",
@@ -357,6 +365,49 @@ def leave_one_level_out(
         whole_shares=fit.tau2_shares,
         reasons=found.reasons,
         levels_of={named.name: named.term.levels for named in chosen},
+        fit=fit,
+    )
+
+
+def _of_attribution(fit: AttributionResults, terms: object, most: int) -> LeaveOneLevelOut:
+    """Return the shares of factors without each level of them, and without each study."""
+    whole = [part for part in fit.parts if part.kind == "factor" and part.share is not None]
+    if not whole:
+        raise InputError(
+            f"the attribution has no shares: {fit.verdict.sentence}",
+            "an attribution whose factors are separately estimable",
+        )
+    work = Work(fit.effects, fit.used, fit.estimability, fit.choices)
+    interaction = any(part.kind == "interaction" and part.share is not None for part in fit.parts)
+    found = shares_without(work, interaction, most)
+    known = [*fit.by, "study"]
+    names = known if terms is None else [terms] if isinstance(terms, str) else read_words(terms, "terms")
+    for name in names:
+        check_choice("term", name, known)
+    rows = [i for i, term in enumerate(found.terms) if term in names]
+    kept = [np.delete(np.arange(fit.used.k), found.members[i]) for i in rows]
+    study = np.asarray(fit.used.study or fit.used.row_ids)
+    counts = {name: len(fit.estimability.used.levels[f]) for f, name in enumerate(fit.by)}
+    counts["study"] = found.studies
+    lost = {
+        i: "a factor has a single level, or no effects are left to estimate tau2"
+        for i, row in enumerate(rows)
+        if np.isnan(found.shares[row]).all()
+    }
+    return LeaveOneLevelOut(
+        terms=tuple(found.terms[i] for i in rows),
+        levels=tuple(found.levels[i] for i in rows),
+        components=fit.by,
+        k=frozen(np.array([float(one.size) for one in kept])),
+        m=frozen(np.array([float(np.unique(study[one]).size) for one in kept])),
+        tau2=frozen(found.tau2[rows]),
+        shares=frozen(found.shares[rows]),
+        whole_tau2=frozen(np.array([float(part.tau2 or 0.0) for part in whole])),
+        whole_shares=frozen(np.array([float(part.share or 0.0) for part in whole])),
+        reasons=lost,
+        levels_of={
+            name: count for name, count in (counts | {"study": found.studies}).items() if name in names
+        },
         fit=fit,
     )
 

@@ -130,3 +130,51 @@ def test_what_has_no_levels_is_refused_with_a_remedy() -> None:
 def test_the_summary_points_to_it_where_levels_are_few() -> None:
     assert "(source 6, method 3): one of them can make a variance" in str(ODD.summary())
     assert "leave_one_level_out" not in str(mx.Multilevel(effects(0.0), ["laboratory"]).fit().summary())
+
+
+def test_an_attribution_is_looked_at_without_each_level_and_each_study() -> None:
+    es = effects(3.0).with_columns(study=[str(i) for i in range(K)])
+    fit = mx.attribute_heterogeneity(es, ["source", "method"], draws=0, permutations=99)
+    found = mx.sensitivity.leave_one_level_out(fit)
+    assert found.components == ("source", "method")
+    assert found.whole_shares == pytest.approx([fit.shares["source"], fit.shares["method"]])
+    assert set(found.terms) == {"source", "method", "study"}
+    for term, level in (("source", "e"), ("study", "7")):
+        i = next(i for i in range(found.size) if (found.terms[i], found.levels[i]) == (term, level))
+        kept = np.array([x != level for x in (es.data["source"] if term == "source" else es.study)])
+        rest = mx.attribute_heterogeneity(
+            fit.used.select(kept), ["source", "method"], draws=0, permutations=19, min_studies=1
+        )
+        assert found.shares[i] == pytest.approx([rest.shares["source"], rest.shares["method"]], abs=1e-6)
+        assert found.k[i] == kept.sum()
+    (one,) = (one for one in found.rests_on() if one.component == "source")
+    assert (one.term, one.level) == ("source", "e")
+    (caution,) = (reason for reason in fit.verdict.reasons if reason.startswith("caution"))
+    assert caution.startswith("caution: without source e (")
+    assert f"falls from {one.share:.0%} to " in caution
+
+
+def test_no_caution_where_no_level_makes_the_share() -> None:
+    draws = np.random.default_rng(1)
+    data = pd.DataFrame({"source": ["a", "b", "c", "d"] * 12})
+    y = draws.normal(data["source"].map({"a": 0.0, "b": 1.0, "c": 2.0, "d": 3.0}), 0.3)
+    fit = mx.attribute_heterogeneity(
+        mx.EffectSizes(y, [0.02] * 48, data=data), "source", draws=0, permutations=99
+    )
+    assert fit.verdict.kind == "source"
+    assert not any(reason.startswith("caution") for reason in fit.verdict.reasons)
+
+
+def test_clusters_stand_in_the_place_of_studies() -> None:
+    es = effects(0.0).with_columns(study=[str(i) for i in range(K)])
+    by_column = mx.attribute_heterogeneity(es, "source", draws=0, permutations=99, cluster="laboratory")
+    labs = es.with_columns(study=DATA["laboratory"].tolist())
+    by_hand = mx.attribute_heterogeneity(labs, "source", draws=0, permutations=99)
+    assert by_column.verdict == by_hand.verdict
+    assert by_column.m == DATA["laboratory"].nunique()
+    assert (
+        mx.heterogeneity.attribution_verdict(es, "source", permutations=99, cluster="laboratory").sentence
+        == by_hand.verdict.sentence
+    )
+    with pytest.raises(UnknownChoiceError):
+        mx.attribute_heterogeneity(es, "source", cluster="labratory")

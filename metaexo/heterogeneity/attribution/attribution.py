@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import MetaexoError, MetaexoWarning
+from metaexo.errors import InputError, MetaexoError, MetaexoWarning
 from metaexo.formatting import p_value, plural
 from metaexo.heterogeneity.attribution.components import VarianceShares, variance_shares
 from metaexo.heterogeneity.attribution.confounding import Confounding
 from metaexo.heterogeneity.attribution.record import Choices, Explained, Part
+from metaexo.heterogeneity.attribution.rests import cautions
 from metaexo.heterogeneity.attribution.results import AttributionResults
 from metaexo.heterogeneity.attribution.shares import PartKind, Parts, Subset, joint_parts, separable_parts
 from metaexo.heterogeneity.attribution.steps import (
@@ -30,11 +32,13 @@ from metaexo.heterogeneity.attribution.steps import (
 )
 from metaexo.heterogeneity.attribution.verdicts import LEAST_DF, Verdict, judge, no_heterogeneity, refusal
 from metaexo.heterogeneity.levels import readable, whole_percent
-from metaexo.inputs import check_flag
+from metaexo.inputs import check_flag, describe
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.formula import Term
+from metaexo.models.linear.grouping import cluster_labels
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.types import Array
 
 
 def attribute_heterogeneity(
@@ -47,6 +51,7 @@ def attribute_heterogeneity(
     level: float = 0.95,
     method: str = "REML",
     min_studies: int = 2,
+    cluster: str = "study",
     progress: bool | None = None,
 ) -> AttributionResults:
     r"""Attribute the between-study variance to factors, or say why the data cannot.
@@ -62,7 +67,10 @@ def attribute_heterogeneity(
     That test is studentized: it stays near its level where the between-study variance differs between levels,
     the nearer the more studies there are. Intervals come from draws of the fitted model. Where factors are
     confounded, or studies are too few, there are no shares: the verdict says why. Precise shares need at
-    least 40 studies (Lopez-Lopez et al.), and with fewer than 20 a true effect is often missed.
+    least 40 studies (Lopez-Lopez et al.), and with fewer than 20 a true effect is often missed. Where a
+    factor is named and less than half of its share is left without one of its levels, or without one study
+    (of the 40 farthest from the mean), the reasons of the verdict hold a caution;
+    :func:`metaexo.sensitivity.leave_one_level_out` has all levels.
 
     Parameters
     ----------
@@ -84,6 +92,9 @@ def attribute_heterogeneity(
     min_studies : int
         A level must be in so many studies; effects of other levels are set aside. A level of one study
         is confounded with that study.
+    cluster : str
+        What stands in the place of the study: "study", or a column whose effects belong together, such as
+        "laboratory". Permutations move whole clusters, and a level must be in `min_studies` of them.
     progress : bool, optional
         Whether to show a progress bar; by default where the output is a terminal.
 
@@ -123,6 +134,7 @@ def attribute_heterogeneity(
     >>> found.verdict.kind, round(found.shares["source"], 2)
     ('source', 0.93)
     """
+    effects = _by_cluster(effects, cluster)
     work, confounded = begin(effects, by, Choices(method, draws, permutations, seed, level, min_studies))
     refused = refusal(work.found, confounded)
     if progress is not None:
@@ -143,6 +155,7 @@ def attribution_verdict(
     level: float = 0.95,
     method: str = "REML",
     min_studies: int = 2,
+    cluster: str = "study",
 ) -> Verdict:
     """Return the verdict of an attribution alone, without intervals and variance components.
 
@@ -156,7 +169,7 @@ def attribution_verdict(
         Effects with the factors among the columns of `data`.
     by : str or sequence of str
         One to five columns.
-    permutations, seed, level, method, min_studies : int, int, float, str and int
+    permutations, seed, level, method, min_studies, cluster : int, int, float, str, int and str
         As in :func:`metaexo.attribute_heterogeneity`.
 
     Returns
@@ -183,6 +196,7 @@ def attribution_verdict(
     These data cannot separate source from isolation because every effect with source milk has isolation UC,
     and every effect with source plant has isolation SEC.
     """
+    effects = _by_cluster(effects, cluster)
     work, confounded = begin(effects, by, Choices(method, 0, permutations, seed, level, min_studies))
     refused = refusal(work.found, confounded)
     if refused is not None:
@@ -191,7 +205,19 @@ def attribution_verdict(
     tau2 = estimates(work, parts)
     if tau2[0, 0] == 0:
         return no_heterogeneity(work.found)
-    return judge(evidence(work, permutation_tests(work, parts), parts.shares(tau2)[0]), confounded)
+    shares = parts.shares(tau2)[0]
+    verdict = judge(evidence(work, permutation_tests(work, parts), shares), confounded)
+    return _with_cautions(verdict, work, shares)
+
+
+def _by_cluster(effects: EffectSizes, cluster: str) -> EffectSizes:
+    """Return effects whose studies are the levels of a column."""
+    if not isinstance(cluster, str):
+        raise InputError(f"cluster is {describe(cluster)}", '"study" or the name of a column')
+    check_effects(effects, "attribute_heterogeneity")
+    if cluster == "study":
+        return effects
+    return effects.with_columns(study=[str(label) for label in cluster_labels(effects, cluster)])
 
 
 def _separate(work: Work, confounded: Confounding, progress: bool | None) -> AttributionResults:
@@ -205,12 +231,19 @@ def _separate(work: Work, confounded: Confounding, progress: bool | None) -> Att
             return _refused(work, confounded, no_heterogeneity(work.found))
         tested = permutation_tests(seen, parts)
     verdict = judge(evidence(work, tested, got.shares, got.low, got.high), confounded)
+    verdict = _with_cautions(verdict, work, got.shares)
     random = variance_shares(work.used, table, interaction)
     rows = [replace(row, random_share=random.shares.get(row.name)) for row in _rows(parts, got, tested.of)]
     rows[: table.p] = [replace(row, pvalue_alone=tested.alone[f]) for f, row in enumerate(rows[: table.p])]
     if table.p > 1 and not interaction:
         rows.insert(table.p, Part("interaction", "interaction", note=_no_interaction(work)))
     return _results(work, confounded, verdict, tuple(rows), got.explained, random)
+
+
+def _with_cautions(verdict: Verdict, work: Work, shares: Array) -> Verdict:
+    """Return the verdict with what its shares rest on, if that is a single level or study."""
+    found = cautions(work, has_interaction(work), shares, verdict.factors)
+    return replace(verdict, reasons=(*verdict.reasons, *found)) if found else verdict
 
 
 def _together(
