@@ -335,10 +335,14 @@ def say(analysis, table, asked, paths):
     analysis.answer(words, k=k, m=m, unit="studies", certainty=certainty, table="pooled", row=behind)
     said = {}
     for field in FIELDS:
-        said[field] = f"{field.capitalize()}: {'; '.join(clause(table, (field, who)) for who in DOMAINS)}."
+        parts = [clause(table, (field, who)) for who in DOMAINS]
+        said[field] = (
+            f"{field.capitalize()}: {'; '.join(', '.join([first, *more]) for first, more in parts)}."
+        )
         if field != name:
             behind = [cells for who in DOMAINS for cells in rows_of((field, who))]
-            analysis.state(said[field], table="pooled", row=behind)
+            short = f"{field.capitalize()}: {'; '.join(first for first, _ in parts)}."
+            analysis.state(short, table="pooled", row=behind)
     plan = settle_in_words(analysis.tables["settle"])
     behind = [{"field": field, "who": who} for field, who in MAIN.values()]
     analysis.state(plan, table="settle", row=behind, part="settle")
@@ -401,7 +405,7 @@ def answer_in_words(table, groups):
 
 
 def clause(table, group):
-    """Return what is known of a field in patients or in animals."""
+    """Return what is known of a field in patients or in animals, and in parts what else there is."""
     row, whole, points = best(table, group), *(table.loc[(*group, ALL, kind)] for kind in (CENSORED, EXACT))
     more = []
     if verdict(row):
@@ -413,12 +417,12 @@ def clause(table, group):
         more = [f"beside it {counted(whole, but='exact')}"] if whole["k"] > 1 else []
     else:
         told = f"nothing to pool ({counted(whole)})" if whole["k"] else "no controlled result to pool"
-    more += without_doubtful(table, group)
+    told = ", ".join([f"in {group[1]} {told}", *without_doubtful(table, group)])
     if whole["unusable"]:
         more.append(f"{plural(whole['unusable'], 'more study', 'more studies')} without a usable size")
     if whole["before_after"]:
         more.append(f"{whole['before_after']} without a control (before and after) not pooled")
-    return ", ".join([f"in {group[1]} {told}", *more])
+    return told, more
 
 
 def without_doubtful(table, group):
