@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 
 import pytest
-
-from metaexo.formatting import number
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +31,6 @@ def test_the_pictures_and_files_it_points_at_are_there(readme, root):
     targets = re.findall(r"\]\(([^)]+)\)", readme)
     assert any(target.startswith("figures/") for target in targets)
     assert [target for target in targets if not (root / target).exists()] == []
-
-
-def test_the_numbers_under_the_picture_are_those_of_the_table(readme, root):
-    with (root / "analyses" / "results" / "09_pooled.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["question"] == "Patients: skin, any outcome"]
-    found = next(row for row in rows if row["model"] == "exact and censored")
-    exact = next(row for row in rows if row["model"] == "exact only")
-    k, own = int(found["k"]), int(exact["k"])
-    words = " ".join(readme.split())
-    names = ("estimate", "low", "high", "prediction_low", "prediction_high")
-    value = {name: number(float(found[name])) for name in names}
-    for said in (
-        f"Of {k} controlled studies in patients {own} report an effect; {k - own} report only",
-        f"mean difference is {value['estimate']} (95% CI {value['low']} to {value['high']})",
-        f"prediction interval, {value['prediction_low']} to {value['prediction_high']}, includes no effect",
-        f"{k} studies, {own} with an effect and {k - own} with a threshold or a direction only",
-    ):
-        assert said in words
 
 
 def test_the_first_two_commands_are_the_two_that_matter(readme):
