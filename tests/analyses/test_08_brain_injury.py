@@ -1,0 +1,187 @@
+"""Brain injury: pooled values, wrong variances and covariances by hand; sentences that follow the data."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special, stats
+
+NAME = "08_brain_injury"
+ANIMALS, WITHOUT = "animals", "without doubtful rows"
+
+
+@pytest.fixture(scope="module")
+def rows(root):
+    """Return the sheet with Hedges' g and two sampling variances of each row, without metaexo."""
+    table = pd.read_csv(root / "data" / "brain_outcomes.csv")
+    n1, n2 = table["treatment_n"], table["control_n"]
+    df = n1 + n2 - 2
+    squares = (n1 - 1) * table["treatment_sd"] ** 2 + (n2 - 1) * table["control_sd"] ** 2
+    d = (table["treatment_mean"] - table["control_mean"]) / np.sqrt(squares / df)
+    factor = np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2)
+    g = d * factor
+    return table.assign(
+        g=g,
+        v=1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)),
+        v_unbiased=1 / n1 + 1 / n2 + (1 - (df - 2) / (df * factor**2)) * g**2,
+        table=table["locator"].str.extract(r"(table\d+)$")[0],
+    )
+
+
+@pytest.fixture(scope="module")
+def script(root):
+    """Return the script as a module, for its sentences."""
+    spec = importlib.util.spec_from_file_location(NAME, root / "analyses" / f"{NAME}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def dersimonian_laird(y, v):
+    w = 1 / v
+    q = w @ (y - (w @ y) / w.sum()) ** 2
+    tau2 = max(0.0, (q - (len(y) - 1)) / (w.sum() - (w @ w) / w.sum()))
+    w = 1 / (v + tau2)
+    half = stats.norm.ppf(0.975) / math.sqrt(w.sum())
+    return (w @ y) / w.sum() + np.array([0.0, -half, half])
+
+
+def test_the_pooled_effect_is_that_of_metafor(table, rows):
+    """metafor 3.8-1, rma.mv with the covariances below, and clubSandwich's CR2 with Satterthwaite's df."""
+    row = table("pooled").set_index(["evidence", "rows"]).loc[(ANIMALS, WITHOUT)]
+    assert row["estimate"] == pytest.approx(1.869255, abs=1e-6)
+    assert [row["low"], row["high"]] == pytest.approx([1.244527, 2.493983], abs=1e-6)
+    assert row["tau2"] == pytest.approx(0.47704593 + 0.65326924, abs=1e-6)
+    part = rows[rows["better"].isin(["lower", "higher"])]
+    part = part[(part["use"] == "main") & (part["domain"] == "preclinical")].reset_index()
+    y = np.where(part["better"] == "lower", -1, 1) * part["g"]
+    laboratory = part["study_id"].replace("bernardi_16_xin", "bernardi_18_xin")
+    assert row["k"] == len(part)
+    assert row["laboratories"] == laboratory.nunique()
+    cov = np.diag(part["v"].to_numpy())
+    for i in range(len(part)):
+        for j in set(range(len(part))) - {i}:
+            if part["group_of_subjects"][i] == part["group_of_subjects"][j]:
+                cov[i, j] = 0.6 * math.sqrt(part["v"][i] * part["v"][j])
+            elif (part["control_group"][i], part["outcome"][i]) == (
+                part["control_group"][j],
+                part["outcome"][j],
+            ):
+                cov[i, j] = 1 / part["control_n"][i] + y[i] * y[j] / (2 * 45)  # two arms and a control of 15
+    same = laboratory.to_numpy()[:, None] == laboratory.to_numpy()
+    weights = np.linalg.inv(cov + 0.47704593 * same + 0.65326924 * np.eye(len(part)))
+    assert row["estimate"] == pytest.approx(weights.sum(axis=0) @ y / weights.sum(), abs=1e-6)
+
+
+def test_the_printed_values_are_found_with_the_wrong_variances_and_change_with_the_right_ones(
+    table, rows, root
+):
+    printed = pd.read_csv(root / "data" / "published_meta_analyses.csv")
+    printed = printed[printed["review_id"] == "bernardi2024"]
+    values = table("review")
+    assert values["marker"].nunique() == len(printed) == 16
+    for row in printed.itertuples():
+        part = rows[rows["table"] == re.search(r"table\d+$", row.locator)[0]]
+        wrong, right = [], []
+        for _, group in part.groupby("group_of_subjects", sort=False):
+            w = 1 / group["v_unbiased"].to_numpy()
+            n1, n2, y = *group[["treatment_n", "control_n"]].iloc[0], (w @ group["g"]) / w.sum()
+            alone, inner = len(group) == 1, 1 / n1 + 1 / n2
+            wrong.append((y, 1 / w[0] if alone else (inner + y**2) / (2 * (n1 + n2))))
+            right.append((y, 1 / w[0] if alone else inner + y**2 / (2 * (n1 + n2))))
+        by_hand = {
+            "as printed": [row.estimate, row.ci_low, row.ci_high],
+            "computed as the review did": dersimonian_laird(*np.array(wrong).T),
+            "variances corrected": dersimonian_laird(*np.array(right).T),
+        }
+        assert by_hand["computed as the review did"] == pytest.approx(by_hand["as printed"], abs=0.0051)
+        shown = values[np.isclose(values["estimate"], row.estimate) & (values["analysis"] == "as printed")]
+        assert len(shown) == 1
+        of_marker = values[values["marker"] == shown["marker"].iloc[0]].set_index("analysis")
+        for analysis, numbers in by_hand.items():
+            assert of_marker.loc[analysis, ["estimate", "low", "high"]].tolist() == pytest.approx(
+                list(numbers), abs=1e-6
+            )
+
+
+def test_the_variances_of_studies_with_several_regions(table):
+    """Ophelders: y = -0.0035, n = 5 and 6, so that 1/5 + 1/6 = 0.367 became 0.367 / 22."""
+    found = table("variances").set_index(["study", "marker"])
+    sheep = found.loc[("Ophelders 2016", "Iba1-positive area")]
+    assert sheep["v"] == pytest.approx(11 / 30 + sheep["y"] ** 2 / 22)
+    assert sheep["times_too_small"] == pytest.approx(22, abs=0.001)
+    assert found.loc["Labusek 2023", "times_too_small"].tolist() == pytest.approx([6.3, 6.45], abs=0.005)
+    # metafor 3.8-1: rma(yi, vi), REML with normal and with Knapp-Hartung intervals
+    area = table("review").set_index(["marker", "analysis"]).loc["Iba1-positive area"]
+    ends = ["estimate", "low", "high"]
+    assert area.loc["corrected, REML", ends].tolist() == pytest.approx([-1.595, -3.574, 0.385], abs=0.001)
+    assert area.loc["corrected, REML, Knapp-Hartung", ends].tolist() == pytest.approx(
+        [-1.595, -5.190, 2.001], abs=0.001
+    )
+
+
+def test_what_adjusted_estimates_leave_is_that_of_the_table(table):
+    fact = table("facts").iloc[0]
+    methods = table("small_studies")
+    adjusted = methods[(methods["kind"] == "estimate") & methods["estimate"].notna()]
+    adjusted = adjusted[adjusted["remark"].isna()]
+    assert fact["methods"] == len(adjusted)
+    assert [fact["lowest"], fact["median"], fact["highest"]] == pytest.approx(
+        adjusted["estimate"].quantile([0, 0.5, 1]).tolist(), rel=1e-6
+    )
+    assert fact["include_no_effect"] == ((adjusted["low"] <= 0) & (adjusted["high"] >= 0)).sum()
+    pvalue = methods.set_index("method")["pvalue"]
+    sizes, errors = (
+        pvalue[f"regression test ({words})"] for words in ("root of 1/n1 + 1/n2", "standard error")
+    )
+    assert errors < sizes  # which grows with the effect by construction
+    n = int(fact["needed_per_group"])
+    power = [
+        stats.nct.sf(stats.t.ppf(0.975, 2 * size - 2), 2 * size - 2, fact["median"] * math.sqrt(size / 2))
+        for size in (n - 1, n)
+    ]
+    assert power[0] < 0.8 <= power[1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "reach", "highest", "words"),
+    [
+        (1.2, 2.5, (-0.5, 4.3), 1.4, ["microglia towards less", "may find none", "less is left"]),
+        (1.2, 2.5, (0.5, 4.3), 1.4, ["towards less", "and a further one should find the same"]),
+        (1.2, 2.5, (0.5, 4.3), 1.9, ["towards less", "to 4.30)."]),
+        (-2.5, -1.2, (-4.3, 0.5), -1.4, ["towards more", "may find none", "to 0.50)."]),
+        (-0.2, 2.5, (-2.3, 4.3), 1.4, ["do not clearly shift", "laboratories (95% prediction interval"]),
+    ],
+)  # fmt: skip
+def test_the_answer_follows_intervals_and_adjusted_estimates(script, low, high, reach, highest, words):
+    shows = "less inflammation" if low > 0 else "more inflammation" if high < 0 else "neither"
+    row = {"shows": shows, "laboratories": 14, "estimate": (low + high) / 2, "low": low, "high": high}
+    row |= {"prediction_low": reach[0], "prediction_high": reach[1]}
+    said = script.answer(row, {"methods": 8, "highest": highest})
+    assert all(part in said for part in words), said
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.RepeatedNumbersWarning")  # of a control that is shared
+def test_sentences_follow_altered_data(ours, run, root, tmp_path):
+    """With the arms exchanged, harm is found; without second regions no variance is wrong."""
+    before = {one.part: one for one in ours[1].sentences}
+    assert "towards less inflammation" in before["answer"].words
+    assert before["answer"].certainty == "very low"
+    assert any("22 times too small" in one.words and "one of these" in one.words for one in ours[1].sentences)
+    data = shutil.copytree(root / "data", tmp_path / "data")
+    sheet = pd.read_csv(data / "brain_outcomes.csv", dtype=str)
+    sheet = sheet[~sheet.duplicated(["outcome", "group_of_subjects"]) & (sheet["outcome"] != "Iba1_cells")]
+    arms = [f"{arm}_{part}" for arm in ("treatment", "control") for part in ("mean", "sd")]
+    sheet[arms] = sheet[[*arms[2:], *arms[:2]]].to_numpy()
+    sheet.to_csv(data / "brain_outcomes.csv", index=False)
+    _, analysis = run(data)
+    assert "towards more inflammation: g = −" in analysis.sentences[0].words
+    assert not any("too small" in one.words for one in analysis.sentences)
+    assert not any(path.name == "08_variances.svg" for path in analysis.written)
+    assert "(times: none)" in "\n".join(analysis.paragraphs)
