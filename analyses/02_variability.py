@@ -217,7 +217,7 @@ def say(analysis, shares, checked):
         answer_words(tables["ranges"].iloc[0]),
         k=int(about["k"]),
         m=int(about["laboratories"]),
-        unit="laboratories",
+        units="laboratories",
         certainty=certainty(shares, checked),
         table="ranges",
         figure="shares",
@@ -292,7 +292,7 @@ def doubtful_words(table):
 def settle_words(about):
     return (
         f"Only {about['two_methods']} of {about['laboratories']} laboratories used two isolation methods, so "
-        "that method and laboratory are told apart by assumption; one material, divided among methods in "
+        "that method and laboratory are separated by assumption; one material, divided among methods in "
         "several laboratories, would settle it."
     )
 

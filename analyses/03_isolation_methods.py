@@ -373,13 +373,16 @@ def say(analysis, verdict, between, units, pairs):
         holds_without_doubtful=(verdict["differ_between_with_doubtful"] > 0) == settled,
     )
     analysis.answer(
-        answer_words(verdict), k=int(verdict["groups"]), m=int(verdict["laboratories"]), unit="laboratories",
+        answer_words(verdict), k=int(verdict["groups"]), m=int(verdict["laboratories"]), units="laboratories",
         certainty=rated, table="verdict", figure="units",
     )  # fmt: skip
     rows = [{"unit": unit, "without": "none"} for unit in UNITS]
     out = deciding(units)
     inside = units[units["kind"] == WITHIN].iloc[0]
-    rows += [{"unit": "laboratories", "without": out["without"]}, {"unit": inside["unit"], "without": "none"}]
+    rows += [
+        {"unit": "laboratories", "without": out["without"]},
+        {"unit": inside["unit"], "without": "none"},
+    ]
     analysis.state(trap_words(units), table="units", row=rows)
     analysis.state(pairs_words(verdict), table="verdict")
     analysis.state(settle_words(verdict), table="verdict", part="settle", defined=[SOUGHT, 100 * POWER])

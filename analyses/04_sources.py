@@ -430,7 +430,7 @@ def say(analysis: report.Analysis) -> None:
         design="observational", m=m, decides=any(found[0]), holds_without_doubtful=found[0] == found[1]
     )
     rows = [{"rows": FIRM, "outcome": outcome} for outcome in OUTCOMES]
-    analysis.answer(answer_words(firm), k=k, m=m, unit="laboratories", certainty=certainty, table="outcomes",
+    analysis.answer(answer_words(firm), k=k, m=m, units="laboratories", certainty=certainty, table="outcomes",
                     row=rows)  # fmt: skip
     both = within[(within["contrast"] == BOTH) & (within["outcome"] == SHARE)].iloc[0]
     if both["m"]:

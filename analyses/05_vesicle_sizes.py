@@ -74,7 +74,7 @@ def main(analysis: report.Analysis) -> None:
         f"{words}; {repeated.sentence}.",
         k=int(parts["k"].iloc[0]),
         m=m,
-        unit="laboratories",
+        units="laboratories",
         certainty=report.certainty(
             design="observational", m=m, decides=bool(lasting), holds_without_doubtful=not passing
         ),

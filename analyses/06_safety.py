@@ -225,7 +225,7 @@ def answer(analysis, limits, groups, plans, ill):
         holds_without_doubtful=ends[0] == ends[1],
         indirect="people without controls",
     )
-    size = {"k": int(serious.studies), "m": int(serious.studies), "unit": "studies", "certainty": sure}
+    size = {"k": int(serious.studies), "m": int(serious.studies), "units": "studies", "certainty": sure}
     analysis.answer(serious_in_words(serious), **size, table="limits", row=names)
 
     rows = [{"counted": ANY, "rows": rows} for rows in (ALL, FIRM)]

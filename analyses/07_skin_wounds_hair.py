@@ -332,7 +332,7 @@ def say(analysis, table, asked, paths):
     certainty = how_certain(row, best(table, decided[0], FIRM), asked[decided[0]])
     behind = [cells for group in decided for cells in rows_of(group)]
     words = answer_in_words(table, decided)
-    analysis.answer(words, k=k, m=m, unit="studies", certainty=certainty, table="pooled", row=behind)
+    analysis.answer(words, k=k, m=m, units="studies", certainty=certainty, table="pooled", row=behind)
     said = {}
     for field in FIELDS:
         parts = [clause(table, (field, who)) for who in DOMAINS]

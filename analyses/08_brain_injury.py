@@ -282,7 +282,7 @@ def say(analysis, fit, found, usual, paths):
         indirect="markers of microglia in animals, no function",
         small_study_effects=bool(asymmetry.pvalue < 0.10 or fact["include_no_effect"]),
     )  # fmt: skip
-    behind = {"k": fit.k, "m": fit.effects.m, "unit": "laboratories", "table": "pooled"}
+    behind = {"k": fit.k, "m": fit.effects.m, "units": "laboratories", "table": "pooled"}
     analysis.answer(answer(row, fact), **behind, certainty=sure, row={"evidence": ANIMALS, "rows": WITHOUT})
     if fact["methods"]:
         analysis.state(of_adjusted(fact), table="facts")

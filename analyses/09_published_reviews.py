@@ -233,7 +233,7 @@ def answer(analysis, whole, between, sources):
     most = (whole[["favour_exosomes", "favour_control"]].max(axis=1) > whole["estimates"] / 2).tolist()
     grade = {"design": "observational", "m": int(row.reviews), "units": "reviews", "decides": most[0]}
     grade |= {"holds_without_doubtful": most[0] == most[1], "indirect": "" if row.in_people else "animals"}
-    size = {"k": int(row.estimates), "m": int(row.reviews), "unit": "reviews"}
+    size = {"k": int(row.estimates), "m": int(row.reviews), "units": "reviews"}
     size["certainty"] = report.certainty(**grade)
     analysis.answer(agreement_in_words(row), **size, table="agreement", row={"rows": ALL})
 

@@ -49,7 +49,7 @@ def table(said: list[Sentence]) -> list[str]:
     lines += row("Question", "Answer", "k", "Independent", "Certainty")
     for one in said:
         if one.part == "answer":
-            cells = (one.question, one.words, str(one.k), f"{one.m} {one.unit}", one.certainty)
+            cells = (one.question, one.words, str(one.k), f"{one.m} {one.units}", one.certainty)
             lines += row(*map(plain, cells))
     return [*lines, ""]
 

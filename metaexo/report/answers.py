@@ -52,7 +52,7 @@ class Sentence:
         The sentence.
     k, m : int
         Effects or groups, and independent units; -1 in a sentence that is no answer.
-    unit : str
+    units : str
         What the independent units are, in the plural: "laboratories".
     certainty, reasons : str
         A word of GRADE, and why it is no higher; empty in a sentence that is no answer.
@@ -68,7 +68,7 @@ class Sentence:
     words: str
     k: int
     m: int
-    unit: str
+    units: str
     certainty: str
     reasons: str
     table: str
@@ -150,11 +150,13 @@ def _agrees(digits: str, less: bool, cell: float, shares: bool, one_in: bool) ->
 
 
 def read_answers(path: Path) -> list[Sentence]:
-    """Return the sentences of `answers.csv`; none if there is no such file."""
+    """Return the sentences of `answers.csv`; none if there is no such file, or if it has other columns."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    if rows and list(rows[0]) != [field.name for field in fields(Sentence)]:
+        return []
     return [Sentence(**{**row, "k": int(row["k"] or -1), "m": int(row["m"] or -1)}) for row in rows]
 
 
@@ -220,7 +222,7 @@ def answer_page(said: Sequence[Sentence]) -> str:
             lines += [title, "", *(f"- {one.words}" for one in found), ""]
     if answers:
         cells = [
-            (one.question, one.words, str(one.k), f"{one.m} {one.unit}", one.certainty) for one in answers
+            (one.question, one.words, str(one.k), f"{one.m} {one.units}", one.certainty) for one in answers
         ]
         rows = [tuple(cell_text(cell) for cell in row) for row in cells]
         head = ["question", "answer", "k", "independent", "certainty"]

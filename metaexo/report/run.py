@@ -126,7 +126,7 @@ class Analysis:
         text = safe_cells(frame).to_csv(index=index, float_format=FLOAT_FORMAT, lineterminator="\n")
         path.write_text(text, encoding="utf-8", newline="\n")
         self.written.append(path)
-        self.tables[name] = frame.reset_index() if index else frame
+        self.tables[name] = frame.reset_index(allow_duplicates=True) if index else frame
         return path
 
     def write_figure(self, name: str, axes: Axes | Figure, *, title: str) -> tuple[Path, ...]:
@@ -167,7 +167,7 @@ class Analysis:
         *,
         k: int,
         m: int,
-        unit: str,
+        units: str,
         certainty: object,
         table: str,
         row: object = None,
@@ -185,7 +185,7 @@ class Analysis:
             are named, as it is printed ("68%" agrees with 0.6812), or be `k` or `m`.
         k, m : int
             Effects or groups of samples, and independent units.
-        unit : str
+        units : str
             What the independent units are, in the plural: "laboratories", "studies".
         certainty : {"high", "moderate", "low", "very low"}
             In the words of GRADE.
@@ -210,7 +210,7 @@ class Analysis:
             raise UnknownChoiceError("certainty", str(certainty), CERTAINTIES)
         reasons = reasons or "; ".join(getattr(certainty, "reasons", ()))
         shown = f"{self.script.stem[:2]}_{figure}.svg" if figure else ""
-        about = (k, m, unit, str(certainty), reasons)
+        about = (k, m, units, str(certainty), reasons)
         self.sentences.append(self._sentence("answer", words, table, row, (), about, shown))
 
     def state(
@@ -354,7 +354,7 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
     _close_figures()
     scripts = {path.stem for path in folders.scripts_in_order()}
     answered = [
-        f"**{one.words}** ({one.k} effects or groups, {one.m} {one.unit}; certainty: {one.certainty})"
+        f"**{one.words}** ({one.k} effects or groups, {one.m} {one.units}; certainty: {one.certainty})"
         for one in analysis.sentences
         if one.part == "answer"
     ]

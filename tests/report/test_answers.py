@@ -75,12 +75,12 @@ def test_a_sentence_that_disagrees_with_its_table_stops_the_run(analysis):
     with pytest.raises(UnknownChoiceError, match="shares"):
         analysis.state("A share of 68%.", table="share", row={"outcome": "size"})
     with pytest.raises(UnknownChoiceError, match="certainty"):
-        analysis.answer("68%", k=3, m=2, unit="laboratories", certainty="lo", table="shares", row=[])
+        analysis.answer("68%", k=3, m=2, units="laboratories", certainty="lo", table="shares", row=[])
     analysis.state("20% would be found.", table="shares", row={"outcome": "size"}, defined=[20])
 
 
 def test_one_answer_and_the_page_of_all(analysis, tmp_path):
-    said = {"k": 9, "m": 4, "unit": "laboratories", "table": "shares", "row": {"outcome": "size"}}
+    said = {"k": 9, "m": 4, "units": "laboratories", "table": "shares", "row": {"outcome": "size"}}
     analysis.answer("Of 9 groups 68% goes with it.", certainty="low", reasons="observational", **said)
     with pytest.raises(InputError, match="two answers"):
         analysis.answer("68%.", certainty="low", **said)
@@ -99,7 +99,7 @@ def test_one_answer_and_the_page_of_all(analysis, tmp_path):
 def test_the_readme_opens_with_the_main_answer(analysis, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# x\n\n<!-- answer -->\nold\n<!-- end of answer -->\n\nmore\n")
-    rest = {"k": 9, "m": 4, "unit": "laboratories", "table": "shares", "row": {"outcome": "size"}}
+    rest = {"k": 9, "m": 4, "units": "laboratories", "table": "shares", "row": {"outcome": "size"}}
     analysis.answer("It is 68%.", certainty="low", reasons="observational", figure="shares", **rest)
     update_readme(readme, analysis.sentences)
     text = readme.read_text()

@@ -301,7 +301,7 @@ class MultilevelResults(MultilevelFit, FitResults):
     def conf_int_shares(self, level: float | None = None) -> pd.DataFrame:
         r"""Return the share of each variance in the variance of true effects with intervals, fractions.
 
-        Use it to say how much of the heterogeneity goes with each random term, sampling error aside. The
+        Use it to say which share of the heterogeneity each random term has, sampling error aside. The
         share is :math:`\tau^2_j / \sum_i \tau^2_i`; its interval holds the shares at which the likelihood,
         all else at its best, is not significantly lower than at the maximum.
 
