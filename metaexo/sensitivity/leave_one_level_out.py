@@ -378,8 +378,7 @@ def _of_attribution(fit: AttributionResults, terms: object, most: int) -> LeaveO
             "an attribution whose factors are separately estimable",
         )
     work = Work(fit.effects, fit.used, fit.estimability, fit.choices)
-    interaction = any(part.kind == "interaction" and part.share is not None for part in fit.parts)
-    found = shares_without(work, interaction, most)
+    found = shares_without(work, most)
     known = [*fit.by, "study"]
     names = known if terms is None else [terms] if isinstance(terms, str) else read_words(terms, "terms")
     for name in names:

@@ -242,7 +242,7 @@ def _separate(work: Work, confounded: Confounding, progress: bool | None) -> Att
 
 def _with_cautions(verdict: Verdict, work: Work, shares: Array) -> Verdict:
     """Return the verdict with what its shares rest on, if that is a single level or study."""
-    found = cautions(work, has_interaction(work), shares, verdict.factors)
+    found = cautions(work, shares, verdict.factors)
     return replace(verdict, reasons=(*verdict.reasons, *found)) if found else verdict
 
 

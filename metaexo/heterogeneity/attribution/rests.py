@@ -31,10 +31,10 @@ class SharesWithout:
     studies: int  # number of studies, of which those farthest from the mean were left out
 
 
-def shares_without(work: Work, interaction: bool, most: int = MOST_STUDIES) -> SharesWithout:
+def shares_without(work: Work, most: int = MOST_STUDIES) -> SharesWithout:
     """Return the shares of the factors without each of their levels, and without each study.
 
-    `interaction`: whether the model of all effects has one. `most`: most studies that are left out.
+    `most`: most studies that are left out. An interaction changes no share of a factor.
     """
     table = work.table
     rows: list[tuple[str, str, Index]] = []
@@ -45,13 +45,13 @@ def shares_without(work: Work, interaction: bool, most: int = MOST_STUDIES) -> S
     far = np.abs(np.bincount(code, y - y.mean()) / np.bincount(code))
     chosen = np.sort(np.argsort(-far, kind="stable")[:most])
     rows += [("study", str(labels[i]), np.flatnonzero(code == i)) for i in chosen.tolist()]
-    found = [_without(work, left, interaction) for _, _, left in rows]
+    found = [_without(work, left) for _, _, left in rows]
     terms, names, members = zip(*rows, strict=True)
     tau2, shares = (np.array([one[i] for one in found]) for i in range(2))
     return SharesWithout(terms, names, members, tau2, shares, labels.size)
 
 
-def _without(work: Work, left: Index, interaction: bool) -> tuple[Array, Array]:
+def _without(work: Work, left: Index) -> tuple[Array, Array]:
     """Return what the factors explain without some rows, and their shares; NaN if one has a single level."""
     kept = np.delete(np.arange(work.used.k), left)
     p = work.table.p
@@ -64,17 +64,17 @@ def _without(work: Work, left: Index, interaction: bool) -> tuple[Array, Array]:
     table = FactorTable(work.table.names, tuple(levels), np.column_stack(codes), study)
     if min(map(len, levels)) < 2 or kept.size <= table.additive(range(p)).shape[1]:
         return np.full(p, np.nan), np.full(p, np.nan)
-    parts = separable_parts(table, interaction)
+    parts = separable_parts(table, interaction=False)
     tau2 = tau2_by_model(work.used.y[kept][None], work.used.v[kept][None], parts, work.chosen.method)
     return parts.of(tau2)[0, :p], parts.shares(tau2)[0, :p]
 
 
-def cautions(work: Work, interaction: bool, shares: Array, named: Sequence[str]) -> tuple[str, ...]:
+def cautions(work: Work, shares: Array, named: Sequence[str]) -> tuple[str, ...]:
     """Return for each named factor whose share rests on one level or one study what is left without it."""
     asked = [f for f, name in enumerate(work.table.names) if name in named and shares[f] >= LEAST_SHARE]
     if not asked:
         return ()
-    found = shares_without(work, interaction)
+    found = shares_without(work)
     out = []
     for f in asked:
         left = found.shares[:, f]
