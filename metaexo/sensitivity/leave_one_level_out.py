@@ -91,7 +91,7 @@ class LeaveOneLevelOut(Readable):
     reasons : mapping of int to str
         Entry to the reason why it has no fit.
     levels_of : mapping of str to int
-        Term to the number of its levels, of which those with the largest predicted effects were left out.
+        Term to the number of its levels; `most` of :func:`leave_one_level_out` says which were left out.
     fit : FitResults
         The fit of all levels.
     """
@@ -241,6 +241,12 @@ class LeaveOneLevelOut(Readable):
         header = ["left out", "level", "k", *(f"share {name}" for name in names), *more]
         return [ReaderTable(rows, header)]
 
+    def _order(self) -> str:
+        """Return which of many levels were left out."""
+        if isinstance(self.fit, AttributionResults):
+            return "those farthest from the mean"
+        return "those with most levels of other terms, then those with the largest predicted effects"
+
     def _of_one(self, i: int | None) -> list[str]:
         """Return the variance as text where there is one component, whose share is always 100%."""
         if len(self.components) > 1:
@@ -250,8 +256,7 @@ class LeaveOneLevelOut(Readable):
     def table_notes(self) -> list[str]:
         """Return the sentence, how many levels there are, and why some have no fit."""
         shown = [
-            f"{readable(term)}: {self.terms.count(term)} of {plural(count, 'level')}, those with the largest "
-            "predicted effects"
+            f"{readable(term)}: {self.terms.count(term)} of {plural(count, 'level')}, {self._order()}"
             for term, count in self.levels_of.items()
             if self.terms.count(term) < count
         ]
@@ -306,8 +311,9 @@ def leave_one_level_out(
         Random terms whose levels are left out, or factors and "study". Default: all but random terms with one
         level per effect.
     most : int
-        Most levels of a random term that are left out: those with the largest predicted effects; most studies
-        of an attribution: those farthest from the mean.
+        Most levels of a random term that are left out: those with most levels of the other terms, which tell
+        the terms apart, and among these those with the largest predicted effects; most studies of an
+        attribution: those farthest from the mean. A level that is not among them may still be influential.
 
     Returns
     -------
@@ -434,7 +440,7 @@ def _chosen(fit: MultilevelResults, terms: object) -> list[NamedTerm]:
 
 
 def _levels(fit: MultilevelResults, named: NamedTerm, most: int) -> list[tuple[str, Index]]:
-    """Return the levels of a term with their rows; of many, those with the largest predicted effects."""
+    """Return the levels of a term with their rows; of many, those that link most levels of other terms."""
     level = named.term.level
     chosen = np.arange(named.term.levels)
     if chosen.size > most:
@@ -442,8 +448,18 @@ def _levels(fit: MultilevelResults, named: NamedTerm, most: int) -> list[tuple[s
         own = table[table["component"].isin(named.components)]
         size = own["estimate"].abs().groupby(own["level"].astype(str)).max()
         predicted = np.array([size.get(str(name), 0.0) for name in named.levels])
-        chosen = np.sort(np.argsort(-predicted, kind="stable")[:most])
+        chosen = np.sort(np.lexsort((-predicted, -_linked(fit, named)))[:most])
     return [(str(named.levels[i]), np.flatnonzero(level == i)) for i in chosen.tolist()]
+
+
+def _linked(fit: MultilevelResults, named: NamedTerm) -> Index:
+    """Return how many levels of the other terms each level of a term has; not of single effects."""
+    counts = np.zeros(named.term.levels, dtype=np.intp)
+    for other in fit.terms:
+        if other is not named and other.term.levels < fit.k:
+            pairs = np.unique(np.column_stack([named.term.level, other.term.level]), axis=0)
+            counts += np.bincount(pairs[:, 0], minlength=counts.size)
+    return counts
 
 
 def _shares(fit: MultilevelResults, tau2: Array, total: Array, members: Sequence[Index]) -> Array:

@@ -99,12 +99,28 @@ def test_shares_of_several_variances_per_term_are_those_of_the_rest() -> None:
     assert found.shares[2] == pytest.approx(alone.tau2_shares, abs=1e-5)
 
 
-def test_of_many_levels_those_with_the_largest_predictions_are_left_out() -> None:
+def test_of_many_levels_those_that_link_others_and_then_the_largest_are_left_out() -> None:
     found = mx.sensitivity.leave_one_level_out(ODD, "laboratory", most=5)
-    table = ODD.random_effects().query("component == 'laboratory'")
-    largest = table["estimate"].abs().nlargest(5).index
-    assert set(found.levels) == set(table.loc[largest, "level"])
+    table = ODD.random_effects().query("component == 'laboratory'").set_index("level")["estimate"].abs()
+    by_laboratory = DATA.groupby("laboratory")
+    linked = by_laboratory["source"].nunique() + by_laboratory["method"].nunique()
+    order = sorted(table.index, key=lambda name: (-linked[name], -table[name]))
+    assert set(found.levels) == set(order[:5])
+    assert set(found.levels) != set(table.nlargest(5).index)
     assert "laboratory: 5 of" in str(found)
+    assert "most levels of other terms" in str(found)
+    alone = mx.Multilevel(effects(0.0), "laboratory").fit()
+    size = alone.random_effects().set_index("level")["estimate"].abs()
+    assert set(mx.sensitivity.leave_one_level_out(alone, most=4).levels) == set(size.nlargest(4).index)
+
+
+def test_a_laboratory_that_links_sources_is_among_few_however_small_its_prediction() -> None:
+    data = pd.DataFrame(
+        {"laboratory": list("aaaabbccddeeffgghh"), "source": list("pqrspp") + list("qqrrss") * 2}
+    )
+    y = [0.0, 0.1, 0.0, -0.1, 1.0, 1.1, -1.0, -1.1, 0.9, 1.0, -1.2, -1.0, 0.8, 0.9, -0.9, -1.0, 1.1, 1.2]
+    fit = mx.Multilevel(mx.EffectSizes(y, [0.01] * 18, data=data), ["source", "laboratory", "effect"]).fit()
+    assert mx.sensitivity.leave_one_level_out(fit, "laboratory", most=1).levels == ("a",)
 
 
 def test_levels_without_a_fit_have_a_reason() -> None:
