@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,11 +22,13 @@ from metaexo.errors import (
     UnknownOutcomeWarning,
     nearest_word,
 )
+from metaexo.evidence import reading
 from metaexo.evidence.codebook import (
     CODEBOOK,
     REQUIRED_SHEETS,
     Codebook,
     SheetPlan,
+    find_codebook,
     find_sheets,
     load_codebook,
 )
@@ -204,9 +207,8 @@ def read_sheets(folder: str | Path) -> Sheets:
     >>> len(sheets.outcomes), sheets.ledger.total
     (227, 227)
     """
-    reading = _Reading(_path(folder))
-    check = reading.check
-    if check.problems:
+    check, sheets = _read(_path(folder))
+    if sheets is None:
         raise SheetErrors(check.folder, check.problems)
     kinds: dict[type, list[SheetProblem]] = {}
     for finding in check.warnings:
@@ -222,7 +224,7 @@ def read_sheets(folder: str | Path) -> Sheets:
             kind,
             stacklevel=2,
         )
-    return reading.sheets()
+    return sheets
 
 
 def evidence_sheets() -> Sheets:
@@ -274,11 +276,9 @@ def check_sheets(folder: str | Path) -> SheetCheck:
     >>> mx.check_sheets("data").ok
     True
     """
-    reading = _Reading(_path(folder))
-    found = reading.check
-    if not found.ok:
+    found, sheets = _read(_path(folder))
+    if sheets is None:
         return found
-    sheets = reading.sheets()
     return replace(found, ledger=sheets.ledger, bounded=sheets.rows_with_bounds())
 
 
@@ -356,6 +356,51 @@ def _workbooks(folder: Path) -> list[Path]:
     beside = [folder.with_name(folder.name + suffix) for suffix in _WORKBOOKS] if folder.name else []
     found = [*inside, *(path for path in beside if path.is_file())]
     return [path for path in found if path.suffix.lower() in _WORKBOOKS and not path.name.startswith("~")]
+
+
+MOST_KEPT = 4
+"""Folders that are kept in memory after they were read."""
+_KEPT: dict[bytes, tuple[SheetCheck, Sheets]] = {}
+
+
+def _read(folder: Path) -> tuple[SheetCheck, Sheets | None]:
+    """Return what was found in a folder, and its sheets unless there are problems.
+
+    A folder without problems is read once: as long as no byte of its files changes, the next call copies the
+    tables of the first.
+    """
+    content = _content(folder)
+    if content not in _KEPT:
+        made = _Reading(folder)
+        check = made.check
+        if check.problems:
+            return check, None
+        if content is None:
+            return check, made.sheets()
+        while len(_KEPT) >= MOST_KEPT:
+            _KEPT.pop(next(iter(_KEPT)), None)
+        _KEPT[content] = check, made.sheets()
+    check, sheets = _KEPT[content]
+    frames = {name: frame.copy() for name, frame in sheets._frames.items()}
+    return check, replace(sheets, _frames=MappingProxyType(frames))
+
+
+def _content(folder: Path) -> bytes | None:
+    """Return the fingerprint of all that is read of a folder, and of its path; None if it cannot be read."""
+    found = hashlib.blake2b(f"{folder}\n{Path.cwd()}".encode(errors="surrogatepass"))
+    try:
+        books = dict.fromkeys([find_codebook(folder), find_codebook()])
+        sheets = [folder / plan.file for plan in load_codebook(folder).sheets.values()]
+        places = dict.fromkeys([folder, *(book.parent for book in books)])
+        words = [path for place in places for path in sorted((place / "vocabulary").glob("*.csv"))]
+        for path in filter(Path.is_file, (*books, *words, *sheets)):
+            if path.stat().st_size > reading.LARGEST_FILE:
+                return None
+            content = path.read_bytes()
+            found.update(f"\n{path} {len(content)}\n".encode(errors="surrogatepass") + content)
+    except (OSError, CodebookError):
+        return None
+    return found.digest()
 
 
 class _Reading:
