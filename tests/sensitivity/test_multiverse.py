@@ -331,6 +331,44 @@ def test_a_model_of_the_reader_s_takes_choices_by_name():
     blocks = mx.covariance_blocks(CLUSTERED.v, list(CLUSTERED.study), correlation=0.7)
     fit = mx.Multilevel(CLUSTERED, "study", V=blocks).fit("ML")
     check(row(found, method="ML", correlation="0.7", test="t"), fit)
+    said = "the model 'weighted' takes no argument 'test': its paths that differ in test alone are one"
+    assert said in found.cautions()
+    one_option = multiverse(CLUSTERED, {"model": [weighted], "method": ["ML"], "test": ["t"]})
+    assert not any("takes no argument" in words for words in one_option.cautions())
+
+
+def test_a_default_of_a_model_stands_unless_the_choice_is_declared():
+    seen = []
+
+    def own(effects, method="ML", correlation=0.3, level="study"):  # another level than that of intervals
+        seen.append((method, correlation, level))
+        return mx.RandomEffects(effects).fit(method)
+
+    multiverse(CLUSTERED, {"model": [own]})
+    assert seen == [("ML", 0.3, "study")]
+    seen.clear()
+    found = multiverse(CLUSTERED, {"model": [own], "correlation": [0.2, 0.7], "test": ["z", "t"]})
+    assert seen == [("ML", 0.2, "study"), ("ML", 0.7, "study")]
+    assert found.without_effect == (("own", "test"),)
+
+    def any_choice(effects, **choices):
+        seen.append(choices)
+        return mx.RandomEffects(effects).fit(choices["method"], level=choices["level"])
+
+    seen.clear()
+    found = multiverse(CLUSTERED, {"model": [any_choice], "method": ["REML", "DL"]}, level=0.9)
+    assert [(one["method"], one["level"]) for one in seen] == [("REML", 0.9), ("DL", 0.9)]
+    assert found.without_effect == ()
+
+
+def test_a_choice_that_unless_leaves_one_option_of_is_not_missed():
+    def own(effects):
+        return mx.RandomEffects(effects).fit("ML")
+
+    choices = {"model": ["random effects", own], "method": ["REML", "DL"]}
+    assert multiverse(CLUSTERED, choices).without_effect == (("own", "method"),)
+    found = multiverse(CLUSTERED, choices, unless="model == 'own' and method == 'DL'")
+    assert found.without_effect == ()
 
 
 def test_functions_see_the_columns_of_their_own_grouping():

@@ -14,7 +14,7 @@ from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.inputs import describe
+from metaexo.inputs import describe, is_number
 from metaexo.models.censored.fit import CENSORED_TESTS
 from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
@@ -36,6 +36,7 @@ from metaexo.types import Array
 
 STOPPED = "not fitted, because the run was stopped from the keyboard"
 NO_WIDTH = "the effects do not vary about their mean at all, so that its interval has no width"
+NO_DEFAULT: Any = inspect.Parameter.empty
 SHOWN = ("estimate", "low", "high", "prediction_low", "prediction_high")  # numbers with a scale for readers
 
 
@@ -70,11 +71,35 @@ class Task(NamedTuple):
 
 def taken_by(model: Callable[..., Any]) -> tuple[str, ...]:
     """Return which of the choices of a fit a function of the reader's takes by name."""
+    return tuple(_defaults(model))
+
+
+def _defaults(model: Callable[..., Any]) -> dict[str, Any]:
+    """Return the choices of a fit that a function takes by name, with its defaults."""
     try:
-        names = inspect.signature(model).parameters
+        given = inspect.signature(model).parameters
     except (TypeError, ValueError):
-        return ()
-    return tuple(name for name in ("method", "test", "correlation", "level") if name in names)
+        return {}
+    any_name = any(one.kind is one.VAR_KEYWORD for one in given.values())
+    return {
+        name: given[name].default if name in given else NO_DEFAULT
+        for name in ("method", "test", "correlation", "level")
+        if (given[name].kind is not inspect.Parameter.POSITIONAL_ONLY if name in given else any_name)
+    }
+
+
+def _told(task: Task, question: Question) -> dict[str, Any]:
+    """Return what a function of the reader's is called with.
+
+    A default of its own stands if the choice is not declared. A `level` whose default is no number is
+    something else than the level of intervals, and stands too.
+    """
+    known = task._asdict() | {"level": question.level}
+    return {
+        name: known[name]
+        for name, default in _defaults(task.model).items()
+        if default is NO_DEFAULT or (is_number(default) if name == "level" else name in question.declared)
+    }
 
 
 def identity(task: Task, points: bool) -> tuple[Any, ...]:
@@ -270,8 +295,7 @@ def _numbers_of_fit(task: Task, effects: Rows, question: Question, shared: dict[
 def _fitted(task: Task, effects: Any, question: Question, shared: dict[str, Any]) -> FitResults:
     """Return the fit of one task; `shared` holds one of the same effects and estimator, if there is any."""
     if callable(task.model):
-        known = task._asdict() | {"level": question.level}
-        fit = task.model(effects, **{name: known[name] for name in taken_by(task.model)})
+        fit = task.model(effects, **_told(task, question))
         if not isinstance(fit, FitResults):
             raise Misdeclared(InputError(f"a model returned {describe(fit)}", "a fit of metaexo"))
         return fit

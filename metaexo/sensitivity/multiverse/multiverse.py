@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -108,7 +108,8 @@ def multiverse(
                             column `timepoint` if there is one, then the first); "aggregate" (averages of
                             studies); "multilevel" (study and effect); "robust" (the same with cluster-robust
                             intervals); or functions that take effects and, by name, any of method, test,
-                            correlation and level, and return a fit.
+                            correlation and level, and return a fit. A default of theirs stands where the
+                            choice is not declared; a choice they do not take is said.
     ``correlation``         Correlation of the sampling errors of effects of one study, for the last three;
                             0.6 where it is not declared.
     ``method``, ``test``    As in :meth:`metaexo.RandomEffects.fit`; None is the default of the model.
@@ -219,7 +220,9 @@ def multiverse(
             "the moderators of a model and the coefficient of it that is followed",
             'write moderators="source", term="sourcePlant", or neither',
         )
-    question = Question(data, where, sheet, check_flag("orient", orient), moderators, term, least, level)
+    names = tuple(one.name for one in grid.choices)
+    orient = check_flag("orient", orient)
+    question = Question(data, where, sheet, orient, moderators, term, least, level, names)
     found = run_paths(grid, question)
     stopped = sum(reason == STOPPED for reason in found.reasons)
     if stopped and not found.measures:
@@ -278,7 +281,20 @@ def _result(grid: Grid, question: Question, found: Fitted, better: str, threshol
         sets=found.sets,
         set_of=found.set_of,
         analyses=found.analyses,
+        without_effect=tuple(_without_effect(grid)),
     )
+
+
+def _without_effect(grid: Grid) -> Iterator[tuple[str, str]]:
+    """Yield the functions of models that take a declared choice of the fit by no name, and the choice."""
+    at = {one.name: j for j, one in enumerate(grid.choices)}
+    models = grid.choices[at["model"]] if "model" in at else None
+    for i, model in enumerate(models.values if models else ()):
+        here = grid.options[~grid.excluded & (grid.options[:, at["model"]] == i)]
+        for name in ("method", "test", "correlation"):
+            varies = name in at and len(np.unique(here[:, at[name]])) > 1
+            if models and callable(model) and varies and name not in taken_by(model):
+                yield models.labels[i], name
 
 
 def _shown_null(found: Fitted, question: Question) -> Array:

@@ -145,6 +145,8 @@ class Multiverse(Readable):
     analyses : tuple of tuple of str
         Model, estimator and test of each fit; "other random effects" are those with moderators, bounds, or a
         test that many fits in one call do not have.
+    without_effect : tuple of tuple of str
+        Models that are functions, and a choice of several options that they take by no name.
     """
 
     choices: Mapping[str, tuple[str, ...]]
@@ -177,6 +179,7 @@ class Multiverse(Readable):
     sets: tuple[EffectSizes | BoundedEffectSizes, ...]
     set_of: Index
     analyses: tuple[tuple[str, str, str], ...]
+    without_effect: tuple[tuple[str, str], ...] = ()
 
     # -- counts --------------------------------------------------------------------------------------------
 
@@ -705,6 +708,10 @@ class Multiverse(Readable):
         if self.reference_fit < 0:
             said.append(f"the reference path is not possible: {self.reasons[self.reference]}")
         said += [f"no path with {of} = {option} {why}" for of, option, why in self.without_paths()]
+        said += [
+            f"the model {model!r} takes no argument {name!r}: its paths that differ in {name} alone are one"
+            for model, name in self.without_effect
+        ]
         few = int((self.k < FEW_EFFECTS).sum())
         if few:
             paths = plural(few, "path rests", "paths rest")

@@ -41,6 +41,7 @@ class Question:
     term: str | None
     least: int
     level: float
+    declared: tuple[str, ...] = ()  # names of the choices
 
 
 class Refused(NamedTuple):
