@@ -10,7 +10,6 @@ from metaexo.evidence.descriptions.one_material import (
 )
 from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
-from metaexo.evidence.descriptions.shares_explained import StudySpread, shares_explained, study_spread
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
 from metaexo.evidence.folder import SheetCheck, check_sheets, evidence_sheets, read_sheets
 from metaexo.evidence.names import named_studies
@@ -61,7 +60,6 @@ __all__ = [
     "SheetErrors",
     "SheetProblem",
     "Sheets",
-    "StudySpread",
     "bias_tool",
     "bias_tools",
     "check_sheets",
@@ -102,11 +100,9 @@ __all__ = [
     "row_labels",
     "same_subjects",
     "sd_against_n",
-    "shares_explained",
     "slip_checks",
     "source_category",
     "statistic_agrees",
-    "study_spread",
     "unusual_cv",
 ]
 

@@ -63,7 +63,6 @@ WRONG: tuple[Any, ...] = (
 N = [20.0, 22.0, 19.0, 21.0]
 SHEETS = mx.read_sheets(DATA)
 DIVERSITY = SHEETS.method_contrasts.query("study_id == 'PRJEB24913' and outcome == 'ln_effective_mirnas'")
-METHODS = pd.DataFrame({"method": ["a", "a", "b", "b"]})
 ARMS = pd.DataFrame({"treatment_label": ["gel", "gel"], "control_label": ["no gel", "saline"]})
 JUDGED = pd.DataFrame({"study": ["a", "b"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
 FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -129,15 +128,6 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "row_labels": {"frame": SHEETS.outcomes, "key": "study_id", "parts": ("outcome_label", "timepoint")},
     "named_studies": {"frame": SHEETS.outcomes, "key": "study_id"},
     "same_subjects": {"effects": mx.EffectSizes([0.1, 0.2], [0.1, 0.1], data=ARMS)},
-    "shares_explained": {
-        "values": N,
-        "by": METHODS,
-        "study": list("abcd"),
-        "draws": 10,
-        "seed": 1,
-        "level": 0.95,
-    },
-    "study_spread": {"values": N, "study": list("aabb"), "level": 0.95},
     "source_category": {"text": "UC", "folder": None},
     "statistic_agrees": {"statistic": ["2.5"], "t_low": [1.0], "t_high": [3.0], "squared": True},
     "unusual_cv": {"mean": N, "sd": N, "n": N, "study": list("abcd")},

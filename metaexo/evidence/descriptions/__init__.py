@@ -1,1 +1,1 @@
-"""What the evidence holds: rows, reporting, safety, sizes, shares explained."""
+"""What the evidence holds: rows, reporting, sizes, methods on one material."""
