@@ -66,6 +66,7 @@ CALLS = {
     "strata.between_tests": (STRATA.between_tests, {"permutations": 19}),
     "strata.heterogeneity_test": (STRATA.heterogeneity_test, {"draws": 19}),
     "strata.assignment_bounds": (STRATA.assignment_bounds, {}),
+    "strata.clusters_in": (STRATA.clusters_in, {"stratum": STRATA.strata[0]}),
     "strata.heterogeneity": (STRATA.heterogeneity, {}),
     "strata.predict": (STRATA.predict, {}),
     "strata.probability_above": (STRATA.probability_above, {}),

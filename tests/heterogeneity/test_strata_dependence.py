@@ -133,3 +133,27 @@ def test_too_few_clusters_for_a_joint_test_leave_words() -> None:
     assert result.between is None
     assert "too few clusters" in result.between_note
     assert all(np.isfinite(s.pooled.se) for s in result.strata)
+
+
+def test_the_table_counts_the_clusters_that_notes_and_tests_count() -> None:
+    es = effects({"plant": 6, "milk": 4}).with_columns(laboratory=list("aabbab") + list("cdee"))
+    result = mx.stratify(es, by="source", cluster="laboratory")
+    frame = result.to_frame().set_index("stratum")
+    assert frame["k"].tolist() == frame["m"].tolist() == [6, 4, 10]
+    assert frame["clusters"].tolist() == [2, 3, 5]
+    assert frame.loc["plant", "note"].startswith("two clusters")
+    assert [result.clusters_in(s) for s in result.strata] == [2, 3] == [result.clusters_in("plant"), 3]
+    shown = result.to_text().splitlines()
+    heading = next(line for line in shown if line.startswith("stratum")).split()
+    row = next(line for line in shown if line.startswith("plant")).split()
+    assert dict(zip(heading, row, strict=False))["clusters"] == "2"
+    with pytest.raises(errors.UnknownChoiceError, match="plant"):
+        result.clusters_in("plnt")
+
+
+def test_studies_are_the_clusters_where_no_others_are_named() -> None:
+    result = mx.stratify(several_a_study({"plant": 2, "adipose": 6}), by="source")
+    frame = result.to_frame()
+    assert (frame["clusters"] == frame["m"]).all()
+    assert (frame["m"] < frame["k"]).any()
+    assert "clusters" not in result.reader_tables()[0].header

@@ -156,3 +156,15 @@ def test_cautions_of_strata_and_of_their_test_stand_below():
     assert "a, b: 1 df" in notes
     assert "interval of d is narrower" in notes
     assert "test between strata: " in notes
+
+
+def test_a_figure_counts_the_clusters_that_its_notes_count(make_effects):
+    es = make_effects(12).with_columns(half=["a"] * 6 + ["b"] * 6, laboratory=list("uuvvuvwxyzzz"))
+    with pytest.warns(DependentEffectsWarning):
+        results = mx.stratify(es, by="half", cluster="laboratory")
+    plan = forest_plan(results)
+    found = [detail(plan.row(name)).replace("\u00a0", " ") for name in ("subtotal:0", "subtotal:1", "total")]
+    assert [text.rpartition("clusters = ")[2] for text in found] == ["2", "4", "6"]
+    assert "clusters are by laboratory" in " ".join(plan.notes)
+    plain = forest_plan(mx.stratify(es, by="half"))
+    assert not any("clusters" in detail(row) for row in plain.rows)

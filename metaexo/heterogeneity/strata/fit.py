@@ -143,9 +143,19 @@ class StrataFit(LinearFit):
         """The strata in tests between strata that have two clusters only: studies, or what shares effects."""
         return tuple(s for s in self.compared if self.clusters_in(s) < LARGE)
 
-    def clusters_in(self, stratum: Stratum) -> int:
-        """Return the number of clusters in a stratum; of studies where effects are independent."""
-        return stratum.m if self.clusters is None else len({self.clusters[i] for i in stratum.rows})
+    def clusters_in(self, stratum: Stratum | str) -> int:
+        """Return the number of clusters in a stratum; of studies where effects are independent.
+
+        Examples
+        --------
+        >>> import pandas as pd, metaexo as mx
+        >>> data = pd.DataFrame({"source": ["milk"] * 3 + ["plant"] * 3})
+        >>> es = mx.EffectSizes([0.3, 0.4, 0.2, 0.5, 0.3, 0.9], [0.01] * 6, data=data)
+        >>> mx.stratify(es, by="source").clusters_in("milk")
+        3
+        """
+        found = stratum if isinstance(stratum, Stratum) else self[stratum]
+        return found.m if self.clusters is None else len({self.clusters[i] for i in found.rows})
 
     @property
     def digest(self) -> str:

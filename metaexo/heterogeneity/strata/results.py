@@ -282,6 +282,8 @@ class StratifiedResults(StrataFit, FitResults):
     def to_frame(self) -> pd.DataFrame:
         """Return one row per stratum, and one for all: counts, pooled effect, df, intervals, tau2, I2, note.
 
+        Counts are k effects, m studies and, with `cluster="laboratory"`, how many laboratories these are: the
+        clusters that tests and notes count (studies, where effects are independent).
         A stratum of one study has the effect of that study. Numbers that cannot be had from a stratum are
         missing and its note says why. The column df is that of the interval, missing for normal ones. Ratio
         measures have the columns ratio, ratio_low and ratio_high as well. `attrs` holds k, m, method, test,

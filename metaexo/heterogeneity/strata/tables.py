@@ -11,7 +11,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, level_words, number, percent, plural, text_table
-from metaexo.heterogeneity.levels import rows_by_factor, word_for_all
+from metaexo.heterogeneity.levels import STUDY, rows_by_factor, word_for_all
 from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
 from metaexo.inputs import check_choice, read_words
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WORDS = ("stratum", "note")
-COUNTS = ("k", "m")
+COUNTS = ("k", "m", "clusters")
 # Marks the effect of a single study in the tables for readers.
 ALONE = "(one study)"
 
@@ -46,25 +46,32 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
         {
             **s.levels,
             "stratum": s.name,
-            **_numbers(s.fit, s.pooled or s.single, s.heterogeneity, s.k, s.m, df.get(s.name)),
+            "k": s.k,
+            "m": s.m,
+            "clusters": results.clusters_in(s),
+            **_numbers(s.fit, s.pooled or s.single, s.heterogeneity, df.get(s.name)),
             "note": s.note,
         }
         for s in results.strata
     ]
     fit = results.overall
     if fit is not None:
-        whole = _numbers(
-            fit, results.overall_pooled, overall_heterogeneity(results), fit.k, fit.m, results.overall_df
-        )
+        whole = _numbers(fit, results.overall_pooled, overall_heterogeneity(results), results.overall_df)
         name = key_of_all(results)
         key = {**dict.fromkeys(results.by, name), "stratum": name}
-        rows.append({**key, **whole, "note": "; ".join(_cautions_of_all(results, name))})
+        counts = {"k": fit.k, "m": fit.m, "clusters": clusters_of_all(results)}
+        rows.append({**key, **counts, **whole, "note": "; ".join(_cautions_of_all(results, name))})
     table = pd.DataFrame(rows)
     words = {*results.by, *WORDS, *COUNTS}
     table = table.astype({name: float for name in table.columns if name not in words})
     if results.measure.display_log:
         table = with_ratios(table, before="prediction_low")
     return table
+
+
+def clusters_of_all(results: StrataFit) -> int:
+    """Return the number of clusters of all effects; of studies where effects are independent."""
+    return results.effects.m if results.clusters is None else len(set(results.clusters))
 
 
 def key_of_all(results: StrataFit) -> str:
@@ -94,14 +101,10 @@ def _numbers(
     fit: RandomEffectsResults | None,
     pooled: Pooled | None,
     ends: HeterogeneityInterval | None,
-    k: int,
-    m: int,
     df: float | None,
-) -> dict[str, float | int | None]:
-    """Return the numeric columns of one row of the table."""
+) -> dict[str, float | None]:
+    """Return the numeric columns of one row of the table, beside its counts."""
     return {
-        "k": k,
-        "m": m,
         "estimate": pooled.estimate if pooled else None,
         "se": pooled.se if pooled else None,
         "df": df,
@@ -215,16 +218,21 @@ def of_all_strata(
 def reader_rows(results: StrataFit) -> tuple[list[list[str]], list[str]]:
     """Return rows and header of the table that readers see."""
     rows = [_cells(s.name, s.effects, s.fit, s.pooled or s.single, s.heterogeneity) for s in results.strata]
+    clusters = [results.clusters_in(s) for s in results.strata]
     fit = results.overall
     if fit is not None:
         of_all = overall_heterogeneity(results)
         rows.append(_cells(key_of_all(results), results.effects, fit, results.overall_pooled, of_all))
+        clusters.append(clusters_of_all(results))
     level = level_words(results.level)
     header = ["stratum", "k", "m", "estimate", f"{level} interval", f"{level} prediction interval"]
     if results.measure.rescaled:
         header.append(results.measure.display.lower())
     else:
         rows = [[*row[:6], *row[7:]] for row in rows]
+    if results.clusters is not None and results.cluster != STUDY:
+        rows = [[*row[:3], str(count), *row[3:]] for row, count in zip(rows, clusters, strict=True)]
+        header = [*header[:3], "clusters", *header[3:]]
     if not results.is_random:  # equal effects have no tau
         return [[*row[:-2], row[-1]] for row in rows], [*header, "I2"]
     return rows, [*header, "tau", "I2"]

@@ -27,6 +27,7 @@ from metaexo.formatting import (
     ten_digits,
     whole_or_decimals,
 )
+from metaexo.heterogeneity.levels import STUDY
 from metaexo.models import MomentResults, MultilevelResults
 from metaexo.models.linear.results import FitResults
 from metaexo.models.univariate.model import RandomEffects
@@ -123,26 +124,42 @@ def table_of_strata(results: Any, options: Options) -> Table:
             write.heaviest = whole.heaviest
         name = stratum_words(stratum.levels, options.wording) or stratum.name
         pooled = None if stratum.fit is None else _at_level(stratum.fit, stratum.pooled, level)
+        clusters = cluster_words(results, stratum)
         if options.subtotals == "only":
-            rows.append(write.stratum_alone(s, name, stratum, pooled))
+            rows.append(_with_detail(write.stratum_alone(s, name, stratum, pooled), clusters))
             continue
         rows.append(head_row(s, name, short_remark(stratum.note)))
         rows += write.studies(range(stratum.effects.k), indent=INDENT)
         if options.subtotals and pooled is not None:
-            rows += write.subtotal(s, stratum.fit, pooled)
+            first, *tests = write.subtotal(s, stratum.fit, pooled)
+            rows += [_with_detail(first, clusters), *tests]
         elif options.subtotals and stratum.single is not None and stratum.k > 1:
-            rows.append(write.single(s, stratum.single))
+            rows.append(_with_detail(write.single(s, stratum.single), clusters))
         rows.append(Row(id=f"spacer:{s}", kind="spacer"))
     if options.subtotals == "only":
         rows.append(Row(id="spacer:total", kind="spacer"))
     if fit is not None and options.overall:
-        rows += whole.total(fit, _at_level(fit, results.overall_pooled, level))
+        first, *others = whole.total(fit, _at_level(fit, results.overall_pooled, level))
+        rows += [_with_detail(first, cluster_words(results)), *others]
     if options.between and results.between is not None:
         style = options.look.p_style
         name = "Test for subgroup differences" if options.journal else "Test between strata"
         between = f"{name}: {same_line(words_of_test(results.between, style))}"
         rows.append(Row(id="between", kind="test", text=(between,)))
     return whole.table(rows, strata_notes(results, options))
+
+
+def cluster_words(results: Any, stratum: Any = None) -> list[str]:
+    """Return the number of clusters of a stratum, or of all effects, where they are others than studies."""
+    if results.clusters is None or results.cluster == STUDY:
+        return []
+    count = len(set(results.clusters)) if stratum is None else results.clusters_in(stratum)
+    return [same_line(f"clusters = {count}")]
+
+
+def _with_detail(row: Row, words: Sequence[str]) -> Row:
+    """Return a row with more words beside its name."""
+    return replace(row, detail=(*row.detail, *words))
 
 
 def ordered_strata(results: Any, options: Options) -> list[Any]:
@@ -913,7 +930,8 @@ def _overall_model(results: Any, options: Options) -> str:
     """Return the model of all effects, and how it allows for dependence between them."""
     if results.clusters is None:
         return model_note(results.overall, options.heterogeneity)
-    counts = " k effects of m studies." if options.heterogeneity else ""
+    others = f"; clusters are by {results.cluster}" if cluster_words(results) else ""
+    counts = f" k effects of m studies{others}." if options.heterogeneity else ""
     return f"{words_of_strata(results)}{counts}"
 
 
