@@ -11,8 +11,10 @@ one random-effects model (REML; Knapp and Hartung on the effective number of eff
 
 import re
 import warnings
+from bisect import bisect_left
 from collections import Counter
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -49,6 +51,14 @@ KINDS = dict(zip(("exact", "not_significant", "threshold", "direction"), mx.mode
 EVIDENCE = ["sheet", "line", "study", "outcome", "timepoint", "design", "source", "isolation", "use", "kind"]
 EVIDENCE = [*EVIDENCE, "lower", "upper", "v_lower", "v_upper", "how", "note"]
 UNSIZED = "a direction alone, without sizes"
+OTHERS = [(ALL, EXACT, "exact effects alone"), (FIRM, CENSORED, "the analysis without doubtful rows")]
+OTHERS += [(ALL, LEAST, "the least favourable results")]
+VERDICTS = {"benefit": "the main analysis favours exosomes", "harm": "the main analysis favours the control"}
+VERDICTS |= {"neither": "the interval includes no effect", "": "nothing can be pooled"}
+COUNTED = {"exact": "exact effect", "not_significant": "non-significant result"}
+COUNTED |= {"threshold": "p-value threshold", "direction": "direction"}
+ENDS = {"tau2": "estimate", "tau2_low": "lower end of its 95% CI", "tau2_high": "upper end of its 95% CI"}
+PLAN = ["field", "who", "rows", "assumed"]
 PER_GROUP, EFFECT, POWER = {PATIENTS: 30, ANIMALS: 10}, 0.5, 0.8  # of the studies that are planned
 
 
@@ -67,12 +77,12 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("before_after", stacked(before, lambda es: es.to_frame()[EVIDENCE]))
 
     # Pooled effects, other analyses that could be defended, and what would settle the question.
-    table = pooled_table(asked, unused, before)
-    analysis.write_table("pooled", table.reset_index())
     paths = other_analyses(sheets)
+    table = pooled_table(asked, unused, before, paths)
+    analysis.write_table("pooled", table.reset_index())
     analysis.write_table("multiverse", stacked(paths, lambda found: found.shares()))
     analysis.write_table("paths", stacked(paths, lambda found: found.to_frame().reset_index()))
-    analysis.write_table("settle", settle(asked, table))
+    analysis.write_table("settle", settle(table))
 
     for group in paths:
         title = f"Exosome against control, {' in '.join(group)}: effects and p-value thresholds in one model"
@@ -163,15 +173,24 @@ def is_used(es, least=False):
 # -- models -------------------------------------------------------------------------------------------------
 
 
-def pooled_table(asked, unused, before):
-    """Return the pooled effect of each field by each kind of evidence, with and without doubtful rows."""
+def pooled_table(asked, unused, before, paths):
+    """Return the pooled effect of each field by each kind of evidence, with and without doubtful rows.
+
+    `rests_on`: the studies without any of which it no longer says the same. `undecided`: the share of
+    defensible analyses that do not exclude no effect.
+    """
     rows = {}
     for group, whole in asked.items():
         lost = set(unused[group]["study"]) - set(whole.study)
         more = {"unusable": len(lost), "before_after": before[group].m}
+        if group in paths:
+            more["undecided"] = Counter(paths[group].conclusion)["neither"] / paths[group].distinct
         firm = whole.select((whole.column("use") != "doubtful").to_numpy(), "doubtful by the sheet")
         for which, es in ((ALL, whole), (FIRM, firm)):
             one = one_per_study(es)
+            more |= {
+                f"{by}_known": (one.column(by) != "Not reported").sum() for by in ("source", "isolation")
+            }
             found = {CENSORED: record(one, censored), EXACT: record(exact_of(one), alone)}
             if np.isfinite(found[CENSORED]["estimate"]):
                 found[LEAST] = record(one_per_study(es, least=True), censored)
@@ -188,7 +207,7 @@ def exact_of(es):
 def record(es, model):
     """Return what is known and the numbers of a model of it; where there is no estimate, the reason."""
     counts = Counter(mx.models.kinds_of(es))
-    found = {"k": es.k, "m": es.m} | {name: counts[kind] for name, kind in KINDS.items()}
+    found = {"k": es.k, "m": es.m, "rests_on": ""} | {name: counts[kind] for name, kind in KINDS.items()}
     try:
         return found | dict.fromkeys(NUMBERS, np.nan) | model(es) | {"note": ""}
     except errors.MetaexoError as error:
@@ -196,7 +215,17 @@ def record(es, model):
 
 
 def censored(es):
-    return numbers_of(mx.CensoredRandomEffects(es).fit("REML", TEST))
+    fit = mx.CensoredRandomEffects(es).fit("REML", TEST)
+    return numbers_of(fit) | {"rests_on": rests_on(fit)}
+
+
+def rests_on(fit):
+    """Return the studies without any one of which the interval no longer says what it says."""
+    without = mx.sensitivity.leave_one_out(fit).to_frame()
+    pooled = fit.pooled()
+    if pooled.low > 0:
+        return ", ".join(without.index[~(without["low"] > 0)])
+    return ", ".join(without.index[~(without["high"] < 0)]) if pooled.high < 0 else ""
 
 
 def alone(es):
@@ -277,29 +306,40 @@ def closure(es):
 # -- what would settle it -----------------------------------------------------------------------------------
 
 
-def settle(asked, table):
-    """Return how many studies name source and isolation method, and how many of a size would be needed.
+def settle(table):
+    """Return how many studies would be needed, by what they assume of the between-study variance.
 
-    The effects of planned studies vary as those of `MAIN` do without doubtful rows.
+    It is the estimate or an end of its 95% interval, without or with doubtful rows.
     """
-    rows = []
-    for (name, who), es in asked.items():
-        one, n = one_per_study(es), PER_GROUP[who]
-        tau2 = table.loc[(*MAIN[who], FIRM, CENSORED), "tau2"]
+    plans = []
+    for (name, who), rows, end in product(MAIN.values(), (FIRM, ALL), ENDS):
+        n, tau2 = PER_GROUP[who], table.loc[(name, who, rows, CENSORED), end]
         variance = tau2 + 2 / n + EFFECT**2 / (4 * n)  # of g between two groups of n
-        needed = {"tau2": tau2, "for_a_mean": studies(variance), "per_stratum": studies(variance, strata=2)}
-        known = {f"{by}_known": (one.column(by) != "Not reported").sum() for by in ("source", "isolation")}
-        rows.append({"field": name, "who": who, "per_group": n, "studies": one.m} | known | needed)
-    return pd.DataFrame(rows).assign(difference=EFFECT, power=POWER)
+        needed = {"for_a_mean": studies(variance), "per_stratum": studies(variance, strata=2)}
+        about = {"field": name, "who": who, "rows": rows, "assumed": ENDS[end], "tau2": tau2, "per_group": n}
+        plans.append(about | needed | {"difference": EFFECT, "power": POWER})
+    return pd.DataFrame(plans)
 
 
 def studies(variance, strata=1):
     """Return how many studies (per stratum) a t test needs; NaN where the variance of effects is unknown."""
+
+    def power(k):
+        df, noncentral = strata * (k - 1), EFFECT / np.sqrt(strata * variance / k)
+        return stats.nct.sf(stats.t.ppf(0.975, df), df, noncentral)
+
     if not np.isfinite(variance):
         return np.nan
-    k = np.arange(2, 3 + int(100 * variance / EFFECT**2))
-    df, noncentral = strata * (k - 1), EFFECT / np.sqrt(strata * variance / k)
-    return k[(stats.nct.sf(stats.t.ppf(0.975, df), df, noncentral) >= POWER).argmax()]
+    return 2 + bisect_left(range(2, 3 + int(100 * variance / EFFECT**2)), POWER, key=power)
+
+
+def two_plans(plans, group):
+    """Return the plan without doubtful rows, and that with them or, if it is the same, at the upper end."""
+    first, *others = (
+        plans.loc[(*group, rows, ENDS[end])]
+        for rows, end in ((FIRM, "tau2"), (ALL, "tau2"), (ALL, "tau2_high"))
+    )
+    return first, next((one for one in others if one["for_a_mean"] != first["for_a_mean"]), others[-1])
 
 
 # -- figures and words --------------------------------------------------------------------------------------
@@ -317,40 +357,36 @@ def forest(table, group, es, title):
     return mx.plots.forest(shown, columns=columns, notes=notes, title=title, **looks)
 
 
-VERDICTS = {"benefit": "exosomes do better than a control", "harm": "exosomes do worse than a control"}
-VERDICTS |= {"neither": "the interval includes no effect", "": "nothing can be pooled"}
-COUNTED = {"exact": "exact effect", "not_significant": "non-significant result"}
-COUNTED |= {"threshold": "p-value threshold", "direction": "direction"}
-
-
 def say(analysis, table, asked, paths):
-    """Say the answer, one sentence per field, what would settle it, and what other analyses say."""
+    """Say the answer, what is known of the other fields, what would settle it, and the detail."""
     decided = [group for group in GROUPS if verdict(best(table, group)) in ("benefit", "harm")]
     decided = decided or [MAIN[PATIENTS]]
-    row, name = best(table, decided[0]), decided[0][0]
-    k, m = (0, 0) if row is None else (int(row["k"]), int(row["m"]))
-    certainty = how_certain(row, best(table, decided[0], FIRM), asked[decided[0]])
-    behind = [cells for group in decided for cells in rows_of(group)]
-    words = answer_in_words(table, decided)
-    analysis.answer(words, k=k, m=m, units="studies", certainty=certainty, table="pooled", row=behind)
-    said = {}
-    for field in FIELDS:
-        parts = [clause(table, (field, who)) for who in DOMAINS]
-        said[field] = (
-            f"{field.capitalize()}: {'; '.join(', '.join([first, *more]) for first, more in parts)}."
-        )
-        if field != name:
-            behind = [cells for who in DOMAINS for cells in rows_of((field, who))]
-            short = f"{field.capitalize()}: {'; '.join(first for first, _ in parts)}."
-            analysis.state(short, table="pooled", row=behind)
-    plan = settle_in_words(analysis.tables["settle"])
-    behind = [{"field": field, "who": who} for field, who in MAIN.values()]
-    analysis.state(plan, table="settle", row=behind, part="settle")
+    row, first = best(table, decided[0]), decided[0]
+    size = {"k": 0, "m": 0} if row is None else {"k": int(row["k"]), "m": int(row["m"])}
+    sure = how_certain(row, best(table, first, FIRM), asked[first])
+    reasons = [*sure.reasons, *["other defensible analyses do not decide"][: len(doubts(table, first))]]
+    about = {"certainty": sure, "reasons": "; ".join(reasons), "units": "studies", "table": "pooled"}
+    analysis.answer(answer_in_words(table, decided), **size, **about, row=rows_of(decided))
+    fields = [name for name in FIELDS if name not in dict(decided)]
+    if fields:
+        groups = [group for group in GROUPS if group[0] in fields]
+        words = ". ".join(field_in_short(table, name) for name in fields)
+        analysis.state(f"{words}.", table="pooled", row=rows_of(groups))
+    plans = analysis.tables["settle"].set_index(PLAN)
+    behind = [
+        dict(zip(PLAN, one.name, strict=True)) for group in MAIN.values() for one in two_plans(plans, group)
+    ]
+    analysis.state(settle_in_words(plans), table="settle", row=behind, part="settle", defined=[EFFECT, POWER])
 
-    analysis.write_summary("\n".join(f"- {words}" for words in said.values()))
+    lines = [
+        f"{name.capitalize()}: {'; '.join(clause(table, (name, who)) for who in DOMAINS)}." for name in FIELDS
+    ]
+    analysis.write_summary("\n".join(f"- {words}" for words in lines))
     analysis.write_summary(" ".join(paths_in_words(table, group, found) for group, found in paths.items()))
+    analysis.write_summary(one_mean_in_words(asked, first))
     analysis.write_summary(
-        f"{plan} Numbers may be missing for want of significance, and for no other reason; "
+        f"{further_plans(table, plans)} The model assumes that a paper prints a number or only a threshold "
+        "by the significance of the effect, not by its size; "
         f"`{analysis.file_name('unused')}` has what gives nothing."
     )
 
@@ -368,10 +404,10 @@ def verdict(row):
     return "benefit" if row["low"] > 0 else "harm" if row["high"] < 0 else "neither"
 
 
-def rows_of(group):
-    """Return what selects the rows that the sentence on a field rests on."""
-    found = [(*group, rows, kind) for rows in (ALL, FIRM) for kind in (CENSORED, EXACT)]
-    return [dict(zip(KEYS, key, strict=True)) for key in found]
+def rows_of(groups):
+    """Return what selects the rows that a sentence on these fields rests on."""
+    found = product(groups, (ALL, FIRM), (CENSORED, EXACT))
+    return [dict(zip(KEYS, (*group, rows, kind), strict=True)) for group, rows, kind in found]
 
 
 def effect(row, name=""):
@@ -388,41 +424,81 @@ def counted(row, but=""):
     return ", ".join(plural(row[kind], words) for kind, words in COUNTED.items() if row[kind] and kind != but)
 
 
+def listed(words, last):
+    """Return words as a list in a sentence."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def doubts(table, group):
+    """Return, in words, which other analyses do not find the effect that the main analysis finds."""
+    main = best(table, group)
+    if verdict(main) not in ("benefit", "harm"):
+        return []
+    said = []
+    for rows, kind, words in OTHERS:
+        if (*group, rows, kind) in table.index and verdict(table.loc[(*group, rows, kind)]) != verdict(main):
+            said.append(words)
+    if main["rests_on"]:
+        said.append(f"the analysis without {main['rests_on']}")
+    return said + ([f"{percent(main['undecided'])} of defensible analyses"] if main["undecided"] > 0 else [])
+
+
 def answer_in_words(table, groups):
-    """Return the answer: the fields with an effect and its numbers, and those where it is open."""
+    """Return the answer: what the main analysis of a field finds, what does not, and what is open."""
     told, unknown = [], []
     for group in groups:
-        row = best(table, group)
-        numbers = f": {pooled_in_words(row)}" if verdict(row) else ""
-        told.append(f"{VERDICTS[verdict(row)]} for {' in '.join(group)}{numbers}")
+        row, other = best(table, group), doubts(table, group)
+        numbers = (
+            f" (g {number(row['estimate'])}, 95% CI {interval(row['low'], row['high'])})"
+            if verdict(row)
+            else ""
+        )
+        but = f", but {listed(other, 'and')} {'do' if len(other) > 1 else 'does'} not exclude no effect"
+        told.append(f"for {' in '.join(group)} {VERDICTS[verdict(row)]}{numbers}{but if other else ''}")
     for name in FIELDS:
         known = [who for who in DOMAINS if table.loc[(name, who, ALL, CENSORED), ["k", "unusable"]].sum()]
         left = [who for who in known if verdict(best(table, (name, who))) not in ("benefit", "harm")]
         unknown += [name] if left == known else [f"{name} in {who}" for who in left]
-    names = " or ".join(filter(None, [", ".join(unknown[:-1]), *unknown[-1:]]))
-    words = "; ".join([*told, f"whether they help {names} is open"] if names else told)
+    are = "are" if len(unknown) > 1 else "is"
+    words = "; ".join([*told, f"{listed(unknown, 'and')} {are} open"] if unknown else told)
     return f"{words[0].upper()}{words[1:]}."
 
 
+def field_in_short(table, name):
+    """Return what is known of a field in a few words."""
+    parts = []
+    for who in DOMAINS:
+        row, whole = best(table, (name, who)), table.loc[(name, who, ALL, CENSORED)]
+        if verdict(row):
+            parts.append(f"{who} {effect(row, 'g ')}")
+        elif row is not None:
+            kept = best(table, (name, who), FIRM) is not None
+            parts.append(
+                f"{who} one exact effect, g {number(row['estimate'])}{'' if kept else ' (doubtful)'}"
+            )
+        elif whole["k"]:
+            parts.append(f"{who} {plural(whole['k'], 'result')}, none with a size")
+    return f"{name.capitalize()}: {'; '.join(parts) or 'no controlled result'}"
+
+
 def clause(table, group):
-    """Return what is known of a field in patients or in animals, and in parts what else there is."""
+    """Return all that is known of a field in patients or in animals."""
     row, whole, points = best(table, group), *(table.loc[(*group, ALL, kind)] for kind in (CENSORED, EXACT))
-    more = []
+    more = without_doubtful(table, group)
     if verdict(row):
         told = f"{VERDICTS[verdict(row)]}, {pooled_in_words(row)}"
         if row["k"] > points["k"] and np.isfinite(points["estimate"]):
-            more = [f"exact effects alone {effect(points)}"]
+            more.append(f"exact effects alone {effect(points)}")
     elif row is not None:
         told = f"one exact effect, {effect(row, 'g ')}"
-        more = [f"beside it {counted(whole, but='exact')}"] if whole["k"] > 1 else []
+        more += [f"beside it {counted(whole, but='exact')}"] if whole["k"] > 1 else []
     else:
         told = f"nothing to pool ({counted(whole)})" if whole["k"] else "no controlled result to pool"
-    told = ", ".join([f"in {group[1]} {told}", *without_doubtful(table, group)])
     if whole["unusable"]:
         more.append(f"{plural(whole['unusable'], 'more study', 'more studies')} without a usable size")
     if whole["before_after"]:
         more.append(f"{whole['before_after']} without a control (before and after) not pooled")
-    return told, more
+    return ", ".join([f"in {group[1]} {told}", *more])
 
 
 def without_doubtful(table, group):
@@ -447,17 +523,28 @@ def how_certain(row, kept, es):
 
 
 def settle_in_words(plans):
-    """Return how many studies would settle the question, and how many name source and isolation method."""
-    rows = plans.set_index(["field", "who"]).astype(object).loc[list(MAIN.values())]
-    mean, each = ([number(value, 0) for value in rows[name]] for name in ("for_a_mean", "per_stratum"))
-    named = [f"{row.source_known} and {row.isolation_known} of {row.studies}" for row in rows.itertuples()]
-    first, second = (" in ".join(group) for group in MAIN.values())
-    sizes = list(rows["per_group"])
+    """Return how many studies would show a mean effect, by what is assumed of the heterogeneity."""
+    told, said = [], "tau2 is "
+    for group in MAIN.values():
+        first, other = (
+            (number(one["for_a_mean"], 0), number(one["tau2"])) for one in two_plans(plans, group)
+        )
+        both = f"{first[0]} if {said}{first[1]}, {other[0]} if {other[1]}"
+        told.append(f"{' in '.join(group)} ({PER_GROUP[group[1]]} per group) {both}")
+        said = ""
+    return f"Studies to find g = {EFFECT:g} (power {percent(POWER)}): {'; '.join(told)}."
+
+
+def further_plans(table, plans):
+    """Return what differences by source or method would take, and where the two variances come from."""
+    rows = [table.loc[(*group, ALL, CENSORED)] for group in MAIN.values()]
+    named = [f"{row['source_known']} and {row['isolation_known']} of {row['m']} studies" for row in rows]
+    each = [[number(one["per_stratum"], 0) for one in two_plans(plans, group)] for group in MAIN.values()]
     return (
-        f"To find a mean effect of {EFFECT:g} with a power of {percent(POWER)}, where effects vary as those "
-        f"so far, {first} takes {mean[0]} studies of {sizes[0]} per group, {second} {mean[1]} of {sizes[1]}; "
-        f"such a difference between two sources or isolation methods takes {each[0]} and {each[1]} of each; "
-        f"source and isolation method are named by {named[0]} studies and by {named[1]}."
+        f"A difference of {EFFECT:g} between two sources or isolation methods takes "
+        f"{' and '.join(map(' or '.join, each))} studies of each; {' and '.join(named)} name source and "
+        "isolation method. The first tau2 is the estimate without doubtful rows, the second that of all rows "
+        "or, if it is the same, the upper end of its 95% interval."
     )
 
 
@@ -466,15 +553,27 @@ def paths_in_words(table, group, paths):
     share, moved = Counter(paths.conclusion)["benefit"] / paths.distinct, paths.importance().iloc[0]
     lost = ", ".join(option for _, option, _ in paths.without_paths())
     lost = f" (not possible: {lost})" if lost else ""
-    words = (
+    least = ""
+    if (*group, ALL, LEAST) in table.index:
+        numbers = effect(table.loc[(*group, ALL, LEAST)], "g ")
+        least = f"; the least favourable result of each study gives {numbers}"
+    return (
         f"In {percent(share)} of {paths.distinct} defensible analyses of {' in '.join(group)} the 95% CI "
         f"lies above no effect{lost}; most depends on the {moved['choice'].replace('_', ' ')} "
-        f"({percent(moved['share'])} of the variance)"
+        f"({percent(moved['share'])} of the variance){least}."
     )
-    if (*group, ALL, LEAST) in table.index:
-        least = effect(table.loc[(*group, ALL, LEAST)], "g ")
-        words += f"; the least favourable results give {least}"
-    return f"{words}."
+
+
+def one_mean_in_words(asked, group):
+    """Return over how many outcomes the mean of a field is, and how many of its studies are in another."""
+    used, (field, who) = one_per_study(asked[group]), group
+    also = {name: len({*used.study} & {*asked[name, who].study}) for name in FIELDS if name != field}
+    shared = listed([f"{count} also under {name}" for name, count in also.items() if count], "and")
+    outcomes = plural(used.column("what").nunique(), "outcome")
+    return (
+        f"The mean of {field} in {who} is over {outcomes}; of several results in words the first of each "
+        f"study is used{f'; of its {used.m} studies {shared}' if shared else ''}."
+    )
 
 
 if __name__ == "__main__":

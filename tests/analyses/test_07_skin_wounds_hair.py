@@ -247,16 +247,42 @@ def test_a_path_of_wounds_is_that_by_hand(table, sheets):
 
 
 def test_planned_studies_have_the_power_that_is_said(table, pooled):
-    for row in table("settle").query("field in ['skin', 'wounds']").itertuples():
-        base = ("skin", "patients") if row.who == "patients" else ("wounds", "animals")
-        assert row.tau2 == pytest.approx(pooled.loc[(*base, FIRM, MAIN), "tau2"])
+    plans = table("settle")
+    ends = {"estimate": "tau2", "lower end of its 95% CI": "tau2_low", "upper end of its 95% CI": "tau2_high"}
+    assert len(plans) == 12
+    for row in plans.itertuples():
+        assert row.tau2 == pytest.approx(pooled.loc[(row.field, row.who, row.rows, MAIN), ends[row.assumed]])
         size = row.difference / math.sqrt(
             row.tau2 + 2 / row.per_group + row.difference**2 / (4 * row.per_group)
         )
-        alone = [TTestPower().power(size, k, 0.05) for k in (row.for_a_mean - 1, row.for_a_mean)]
-        two = [TTestIndPower().power(size, k, 0.05) for k in (row.per_stratum - 1, row.per_stratum)]
+        alone = [
+            TTestPower().power(size, k, 0.025, alternative="larger")
+            for k in (row.for_a_mean - 1, row.for_a_mean)
+        ]
+        two = [
+            TTestIndPower().power(size, k, 0.025, alternative="larger")
+            for k in (row.per_stratum - 1, row.per_stratum)
+        ]
         assert alone[0] < row.power <= alone[1] + 1e-3
         assert two[0] < row.power <= two[1] + 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::metaexo.errors.RowsWithoutEffectWarning")
+def test_studies_on_which_the_effect_rests_are_those_without_which_it_is_not_found(
+    table, pooled, script, root
+):
+    es = script.of_field(script.effects(mx.read_sheets(root / "data")), "skin", "patients")
+    es = script.one_per_study(script.sized(es))
+    missed = []
+    for name in es.study:
+        rest = es.select(np.array([study != name for study in es.study]), "left out")
+        if mx.CensoredRandomEffects(rest).fit("REML", script.TEST).pooled().low <= 0:
+            missed.append(name)
+    row = pooled.loc[("skin", "patients", ALL, MAIN)]
+    assert missed
+    assert row["rests_on"] == ", ".join(missed)
+    paths = of(table("paths"), "skin", "patients")
+    assert row["undecided"] == pytest.approx(((paths["low"] <= 0) & (paths["high"] >= 0)).mean())
 
 
 # -- words --------------------------------------------------------------------------------------------------
@@ -265,8 +291,13 @@ def test_planned_studies_have_the_power_that_is_said(table, pooled):
 def test_each_field_has_one_sentence(ours):
     _, analysis = ours
     said = {one.part: one.words for one in analysis.sentences}
-    assert [one.part for one in analysis.sentences] == ["answer", "known", "known", "known", "settle"]
-    assert said["answer"].startswith("Exosomes do better than a control for skin in patients: g ")
+    assert [one.part for one in analysis.sentences] == ["answer", "known", "settle"]
+    assert said["answer"].startswith("For skin in patients the main analysis favours exosomes (g ")
+    assert "but exact effects alone" in said["answer"]
+    assert "of defensible analyses do not exclude no effect" in said["answer"]
+    most = {"answer": 45, "known": 35, "settle": 35}
+    assert all(len(words.split()) <= most[part] for part, words in said.items())
+    assert said["known"].startswith("Wounds: patients one exact effect")
     lines = analysis.paragraphs[0].splitlines()
     starts = [
         "- Skin: in patients ",
@@ -277,7 +308,7 @@ def test_each_field_has_one_sentence(ours):
     for line, start in zip(lines, starts, strict=True):
         assert line.startswith(start)
         assert line.count("; in animals ") == 1
-    assert sum(map(len, map(str.split, analysis.paragraphs))) < 400
+    assert sum(map(len, map(str.split, analysis.paragraphs))) < 430
     assert "nan" not in " ".join(analysis.paragraphs)
 
 
@@ -314,46 +345,52 @@ def test_sentences_follow_the_sheets(run, root, tmp_path):
     row = pooled.loc[("skin", "patients", ALL, MAIN)]
     assert row["high"] < 0
     assert said[0].startswith(
-        f"Exosomes do worse than a control for skin in patients: g \N{MINUS SIGN}{-row['estimate']:.2f} "
+        f"For skin in patients the main analysis favours the control (g \N{MINUS SIGN}{-row['estimate']:.2f}"
     )
     assert "0% of" in analysis.paragraphs[1]
-    wounds = next(words for words in said if words.startswith("Wounds"))
-    assert "without doubtful rows" not in wounds
+    lines = dict(line[2:].split(":", 1) for line in analysis.paragraphs[0].splitlines())
+    assert "without doubtful rows" not in lines["Wounds"]
     hair = pooled.loc[("hair", "patients", ALL, MAIN)]
-    told = next(words for words in said if words.startswith("Hair"))
-    assert f"g {hair['estimate']:.2f} (95% CI" in told
-    assert "2 studies (2 exact effects)" in told
-    assert "without doubtful rows" in told
+    assert f"g {hair['estimate']:.2f} (95% CI" in lines["Hair"]
+    assert "2 studies (2 exact effects)" in lines["Hair"]
+    assert "without doubtful rows" in lines["Hair"]
+    assert any(f"g {hair['estimate']:.2f}" in words for words in said)
 
 
-def test_certainty_and_answer_in_every_branch(script, pooled):
-    table = pooled.copy()
+def test_the_answer_follows_the_other_analyses(script, pooled):
+    table, skin = pooled.copy(), [("skin", "patients")]
+    table["rests_on"] = table["rests_on"].fillna("")
     key = ("skin", "patients", slice(None), slice(None))
+    table.loc[key, ["low", "rests_on", "undecided"]] = [0.1, "", 0.0]
+    assert script.doubts(table, skin[0]) == []
+    assert "1.73); skin in animals" in script.answer_in_words(table, skin)
+    table.loc[("skin", "patients", FIRM, MAIN), "low"] = -0.1
+    table.loc[("skin", "patients", ALL, MAIN), ["rests_on", "undecided"]] = ["Kwon 2020", 0.25]
+    words = script.answer_in_words(table, skin)
+    assert "but the analysis without doubtful rows, the analysis without Kwon 2020 and 25% of" in words
     table.loc[key, "low"] = -0.1
-    assert script.answer_in_words(table, [("skin", "patients")]).startswith(
-        "The interval includes no effect for skin"
-    )
+    words = script.answer_in_words(table, skin)
+    assert words.startswith("For skin in patients the interval includes no effect")
+    assert "but" not in words
     table.loc[key, ["estimate", "low", "high"]] = np.nan
-    words = script.answer_in_words(table, [("skin", "patients")])
-    assert words.startswith(
-        "Nothing can be pooled for skin in patients; whether they help skin, wounds, hair"
+    words = script.answer_in_words(table, skin)
+    assert words.startswith("For skin in patients nothing can be pooled; skin, wounds, hair and pigmentation")
+
+
+def test_plans_follow_the_variances(script, table):
+    plans = table("settle").set_index(["field", "who", "rows", "assumed"])
+    words = script.settle_in_words(plans)
+    skin, wounds = ("skin", "patients"), ("wounds", "animals")
+    for key in (
+        (*skin, FIRM, "estimate"),
+        (*skin, ALL, "upper end of its 95% CI"),
+        (*wounds, ALL, "estimate"),
+    ):
+        assert f"{plans.loc[key, 'for_a_mean']} if" in words
+    plans = plans.astype({"for_a_mean": float})
+    plans.loc[(*wounds, ALL, "estimate"), "for_a_mean"] = plans.loc[(*wounds, FIRM, "estimate"), "for_a_mean"]
+    assert f"{plans.loc[(*wounds, ALL, 'upper end of its 95% CI'), 'for_a_mean']:.0f} if" in (
+        script.settle_in_words(plans)
     )
-    assert (
-        script.settle_in_words(
-            pd.DataFrame(
-                [
-                    {
-                        "field": field,
-                        "who": who,
-                        "per_group": 10,
-                        "studies": 3,
-                        "source_known": 1,
-                        "isolation_known": 0,
-                    }
-                    | {"for_a_mean": np.nan, "per_stratum": np.nan}
-                    for field, who in (("skin", "patients"), ("wounds", "animals"))
-                ]
-            )
-        ).count("\N{EN DASH}")
-        == 4
-    )
+    plans.loc[:, ["for_a_mean", "tau2"]] = np.nan
+    assert script.settle_in_words(plans).count("\N{EN DASH}") == 8

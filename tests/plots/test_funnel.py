@@ -457,6 +457,9 @@ def test_it_says_what_is_seen():
     fit = mx.RandomEffects(bcg()).fit()
     said = funnel_plan(fit).describe()
     assert said.startswith("Funnel plot of 13 effects around 0.49; 7 outside the 95% region")
+    said = funnel_plan(fit, yaxis="groups").describe()
+    assert said.startswith("Funnel plot of 13 effects around 0.49.")
+    assert "region" not in said  # none is drawn
 
 
 @pytest.mark.parametrize("kind", [mx.plots.funnel_plan, mx.plots.radial_plan])

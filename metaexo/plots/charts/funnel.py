@@ -229,7 +229,7 @@ def funnel_plan(
                 ],
             ),
         ),
-        summary=with_ledger(_summary(es, cloud, laid), es.ledger),
+        summary=with_ledger(_summary(es, cloud, side, laid), es.ledger),
         title=title,
         notes=(*_notes(es, fit, cloud, contours, over.notes), *hidden, *beyond, *below, *notes),
         width=width,
@@ -479,14 +479,15 @@ def _side_label(side: VerticalAxis, es: EffectSizes, cloud: Cloud) -> str:
     return f"{side.label} of the log {name[:1].lower()}{name[1:]}" if log else side.label
 
 
-def _summary(es: EffectSizes, cloud: Cloud, laid: Sequence[BiasResult]) -> str:
+def _summary(es: EffectSizes, cloud: Cloud, side: VerticalAxis, laid: Sequence[BiasResult]) -> str:
     """Return what is seen, in words."""
     what = "residuals of a model of" if cloud.residual else ""
     around = ""
     if cloud.centre is not None:
-        outside = int(cloud.outside.sum())
         middle = "0" if cloud.residual else shown(float(back_pooled(es, without_noise(es, cloud.centre))), 2)
-        around = f" around {middle}; {outside} outside the {level_words(cloud.level)} region"
+        around = f" around {middle}"
+        if side.has_se:  # else no region is drawn
+            around += f"; {int(cloud.outside.sum())} outside the {level_words(cloud.level)} region"
     found = f"Funnel plot of {what} {es.k} effects{around}.".replace("  ", " ")
     return " ".join((found, *(sentence_of(one) for one in laid if not isinstance(one, BiasTest))))
 
