@@ -4,8 +4,9 @@ Do isolation methods differ?
 
 Between laboratories: the miRNA cargo of vesicles from plasma or serum by the step of the isolation that
 decides, with laboratories as the units. It is observational: kits, sequencer, donors and disease go with the
-laboratory. Within laboratories: two methods on the same material. Both are shown as ratios, side by side if
-both are known; contrasts are pooled only if two laboratories compare the same methods on the same outcome.
+laboratory. Within laboratories: preparations of blood by several methods, whose samples are not known to be
+the same. Both are shown as ratios, side by side if both are known; contrasts are pooled only if two
+laboratories compare the same methods on the same outcome. p-values are by Holm over the outcomes.
 """
 
 import re
@@ -25,11 +26,17 @@ SEC, OTHERS = "Size exclusion", "other methods"
 SIDES = ["treatment_isolation_step", "control_isolation_step"]
 MAIN, EVERY, POOLED = "without doubtful rows", "all", "without doubtful rows, pooled SD for groups of one"
 FIRST, REDCELL = "ln_effective_mirnas", "log10_redcell_share"
-DRAWN = {FIRST: "Effective number of miRNAs", REDCELL: "Red-cell miRNAs", "log2cpm_let7a": "let-7a-5p"}
+DRAWN = {
+    FIRST: "Effective number of miRNAs",
+    REDCELL: "Share of red-cell miRNAs",
+    "log2cpm_let7a": "let-7a-5p",
+}
 BASES = {"ln": np.e, "log10": 10.0, "log2": 2.0}
 UNITS = {"groups of samples": None, "projects": "study", "laboratories": LAB}
 BETWEEN, WITHIN, JOINED = "between laboratories", "within one laboratory", "pooled within laboratories"
-PERMUTATIONS, SEED, ALPHA = {MAIN: 499, EVERY: 99, POOLED: 39}, 23, 0.05
+PERMUTATIONS, SEED, ALPHA = {MAIN: 199, EVERY: 199, POOLED: 19}, 23, 0.05  # of the last, only the robust test
+SPREAD = ["smallest_holm", "largest_holm"]
+TESTS = ["p", "p_without", "p_permutation", "p_permutation_without"]
 SOUGHT, POWER = 1.5, 0.8  # the ratio that a comparison of laboratories is to find, and with what probability
 QUIET = [
     getattr(errors, f"{name}Warning")
@@ -43,67 +50,81 @@ def main(analysis: report.Analysis) -> None:
     with warnings.catch_warnings():
         for kind in QUIET:
             warnings.simplefilter("ignore", kind)
-        sets = cargo(sheets)
+        sets = cargo(sheets.cargo_groups)
         strata = {key: mx.stratify(es, by=STEP, cluster=LAB) for key, es in sets.items()}
-        between = pd.DataFrame([between_row(*key, fit) for key, fit in strata.items()])
+        between = adjusted(pd.DataFrame([between_row(*key, fit) for key, fit in strata.items()]))
         units = pd.concat([unit_rows(sets[FIRST, MAIN]), turned(sheets)], ignore_index=True)
         contrasts = pd.concat(
             [evidence.ratios_on_one_material(sheets.method_contrasts), from_ratios(sheets)], ignore_index=True
         )
         means = pd.concat([means_of(*key, fit) for key, fit in strata.items()])
     pairs = side_by_side(contrasts, {outcome: fit for (outcome, rows), fit in strata.items() if rows == MAIN})
-    one = evidence.compare_preparations(sheets.method_contrasts)
-    verdict = verdict_of(sheets, sets[FIRST, MAIN], between, one, pairs)
-    tables = {"between": between, "methods": means, "units": units, "pairs": pairs, "one_material": one}
-    for name, table in (tables | {"verdict": verdict}).items():
+    one, inside = preparations(sheets.method_contrasts, between["outcome"].unique())
+    verdict = verdict_of(sheets, sets[FIRST, MAIN], between, inside, pairs)
+    tables = {"between": between, "methods": means, "units": units, "pairs": pairs, "one_material": one,
+              "preparations": inside, "verdict": verdict}  # fmt: skip
+    for name, table in tables.items():
         analysis.write_table(name, table)
     title = "Size exclusion against other methods in plasma or serum: effective number of miRNAs"
     analysis.write_figure("units", trap(strata[FIRST, MAIN], units, title).draw(), title=title)
     title = "Two isolation methods compared within one laboratory and between laboratories, plasma or serum"
     analysis.write_figure("pairs", both_kinds(pairs, title).draw(), title=title)
-    say(analysis, verdict.iloc[0], between, units, pairs)
+    say(analysis, verdict.iloc[0], between, inside, units, pairs)
 
 
 # -- between laboratories ------------------------------------------------------------------------------------
 
 
-def cargo(sheets):
+def cargo(rows):
     """Return groups of plasma or serum with a known step, by outcome and choice of rows.
 
     Groups of one sample, or with an SD of 0, have no sampling variance of their own and are left out; the
     last choice of rows takes the SD that is pooled over the groups of the outcome instead.
     """
-    rows = sheets.cargo_groups
+    rows = rows[rows["source_kind"].isin(["Plasma", "Serum"]) & (rows[STEP] != "Not reported")]
+    rows = rows[rows["use"] != "apart"]
     pooled = mx.effects.pooled_sd(rows["treatment_sd"], rows["treatment_n"], rows["outcome"].tolist())
-    asked = {"sheet": "cargo_groups", "where": "use != 'apart'"}
-    own = sheets.effects("MN", **asked)
+    own = (rows["treatment_n"] > 1) & (rows["treatment_sd"] > 0)
+    rows = rows.assign(sd=rows["treatment_sd"].where(own, rows["outcome"].map(pooled)))
+    chosen = {MAIN: own & (rows["use"] == "main"), EVERY: own, POOLED: rows["use"] == "main"}
     found = {}
-    for name, es in {MAIN: own, EVERY: own, POOLED: sheets.effects("MN", **asked, assumed_sd=pooled)}.items():
-        kept = es.column("source_kind").isin(["Plasma", "Serum"]) & (es.column(STEP) != "Not reported")
-        kept &= (es.column("use") == "main") | (name == EVERY)
-        part = es.select(kept.to_numpy(), "not plasma or serum, or step not reported")
-        found |= {(outcome, name): some for (outcome,), some in mx.split(part, "outcome").items()}
+    for name, kept in chosen.items():
+        for outcome, part in rows[kept].groupby("outcome", sort=False):
+            data = part.reset_index(drop=True)
+            v, studies = data["sd"] ** 2 / data["treatment_n"], data["study_id"].tolist()
+            found[outcome, name] = mx.EffectSizes(data["treatment_mean"], v, "MN", study=studies, data=data)
     return found
 
 
 def between_row(outcome, rows, fit):
     """Return all tests between methods of one outcome, and the test with sequencing depth in the model."""
     tests, es = fit.between_tests(seed=SEED, permutations=PERMUTATIONS[rows]), compared(fit)
-    row = {
-        "outcome": outcome,
-        "outcome_label": es.column("outcome_label").iloc[0],
-        "rows": rows,
-        "groups": es.k,
-    }
+    name = plain(es.column("outcome_label").iloc[0])
+    row = {"outcome": outcome, "outcome_label": name, "rows": rows, "groups": es.k}
     row |= {"laboratories": es.column(LAB).nunique(), "methods": len(fit.compared)}
     row |= {"left_out": ", ".join(tests.formula_without.left_out) or "none", "f": tests.formula.statistic}
     row |= dict(zip(("df1", "df2"), tests.formula.df, strict=True))
-    names = ["p", "p_without", "p_permutation", "p_permutation_without"]
-    row |= dict(zip(names, (test.pvalue for test in tests), strict=True))
-    for name, terms in (("p_one_tau2", STEP), ("p_one_tau2_with_depth", f"{STEP} + ln_total_counts")):
-        model = mx.RandomEffects(es, terms, dependence="accept").fit().robust(LAB)
-        row[name] = model.test_terms()[STEP].pvalue
+    row |= dict(zip(TESTS, (test.pvalue for test in tests), strict=True))
+    if rows == POOLED:
+        row |= dict.fromkeys(TESTS[2:], np.nan)
+    if rows == MAIN:
+        model = mx.RandomEffects(es, f"{STEP} + ln_total_counts", dependence="accept").fit().robust(LAB)
+        row["p_with_depth"] = model.test_terms()[STEP].pvalue
     return row
+
+
+def plain(label):
+    """Return the name of an outcome without its scale."""
+    return re.sub(r", (ln|log2 CPM|log10 share)$", "", label)
+
+
+def adjusted(between):
+    """Add p-values by Holm over the outcomes."""
+    for name in [*TESTS, "p_with_depth"]:
+        p = between.groupby("rows", sort=False)[name]
+        holm = p.transform(lambda p: mx.models.adjust_pvalues(p, "holm") if p.notna().all() else p)
+        between[name.replace("p_", "holm_") if "_" in name else "holm"] = holm
+    return between
 
 
 def compared(fit):
@@ -139,7 +160,9 @@ def unit_rows(es):
     for lab in es.column(WIDE)[(es.column(STEP) == SEC).to_numpy()].unique():
         rest = es.select((es.column(WIDE) != lab).to_numpy(), "left out")
         rows.append(difference(rest, "laboratories", LAB, lab.removeprefix("L_"), known))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table["left_out"] = table.loc[len(UNITS) - 1, "all"] - table["all"].where(table["without"] != "none")
+    return table
 
 
 def difference(es, unit, cluster, without, known):
@@ -151,6 +174,7 @@ def difference(es, unit, cluster, without, known):
     row = {"kind": BETWEEN, "unit": unit, "without": without, "all": name.nunique()}
     row["size_exclusion"] = name[(es.column("side") == SEC).to_numpy()].nunique()
     row |= ratios(np.exp(found[["estimate", "low", "high"]].astype(float))) | {"pvalue": found["pvalue"]}
+    row |= {"df": found["df"], "p_normal": 2 * stats.norm.sf(abs(found["estimate"] / found["se"]))}
     return row | {"p_all_methods": mx.stratify(every, by=STEP, cluster=cluster).between.pvalue}
 
 
@@ -181,14 +205,30 @@ def from_ratios(sheets):
 
 
 def turned(sheets):
-    """Return size exclusion against the other methods of one laboratory, all on the same serum or plasma."""
+    """Return size exclusion against the other methods of one laboratory, for each that has both."""
     rows = sheets.method_contrasts.query(f"outcome == '{FIRST}' and use == 'main'")
     rows = rows[(rows[SIDES] == SEC).sum(axis=1) == 1]
     found = []
     for study, part in rows.groupby("study_name", sort=False):
         key = {"kind": WITHIN, "unit": study, "without": "none", "size_exclusion": 1, "all": 1}
         found.append(key | evidence.ratio_of_methods(part, SEC))
-    return pd.DataFrame(found).drop(columns=["log_ratio", "se", "df"])
+    return pd.DataFrame(found).drop(columns=["log_ratio", "se"])
+
+
+def preparations(contrasts, outcomes):
+    """Return tests between preparations of one laboratory, and what they say of miRNAs by laboratory."""
+    one, found = evidence.compare_preparations(contrasts), []
+    cargo = one[one["outcome"].isin(outcomes) & (one["use"] == "main")]
+    for study, tests in cargo.groupby("study_name", sort=False):
+        rows = contrasts[(contrasts["study_name"] == study) & contrasts["outcome"].isin(tests["outcome"])]
+        n = rows[["treatment_n", "control_n"]].to_numpy()
+        holm = mx.models.adjust_pvalues(tests["pvalue"], "holm")
+        row = {"laboratory": study, "preparations": tests["preparations"].max()}
+        row |= {"material": " or ".join(rows["source_kind"].str.lower().unique()), "n_low": int(n.min())}
+        row |= {"n_high": int(n.max()), "same_samples": bool((rows["paired"] == "yes").all())}
+        row |= {"outcomes": len(tests), "differ": int((np.asarray(holm) < ALPHA).sum())}
+        found.append(row | {"smallest_holm": np.min(holm), "largest_holm": np.max(holm)})
+    return one, pd.DataFrame(found)
 
 
 def side_by_side(contrasts, fits):
@@ -229,15 +269,11 @@ def both_ways(pairs):
     return inside.merge(logs[logs["kind"] == BETWEEN], on=keys, suffixes=("", "_between"))
 
 
-def verdict_of(sheets, es, between, one, pairs):
+def verdict_of(sheets, es, between, inside, pairs):
     """Return in one row what the sentences rest on."""
-    tests = ["p_without", "p_permutation_without"]
     main, every = (between[between["rows"] == rows] for rows in (MAIN, EVERY))
-    cargo = one[one["outcome"].isin(main["outcome"]) & (one["use"] == "main")]
-    largest = cargo[cargo["study_name"] == cargo.loc[cargo["preparations"].idxmax(), "study_name"]]
-    rows = sheets.cargo_groups.query(f"outcome == '{FIRST}' and use == 'main' and {STEP} != 'Not reported'")
-    methods = rows.groupby(LAB)[STEP].nunique()
-    papers = sheets.outcomes.query("contrast == 'method_a_vs_method_b'")
+    holm = ["holm_without", "holm_permutation_without"]
+    papers = sheets.outcomes.query("contrast == 'method_a_vs_method_b' and use != 'apart'")
     bare = papers[papers[["treatment_sd", "control_sd"]].isna().any(axis=1)]
     both, labs = both_ways(pairs), per_laboratory(es)
     squares = labs.groupby("method")["y"].agg(lambda y: ((y - y.mean()) ** 2).sum()).sum()
@@ -247,21 +283,19 @@ def verdict_of(sheets, es, between, one, pairs):
         "groups": main["groups"].max(),
         "laboratories": main["laboratories"].max(),
         "outcomes": len(main),
-        "differ_between": int((main[tests] < ALPHA).all(axis=1).sum()),
-        "differ_between_with_doubtful": int((every[tests] < ALPHA).all(axis=1).sum()),
-        "smallest_p_between": main[tests].min(axis=None),
-        "laboratory": largest["study_name"].iloc[0],
-        "preparations": largest["preparations"].max(),
-        "outcomes_within": len(largest),
-        "differ_within": int((largest["pvalue"] < ALPHA).sum()),
-        "largest_p_within": largest["pvalue"].max(),
+        "differ_between": int((main[holm] < ALPHA).all(axis=1).sum()),
+        "differ_between_with_doubtful": int((every[holm] < ALPHA).all(axis=1).sum()),
+        "within": " and ".join(
+            f"{differing(row)} in {row['laboratory']}" for row in inside.to_dict("records")
+        ),
         "pairs_both_ways": len(both),
+        "laboratories_both_ways": both["studies"].nunique(),
+        "methods_both_ways": len(both[["method_a", "method_b"]].drop_duplicates()),
+        "outcomes_both_ways": both["outcome"].nunique(),
         "same_direction": int((np.sign(both["log"]) == np.sign(both["log_between"])).sum()),
         "times_as_wide": (both["wide_between"] / both["wide"]).median(),
         "pairs_within": int((pairs["kind"] != BETWEEN).sum()),
         "shared_by_two_laboratories": int((pairs["kind"] == JOINED).sum()),
-        "laboratories_with_method": len(methods),
-        "laboratories_of_several_methods": int((methods > 1).sum()),
         "sd_between_laboratories": spread,
         "needed_per_method": int(np.ceil(2 * (z * spread / np.log(SOUGHT)) ** 2)),
         "comparisons_in_papers": len(papers),
@@ -269,6 +303,13 @@ def verdict_of(sheets, es, between, one, pairs):
         "papers_without_sd": bare["study_id"].nunique(),
     }
     return pd.DataFrame([row])
+
+
+def differing(row):
+    """Return in how many outcomes the preparations of one laboratory differ."""
+    if row["differ"] in (0, row["outcomes"]):
+        return "none" if row["differ"] == 0 else f"all {row['outcomes']} outcomes"
+    return f"{row['differ']} of {row['outcomes']}"
 
 
 # -- figures -------------------------------------------------------------------------------------------------
@@ -292,8 +333,8 @@ def trap(fit, units, title):
     shown = sorted(fit.compared, key=lambda s: s.name != SEC)
     place = {s.name: i for i, s in enumerate(shown)}
     labs = per_laboratory(compared(fit)).sort_values("method", key=lambda names: names.map(place))
-    several = labs[LAB].isin(units["unit"].radd("L_")) & (labs.groupby(LAB)["y"].transform("size") > 2)
-    made = (labs["method"] == SEC) & (labs[WIDE] == f"L_{deciding(units)['without']}")
+    several = labs[LAB].isin(units["unit"].radd("L_")) & (labs.groupby(LAB)["y"].transform("size") > 1)
+    made = (labs["method"] == SEC) & ~several & (labs[WIDE] == f"L_{deciding(units)['without']}")
 
     def marks(rows, shift, name, color, shape, **look):
         at = [place[method] + shift for method in rows["method"]]
@@ -306,7 +347,7 @@ def trap(fit, units, title):
         Intervals(at=at, low=ends[1], high=ends[2], width=1.4, **ink),
         marks(labs[~several & ~made], 0.2, "a laboratory", "grey", "circle", hollow=True, size=4.0),
         marks(labs[made], 0.2, f"{made.sum()} related laboratories that decide", 1, "triangle", size=6.5),
-        marks(labs[several], 0.36, "one laboratory, the same serum by each method", 3, "square", size=5.5),
+        marks(labs[several], 0.36, "a laboratory with several methods", 3, "square", size=5.5),
         Points(x=ends[0], y=at, name="pooled over laboratories, 95% CI", shape="diamond", size=6.5, **ink),
     ]
     ticks = [(float(i), f"{name} ({fit.clusters_in(fit[name])})") for name, i in place.items()]
@@ -343,7 +384,7 @@ def both_kinds(pairs, title):
     both = both_ways(pairs)
     names = list(dict.fromkeys(zip(both["method_a"], both["method_b"], strict=True)))
     kinds = {
-        "the same material in one laboratory": ("", 3, "square", -0.16),
+        "within one laboratory": ("", 3, "square", -0.16),
         "between laboratories (observational)": ("_between", "study", "circle", 0.16),
     }
     panels = []
@@ -364,7 +405,7 @@ def both_kinds(pairs, title):
 # -- words ---------------------------------------------------------------------------------------------------
 
 
-def say(analysis, verdict, between, units, pairs):
+def say(analysis, verdict, between, inside, units, pairs):
     settled = verdict["differ_between"] > 0
     rated = report.certainty(
         design="observational",
@@ -372,91 +413,141 @@ def say(analysis, verdict, between, units, pairs):
         decides=settled,
         holds_without_doubtful=(verdict["differ_between_with_doubtful"] > 0) == settled,
     )
+    reasons = "; ".join([*rated.reasons, f"within laboratories: {samples_words(inside)}"])
     analysis.answer(
         answer_words(verdict), k=int(verdict["groups"]), m=int(verdict["laboratories"]), units="laboratories",
-        certainty=rated, table="verdict", figure="units",
+        certainty=rated, table="verdict", figure="units", reasons=reasons,
     )  # fmt: skip
     rows = [{"unit": unit, "without": "none"} for unit in UNITS]
-    out = deciding(units)
-    inside = units[units["kind"] == WITHIN].iloc[0]
-    rows += [
-        {"unit": "laboratories", "without": out["without"]},
-        {"unit": inside["unit"], "without": "none"},
-    ]
+    rows += [{"unit": unit, "without": "none"} for unit in units.loc[units["kind"] == WITHIN, "unit"]]
+    rows += [{"unit": "laboratories", "without": deciding(units)["without"]}]
     analysis.state(trap_words(units), table="units", row=rows)
-    analysis.state(pairs_words(verdict), table="verdict")
     analysis.state(settle_words(verdict), table="verdict", part="settle", defined=[SOUGHT, 100 * POWER])
-    for words in (test_words(between), contrast_words(pairs), papers_words(verdict)):
+    details = [within_words(inside), test_words(between), unit_words(units), agree_words(verdict)]
+    for words in (*details, contrast_words(pairs), pairs_words(verdict), papers_words(verdict)):
         analysis.write_summary(words)
 
 
 def answer_words(v):
-    """Return the answer: within the laboratory of most preparations, and between laboratories."""
-    every = v["differ_within"] == v["outcomes_within"]
-    worst = f" (largest {p_value(v['largest_p_within'])})" if every else ""
-    one = (
-        f"In one laboratory {v['preparations']} preparations of the same material differ in "
-        f"{v['differ_within']} of {v['outcomes_within']} miRNA outcomes{worst}"
-    )
+    """Return the answer: between laboratories, and within each that has several preparations."""
+    where = "miRNA outcomes of plasma or serum (observational)"
+    within = f"preparations of blood within one laboratory differ in {v['within']}"
     if v["differ_between"]:
-        return (
-            f"{one}, and over {v['laboratories']} laboratories isolation methods differ in "
-            f"{v['differ_between']} of {v['outcomes']} outcomes in plasma or serum (observational)."
-        )
-    return (
-        f"{one}, but over {v['laboratories']} laboratories no isolation method is shown to differ "
-        f"from another in any of {v['outcomes']} outcomes in plasma or serum (observational; smallest "
-        f"{p_value(v['smallest_p_between'])}, not adjusted, methods of two laboratories left out)."
-    )
+        found = f"isolation methods differ in {v['differ_between']} of {v['outcomes']} {where}"
+        return f"In part: between {v['laboratories']} laboratories {found}; {within}."
+    none = f"no isolation method is shown to differ from another in any of {v['outcomes']} {where}"
+    return f"Not shown: between {v['laboratories']} laboratories {none}; {within}."
+
+
+def samples_words(inside):
+    """Return how many samples the preparations of each laboratory have, and whether they are the same."""
+    n = " and ".join(f"{row.n_low} to {row.n_high}" for row in inside.itertuples())
+    same = "of the same samples" if inside["same_samples"].all() else "not known to be of the same samples"
+    return f"one laboratory each, n {n}, {same}"
+
+
+def within_words(inside):
+    """Return for each laboratory what its preparations are, and in how many outcomes they differ."""
+    lines = [
+        f"- {row['laboratory']}: {row['preparations']} preparations of {row['material']} "
+        f"(n {row['n_low']} to {row['n_high']}; "
+        + ("the same samples" if row["same_samples"] else "whether of the same samples is not stated")
+        + f") differ in {row['differ']} of {row['outcomes']} outcomes (p by Holm {spread_of(row)})."
+        for row in inside.to_dict("records")
+    ]
+    return "Preparations within one laboratory, by Welch's test:\n\n" + "\n".join(lines)
+
+
+def spread_of(row):
+    ends = [p_value(row[name]).removeprefix("p = ").removeprefix("p ") for name in SPREAD]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def trap_words(units):
-    """Return the same comparison by three units, without the laboratories that decide, and within one."""
+    """Return the same comparison by three units, without the laboratories that decide, and within others."""
     whole = units[units["without"] == "none"].set_index("unit")
-    out, inside, first = deciding(units), units[units["kind"] == WITHIN].iloc[0], whole.loc["laboratories"]
-    turns = (inside["ratio"] > 1) != (first["ratio"] > 1)
-    ps = [f"{p_value(whole.loc[unit, 'pvalue'])} by {unit}" for unit in UNITS]
+    inside = units[units["kind"] == WITHIN]
+    ps = [p_value(whole.loc[unit, "pvalue"]).removeprefix("p = ") + f" by {unit}" for unit in UNITS]
+    within = " and ".join(f"{number(row.ratio)} within {row.unit}" for row in inside.itertuples())
+    out, ratio = deciding(units), number(whole.loc["laboratories", "ratio"])
+    left_out = plural(int(out["left_out"]), "laboratory", "laboratories")
     return (
-        f"Size exclusion has {number(first['ratio'])} times the effective number of miRNAs of other methods, "
-        f"{', '.join(ps)}; without the laboratories that decide it the ratio is {number(out['ratio'])}, and "
-        f"within {inside['unit']} it {'turns' if turns else 'points the same way'}: "
-        f"{number(inside['ratio'])} (95% CI {interval(inside['low'], inside['high'])})."
+        f"Size exclusion / other methods, effective number of miRNAs: {ratio}, p = {', '.join(ps)}; "
+        f"{number(out['ratio'])} without {left_out}; {within}."
+    )
+
+
+def unit_words(units):
+    """Return intervals of the comparison within laboratories, and what the smallest p-value is of."""
+    first = units[(units["unit"] == next(iter(UNITS))) & (units["without"] == "none")].iloc[0]
+    lines = [
+        f"{number(row.ratio)} (95% CI {interval(row.low, row.high)}) within {row.unit}"
+        for row in units[units["kind"] == WITHIN].itertuples()
+    ]
+    return (
+        f"Size exclusion against the other methods: {'; '.join(lines)} (one outcome of several, unadjusted). "
+        f"With groups of samples as units, {p_value(first['pvalue'])} is by t with {number(first['df'], 1)} "
+        f"degrees of freedom; the normal distribution would give {p_value(first['p_normal'])}."
+    )
+
+
+def agree_words(v):
+    """Return how these tests go with likelihood-ratio tests of variance components."""
+    if v["differ_between"]:
+        return (
+            "That methods differ here agrees with a variance of the isolation method in likelihood-ratio "
+            "tests of variance components; both are observational."
+        )
+    return (
+        "Likelihood-ratio tests of variance components can find a variance of the isolation method (p < "
+        f"{ALPHA:g}) where no method is shown to differ here. On whether methods differ the tests here are "
+        "to be believed: they compare plasma and serum only, are adjusted, allow for what groups of one "
+        "laboratory share and do not rest on methods of two laboratories. The likelihood-ratio tests join "
+        "all materials, take variances from two or three samples as known, and tell method from laboratory "
+        "by the few laboratories that used several methods. Neither excludes a small share of the method."
     )
 
 
 def pairs_words(v):
+    labs = plural(int(v["laboratories_both_ways"]), "laboratory", "laboratories")
     return (
-        f"Of {v['pairs_both_ways']} comparisons of two methods known within a laboratory and between "
-        f"laboratories, {v['same_direction']} point the same way; intervals between laboratories are "
+        f"Within and between laboratories, {v['same_direction']} of {v['pairs_both_ways']} ratios point the "
+        f"same way ({labs}, {v['methods_both_ways']} pairs of methods, {v['outcomes_both_ways']} outcomes): "
+        "they share arms and so are no independent votes, and these laboratories are also among those "
+        "between which methods are compared. Intervals between laboratories are "
         f"{number(v['times_as_wide'], 1)} times as wide (median, log scale)."
     )
 
 
 def settle_words(v):
+    shared = v["shared_by_two_laboratories"]
+    comparisons = "1 comparison" if shared == 1 else f"{shared or 'no'} comparisons"
     return (
-        f"{v['shared_by_two_laboratories']} of {v['pairs_within']} comparisons of two methods on one "
-        f"material are shared by two laboratories; between laboratories {v['needed_per_method']} per "
-        f"method are needed to find a ratio of {SOUGHT:g} with {100 * POWER:.0f}% power."
+        f"Between laboratories {v['needed_per_method']} per method are needed to find a ratio of {SOUGHT:g} "
+        f"in the effective number of miRNAs with {100 * POWER:.0f}% power; {comparisons} of two methods on "
+        f"one material {'is' if shared == 1 else 'are'} shared by two laboratories."
     )
 
 
 def test_words(between):
-    """Return what the tests say without methods of two laboratories, with depth and with other rows."""
+    """Return the range of p of each test, what rests on methods of two laboratories, and depth."""
     main = between[between["rows"] == MAIN]
     lines = [
-        f"{row.outcome_label}: {p_value(row.p)} with all methods, {p_value(row.p_without)} without "
-        f"{row.left_out.lower()}, {p_value(row.p_permutation)} with all by permutation of laboratories"
-        for row in main[(main["p"] < ALPHA) != (main["p_without"] < ALPHA)].itertuples()
+        f"{row.outcome_label}: {p_value(row.holm)} with all methods, {p_value(row.holm_without)} without "
+        f"{row.left_out.lower()}, {p_value(row.holm_permutation)} with all by permutation of laboratories"
+        for row in main[(main["holm"] < ALPHA) != (main["holm_without"] < ALPHA)].itertuples()
     ]
-    ranges = [
-        f"{interval(part['p_without'].min(), part['p_without'].max())} ({rows})"
-        for rows, part in between.groupby("rows", sort=False)
-    ]
-    depth = main[main["p_one_tau2_with_depth"] < ALPHA]
+    ranges, names = [], {"p_without": "robust", "p_permutation_without": "permutation of laboratories"}
+    for rows, part in between.groupby("rows", sort=False):
+        known = {word: part[name] for name, word in names.items() if part[name].notna().all()}
+        of = [f"{word} {interval(p.min(), p.max())}" for word, p in known.items()]
+        ranges.append(f"{', '.join(of)} ({rows})")
+    smallest = main[["holm_without", "holm_permutation_without"]].min(axis=None)
     return (
-        f"Robust tests that rest on methods of two laboratories: {'; '.join(lines) or 'none'}. Without these "
-        f"methods robust p is {', '.join(ranges)}. With sequencing depth in the model {len(depth)} of "
-        f"{len(main)} outcomes have p < {ALPHA:g}."
+        f"Results that rest on methods of two laboratories: {'; '.join(lines) or 'none'}. Without these "
+        f"methods unadjusted p is: {'; '.join(ranges)}; by Holm over the outcomes the smallest is "
+        f"{number(smallest)}. With sequencing depth in the model "
+        f"{int((main['holm_with_depth'] < ALPHA).sum())} of {len(main)} outcomes differ (all methods)."
     )
 
 
@@ -470,11 +561,11 @@ def contrast_words(pairs):
         for study, part in rows.groupby("studies", sort=False)
     ]
     pooled = [
-        f"{row.method_a} / {row.method_b.lower()}, {row.outcome_label}: {number(row.ratio)}"
+        f"{row.method_a} / {row.method_b.lower()}, {plain(row.outcome_label)}: {number(row.ratio)}"
         for row in pairs[pairs["kind"] == JOINED].itertuples()
     ]
     return (
-        "Two methods on the same material, intervals not adjusted for their number:\n\n" + "\n".join(lines)
+        "Two methods within one laboratory, intervals not adjusted for their number:\n\n" + "\n".join(lines)
         + f"\n\nPooled, as two laboratories share methods and outcome: {'; '.join(pooled) or 'none'}."
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
 
 import metaexo as mx
 
@@ -152,18 +153,51 @@ def test_nothing_is_pooled_unless_two_laboratories_share_it(table, script):
 
 def test_every_answer_has_its_branch(script, table):
     verdict = table("verdict").iloc[0]
-    assert "no isolation method is shown to differ" in script.answer_words(verdict)
-    other = script.answer_words(verdict.where(verdict.index != "differ_between", 2))
-    assert "differ in 2 of 7 outcomes" in other
-    fewer = script.answer_words(verdict.where(verdict.index != "differ_within", 3))
-    assert "differ in 3 of 5" in fewer
-    assert "largest" not in fewer
+    ours = script.answer_words(verdict)
+    assert "no isolation method is shown to differ" in ours
+    assert "differ in all 5 outcomes in PRJEB24913 and none in PRJNA928492" in ours
+    assert len(ours.split()) <= 45
+    assert "differ in 2 of 7 miRNA outcomes" in script.answer_words(
+        verdict.where(verdict.index != "differ_between", 2)
+    )
+    assert [script.differing({"differ": n, "outcomes": 5}) for n in (0, 3, 5)] == [
+        "none", "3 of 5", "all 5 outcomes",
+    ]  # fmt: skip
     units = table("units")
-    assert "within PRJEB24913 it turns: 1.11" in script.trap_words(units)
-    units.loc[units["unit"] == "PRJEB24913", "ratio"] = 0.8
-    assert "it points the same way: 0.80" in script.trap_words(units)
-    between = table("between").assign(p_without=0.2, p=0.3)
+    assert "1.11 within PRJEB24913 and 0.88 within PRJNA928492" in script.trap_words(units)
+    assert "1.15 without 2 laboratories" in script.trap_words(units)
+    between = table("between").assign(holm_without=0.2, holm=0.3)
     assert "methods of two laboratories: none" in script.test_words(between)
+    assert "the smallest is 0.20" in script.test_words(between)
+    assert "the tests here are to be believed" in script.agree_words(verdict)
+    assert "agrees with" in script.agree_words({"differ_between": 1})
+    assert "3 comparisons" in script.settle_words(
+        verdict.where(verdict.index != "shared_by_two_laboratories", 3)
+    )
+
+
+def test_preparations_of_one_laboratory_are_not_called_the_same_samples(script, table, root):
+    inside = table("preparations").set_index("laboratory")
+    rows = pd.read_csv(root / "data" / "method_contrasts.csv")
+    rows = rows[(rows["study_id"] == "PRJEB24913") & (rows["outcome"] == "log2cpm_let7a")]
+    n = rows[["treatment_n", "control_n"]].to_numpy()
+    assert inside.loc["PRJEB24913", ["n_low", "n_high"]].tolist() == [n.min(), n.max()]
+    assert inside["same_samples"].tolist() == [(rows["paired"] == "yes").all(), False]
+    words = script.within_words(table("preparations"))
+    assert words.count("whether of the same samples is not stated") == 2
+    same = script.samples_words(table("preparations").assign(same_samples=True))
+    assert same.endswith("of the same samples")
+    assert "not known" not in same
+
+
+def test_one_rule_for_all_tests(table):
+    for _, rows in table("between").groupby("rows"):
+        for name in ("p", "p_without", "p_permutation_without"):
+            if rows[name].notna().all():
+                holm = multipletests(rows[name], method="holm")[1]
+                assert rows[
+                    name.replace("p_", "holm_") if "_" in name else "holm"
+                ].to_numpy() == pytest.approx(holm)
 
 
 def test_other_data_make_other_sentences(run, root, tmp_path, folders):
@@ -179,7 +213,7 @@ def test_other_data_make_other_sentences(run, root, tmp_path, folders):
     ours = pd.read_csv(folders.results / "answers.csv")
     made, _ = run(data)
     theirs = pd.read_csv(made.results / "answers.csv")
-    assert "isolation methods differ in 1 of 3 outcomes" in theirs.loc[0, "words"]
+    assert "isolation methods differ in 1 of 3 miRNA outcomes" in theirs.loc[0, "words"]
     assert theirs.loc[0, "certainty"] == "low"
     assert "no isolation method is shown to differ" in ours.loc[0, "words"]
     assert ours.loc[0, "certainty"] == "very low"
@@ -191,7 +225,7 @@ def test_figures_show_the_rows_of_the_tables(script, table):
     chart = script.both_kinds(pairs, "Two methods")
     marks = chart.to_frame().query("layer == 'points'")
     both = script.both_ways(pairs)
-    for name, column in (("the same material", "ratio"), ("between", "ratio_between")):
+    for name, column in (("within one", "ratio"), ("between", "ratio_between")):
         shown = marks[marks["name"].str.startswith(name)]
         wanted = both.loc[both["outcome"].isin(script.DRAWN), column]
         assert sorted(shown["x"]) == pytest.approx(sorted(wanted))

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.stats import t
 from statsmodels.formula.api import ols
 from statsmodels.stats.multitest import multipletests
@@ -43,10 +43,10 @@ def sampling_variances(frame, whole):
     return (own**2).where(own > 0, pooled) / frame["treatment_n"]
 
 
-def of_outcome(cargo, outcome, uses=("main",)):
-    """Return the groups whose use is main, with the pooled SD of groups of these uses where it is needed."""
-    whole = cargo[(cargo["outcome"] == outcome) & cargo["use"].isin(uses)]
-    frame = whole[(whole["source_group"] != "not_reported") & (whole["use"] == "main")]
+def of_outcome(cargo, outcome):
+    """Return the groups whose use is main, with their pooled SD where it is needed."""
+    whole = cargo[(cargo["outcome"] == outcome) & (cargo["use"] == "main")]
+    frame = whole[whole["source_group"] != "not_reported"]
     return frame.assign(y=frame["treatment_mean"], v=sampling_variances(frame, whole))
 
 
@@ -106,7 +106,7 @@ def test_the_first_computation_is_found_again(table):
 
 def test_p_values_are_adjusted_over_the_outcomes(table):
     outcomes = table("outcomes")
-    for name in ("projects", "sources", "permutation", "all_methods", "isolation"):
+    for name in ("sources", "permutation", "all_methods", "isolation"):
         for _, rows in outcomes.groupby("rows"):
             assert len(rows) == 7
             assert rows[f"holm_{name}"].to_numpy() == pytest.approx(
@@ -115,7 +115,7 @@ def test_p_values_are_adjusted_over_the_outcomes(table):
 
 
 def test_blood_against_cells_within_a_laboratory(cargo, table):
-    frame = of_outcome(cargo, "log10_redcell_share", ("main", "doubtful", "apart"))
+    frame = of_outcome(cargo, "log10_redcell_share")
     blood = frame[frame["source_group"].isin(["plasma", "serum"])]
     cells = frame[
         frame["source_group"].isin(
@@ -135,49 +135,28 @@ def test_blood_against_cells_within_a_laboratory(cargo, table):
     assert row[["ratio", "low", "high"]].tolist() == pytest.approx([10**x for x in ends], rel=1e-3)
 
 
-def test_sources_within_projects_by_another_likelihood(cargo, table):
-    frame = of_outcome(cargo, "ln_effective_mirnas")
-    place = frame["study_id"] + frame["isolation_main_step"]
-    frame = frame.assign(place=place, source=place + frame["source_group"])
-    frame = frame[frame.groupby("place")["source_group"].transform("nunique") > 1]
-    y, ones = frame["y"].to_numpy(), np.ones((len(frame), 1))
-    same = [np.equal.outer(frame[name].to_numpy(), frame[name].to_numpy()) for name in ("place", "source")]
-    parts = [*(one.astype(float) for one in same), np.eye(y.size)]
+def test_sources_within_projects_by_nested_regressions(cargo, table):
+    """With all laboratories and without each, p by Holm over the outcomes."""
 
-    def best(used):
-        def loss(sd):
-            extra = sum(s**2 * part for s, part in zip(sd, used, strict=True))
-            return -restricted(y, np.diag(frame["v"]) + extra, ones)
-
-        starts = ([0.3] * len(used), [0.1] * len(used))
-        return min((minimize(loss, s, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-10}) for s in
-                    starts), key=lambda found: found.fun)  # fmt: skip
-
-    whole = best(parts)
-    rows = table("outcomes").query("rows == 'without doubtful rows'").set_index("outcome")
-    row = rows.loc["ln_effective_mirnas"]
-    assert (row["k_projects"], row["projects"]) == (len(frame), frame["place"].nunique())
-    tau2 = whole.x**2
-    assert row["share_of_source"] == pytest.approx(tau2[1] / tau2.sum(), abs=1e-4)
-
-
-@pytest.mark.parametrize("outcome", ["log10_redcell_share", "ln_effective_mirnas"])
-def test_sources_within_projects_by_nested_regressions(cargo, table, outcome):
-    frame = of_outcome(cargo, outcome)
-    place = frame["study_id"] + " / " + frame["isolation_main_step"]
-    frame = frame.assign(place=place, source=place + frame["source_group"])
-    frame = frame[frame.groupby("place")["source_group"].transform("nunique") > 1]
-
-    def p(part):
-        fits = [ols(f"y ~ C({name})", part).fit() for name in ("place", "source")]
+    def p(outcome, out):
+        frame = of_outcome(cargo, outcome)
+        place = frame["study_id"] + " / " + frame["isolation_main_step"]
+        frame = frame.assign(place=place, source=place + frame["source_group"])
+        frame = frame[frame.groupby("place")["source_group"].transform("nunique") > 1]
+        frame = frame[frame["laboratory"] != out]
+        fits = [ols(f"y ~ C({name})", frame).fit() for name in ("place", "source")]
         return fits[1].compare_f_test(fits[0])[1]
 
-    rows = table("outcomes").query("rows == 'without doubtful rows'").set_index("outcome")
-    row = rows.loc[outcome]
-    assert row["p_projects"] == pytest.approx(p(frame), rel=1e-6)
-    without = {name: p(frame[frame["place"] != name]) for name in frame["place"].unique()}
-    assert row["p_without_one"] == pytest.approx(max(without.values()), rel=1e-6)
-    assert row["without"].split(" / ")[0] == max(without, key=without.get).split(" / ")[0]
+    projects = table("projects").query("rows == 'without doubtful rows'")
+    for out in ("none", "L_PRJNA328779"):
+        found = projects[projects["without"].fillna("none") == out].set_index("outcome")
+        assert found["df2"].unique() == (7 if out == "none" else 2)
+        ours = [p(outcome, out) for outcome in found.index]
+        assert found["p"].tolist() == pytest.approx(ours, rel=1e-6)
+        assert found["holm"].tolist() == pytest.approx(multipletests(ours, method="holm")[1], rel=1e-6)
+    outcomes = table("outcomes").query("rows == 'without doubtful rows'").set_index("outcome")
+    rest = projects[projects["without"].fillna("none") != "none"].groupby("outcome")["holm"].max()
+    assert outcomes["holm_without_one"].to_dict() == pytest.approx(rest.to_dict())
 
 
 def test_cell_lines_of_one_laboratory_by_another_likelihood(root, table):
@@ -197,36 +176,36 @@ def test_cell_lines_of_one_laboratory_by_another_likelihood(root, table):
 
 def test_the_answer_stands_in_its_table_and_says_how_sure_it_is(folders, table):
     said = pd.read_csv(folders.results / "answers.csv", keep_default_na=False)
-    assert said["part"].tolist() == ["answer", "known", "known", "settle"]
-    row = table("outcomes").iloc[0]
+    assert said["part"].tolist() == ["answer", "known", "settle"]
     answer = said.iloc[0]
-    assert f"in {row['m_projects']} laboratories" in answer["words"]
-    assert f"{row['blood_to_cells']:.0f} times" in answer["words"]
-    assert (answer["certainty"], answer["reasons"]) == ("low", "observational comparison")
+    share = table("outcomes").set_index("outcome").iloc[:7].loc["log10_redcell_share"]
+    assert f"blood {share['blood_to_cells']:.0f} times cells" in answer["words"]
+    assert int(answer["m"]) == share["m"]
+    assert len(answer["words"].split()) <= 45
+    assert answer["certainty"] == "low"
+    assert answer["reasons"].startswith("observational comparison; within projects very low: 7 degrees")
 
 
 def test_sentences_follow_the_numbers(script, table):
     outcomes = table("outcomes").query("rows == 'without doubtful rows'")
-    assert script.answer_words(outcomes).startswith("Mostly: ")
-    assert "every outcome of the miRNA cargo but the effective number of miRNAs;" in script.answer_words(
-        outcomes
+    share = outcomes.set_index("outcome").loc["log10_redcell_share", "name"]
+    ours = script.answer_words(outcomes)
+    assert ours.startswith("In part: ")
+    assert f"only {share} differs between sources by every test" in ours
+    assert ours.endswith("sources differ in 7 of 7 outcomes, but each rests on one laboratory.")
+    held = script.answer_words(outcomes.assign(whichever_laboratory=True))
+    assert held.endswith("in 7 of 7 outcomes, whichever laboratory is left out.")
+    some = script.answer_words(outcomes.assign(whichever_laboratory=[True] * 2 + [False] * 5))
+    assert some.endswith("but 5 of them rest on one laboratory.")
+    none = script.answer_words(
+        outcomes.assign(differ_in_projects=False, whichever_laboratory=False, finding="no difference shown")
     )
-    assert "only the share of red-cell miRNAs differs by every test" in script.answer_words(outcomes)
-    none = outcomes.assign(differ_in_projects=False, finding="no difference shown")
-    assert script.answer_words(none).startswith("Not shown: ")
-    assert "sources differ in no outcome;" in script.answer_words(none)
-    assert script.answer_words(none).endswith("no outcome is shown to differ by every test.")
-    every = outcomes.assign(differ_in_projects=True, finding="differs")
-    assert script.answer_words(every).startswith("Yes: ")
-    assert "only" not in script.answer_words(every)
-    few = outcomes.assign(
-        differ_in_projects=[False] * 5 + [True] * 2, finding=["tests disagree"] * 5 + ["differs"] * 2
-    )
-    words = script.answer_words(few)
-    assert words.startswith("In part: ")
-    assert words.count("miR-21-5p and miR-223-3p") == 2
-    assert "differ by every test" in words
-    assert "blood against cells" not in words
+    assert none.startswith("Not shown: ")
+    assert "(observational) no outcome differs" in none
+    assert none.endswith("in 0 of 7 outcomes.")
+    every = script.answer_words(outcomes.assign(finding="differs"))
+    assert every.startswith("Yes: ")
+    assert "7 of 7 outcomes differ between sources" in every
 
     proteins = table("proteins")
     assert "it is not shown that one matters more" in script.protein_words(proteins)
@@ -236,40 +215,46 @@ def test_sentences_follow_the_numbers(script, table):
         assert f"{name} matters more" in script.protein_words(moved)
 
     row = {"m": 5, "m_above_1": 2, "ratio": 0.8, "low": 0.2, "high": 3.0}
-    assert script.blood_words(row).startswith("In 2 of 5 laboratories that measured both")
+    assert script.blood_words(row).startswith("In 2 of 5 laboratories")
     assert "(0.80 times, 95% CI 0.20 to 3.00)" in script.blood_words(row)
+    within, by_name = table("within"), outcomes.set_index("outcome")["name"]
+    (words,) = script.within_words(within, by_name)
+    assert "patients and healthy donors are not shown to differ in any outcome (41 laboratories" in words
+    moved = within.assign(p=within["p"].where(within["contrast"] != "patients and healthy donors", 0.001))
+    assert "patients and healthy donors differ in" in script.within_words(moved, by_name)[0]
 
 
 def test_the_certainty_falls_if_doubtful_rows_change_the_answer(script, root, tmp_path, table):
     analysis = Analysis(root / "analyses" / f"{NAME}.py", "?", Folders(root / "analyses", root, tmp_path))
     for name in ("outcomes", "between", "crossed", "within", "proteins"):
         analysis.tables[name] = table(name)
-    every = analysis.tables["outcomes"]["rows"] == "all"
-    analysis.tables["outcomes"].loc[every, "finding"] = "no difference shown"
+    outcomes = analysis.tables["outcomes"]
+    outcomes.loc[outcomes["rows"] == "all", "finding"] = "no difference shown"
     script.say(analysis)
     answer = analysis.sentences[0]
     assert answer.certainty == "very low"
-    assert answer.reasons.endswith("the result changes without doubtful rows")
-    assert "doubtful rows change the finding on the share of red-cell miRNAs" in analysis.paragraphs[0]
-    assert "the effective number of miRNAs rests on one project" in analysis.paragraphs[0]
+    assert "the result changes without doubtful rows" in answer.reasons
+    assert outcomes.set_index("outcome").loc["log10_redcell_share", "name"].iloc[0] in analysis.paragraphs[0]
+    assert "without PRJNA328779 (2 left)" in analysis.paragraphs[0]
 
 
 def test_without_the_difference_of_blood_nothing_is_found(script, root):
-    sheets = mx.read_sheets(root / "data")
     key = ("without doubtful rows", "log10_redcell_share")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        es = script.cargo(sheets, key[1], ["main"])
-        blood = es.column("source_kind").isin(script.BLOOD).to_numpy()
-        level = mx.EffectSizes(
-            es.y - 2.0 * blood, es.v, "MN", study=es.study, data=es.data, derived=es.derived
-        )
+        groups = script.cargo(mx.read_sheets(root / "data").cargo_groups)
+        groups = groups[(groups["use"] == "main") & (groups["outcome"] == key[1])]
+        level = groups.assign(y=groups["y"] - 2.0 * groups["source_kind"].isin(script.BLOOD))
         found = {}
-        for name, one in (("ours", es), ("level", level)):
-            strata = script.by_source(script.means_of(one, script.PLACE))
-            crossed = pd.DataFrame(script.crossed_rows(*key, one))
-            row = script.outcome_row(key, one, strata, strata.between_tests(1, 99), crossed)
+        for name, one in (("ours", groups), ("level", level)):
+            strata, crossed = (
+                script.by_source(script.means_of(one)),
+                pd.DataFrame(script.crossed_rows(*key, one)),
+            )
+            projects = script.within_projects(one).assign(rows=key[0])
+            row = script.outcome_row(key, strata, strata.between_tests(1, 99), crossed, projects)
             found[name] = script.with_findings(pd.DataFrame([row])).iloc[0]
     assert found["ours"]["finding"] == "differs"
     assert found["level"]["finding"] == "no difference shown"
     assert found["level"]["blood_to_cells"] == pytest.approx(found["ours"]["blood_to_cells"] / 100, rel=0.1)
+    assert found["ours"]["blood_without_one"] <= found["ours"]["blood_to_cells"] * 1.1
