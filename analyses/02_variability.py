@@ -20,48 +20,54 @@ from metaexo.formatting import percent, plural
 SOURCE, METHOD, LABORATORY, GROUP = "source_kind", "isolation_step", "laboratory", "effect"
 TERMS = [SOURCE, METHOD, LABORATORY, GROUP]
 WORDS = {SOURCE: "source", METHOD: "isolation method", LABORATORY: "laboratory", GROUP: "rest between groups"}
-DIVERSITY, RED_CELL = "ln_effective_mirnas", "log10_redcell_share"
+DIVERSITY = "ln_effective_mirnas"
 UNKNOWN = "Not reported"
 MAIN, ALL = ["main"], ["main", "doubtful"]
 WITHOUT, ALL_ROWS = "without doubtful rows", "all"
 MAIN_WAY, DOUBTFUL_TOO = "main", "with doubtful rows"
-SMALL, LARGE = 0.05, 0.10  # a p-value, and the least lower end of the share of a source that is named
-SHARES, DRAWS, PERMUTATIONS, SEED = (0.1, 0.2, 0.4), 100, 99, 22
-LABORATORIES_LEFT_OUT = 15  # those with the largest predicted effects
+SMALL, LARGE = 0.05, 0.10  # of p-values, divided among outcomes; the lower end of a share that is named
+SHARES, DRAWS, PERMUTATIONS, SEED = (0.1, 0.2, 0.4), 100, 399, 22
+SETTLE = (
+    "One material, divided among isolation methods in several laboratories, would separate the method from "
+    "the laboratory."
+)
 LEADING = {
-    LABORATORY: "Mostly the laboratory", SOURCE: "Mostly the source", METHOD: "Mostly the isolation method",
-    GROUP: "Mostly neither: groups of one laboratory differ",
-}  # fmt: skip
+    LABORATORY: "Mostly the laboratory and what goes with it (kit, sequencer, donors, disease)",
+    SOURCE: "Mostly the source",
+    METHOD: "Mostly the isolation method",
+    GROUP: "Mostly neither: groups of samples of one laboratory differ",
+}
 
 
 def main(analysis: report.Analysis) -> None:
     cargo = mx.read_sheets(analysis.data).cargo_groups
-    labels = cargo["outcome_label"].str.replace(r", (ln|log2 CPM|log10 share)$", "", regex=True)
-    names = dict(zip(cargo["outcome"], labels, strict=True))
-
-    # Shares with intervals and tests, and what other rows, variances and models make of them.
+    names = dict(zip(cargo["outcome"], cargo["outcome_label"], strict=True))
     fits = {outcome: model(groups(cargo, outcome)) for outcome in names}
+
+    # Shares with intervals and tests, and what is left of them without a laboratory, a source or a method.
     shares = pd.concat([share_rows(fit, names[outcome]) for outcome, fit in fits.items()])
     analysis.write_table("shares", shares)
-    analysis.write_table("ranges", pd.DataFrame([ranges(shares)]))
+    rests = pd.concat([levels(fit, names[outcome], len(fits)) for outcome, fit in fits.items()])
+    analysis.write_table("levels", rests)
+
+    # Labels permuted between laboratories; other rows, variances and models.
+    verdicts = pd.DataFrame([attributed(fit, names[outcome], len(fits)) for outcome, fit in fits.items()])
+    analysis.write_table("attribution", verdicts)
     checked = pd.concat([other_ways(cargo, outcome, names[outcome], fit) for outcome, fit in fits.items()])
     analysis.write_table("sensitivity", checked)
+    analysis.write_table("verdict", pd.DataFrame([ranges(shares) | found_by_tests(shares, rests, verdicts)]))
 
-    # What rests on one level, what doubtful rows do, and what could have been found.
-    rests = pd.concat([levels(fit, names[outcome]) for outcome, fit in fits.items()])
-    analysis.write_table("levels", rests)
+    # What doubtful rows do where they move most, and what could have been found.
     moved = most_moved(checked, names)
     doubtful = doubts(cargo, moved, fits)
     table = pd.DataFrame([fit.tau2_shares for fit in doubtful.values()], columns=list(WORDS.values()))
     about = {"rows": list(doubtful), "k": [fit.k for fit in doubtful.values()], "outcome": names[moved]}
     analysis.write_table("doubtful", table.assign(**about))
     power = pd.concat([could_find(fits[DIVERSITY], term) for term in (SOURCE, METHOD)])
-    analysis.write_table("power", power)
-    verdicts = [attributed(fits[outcome], names[outcome]) for outcome in (DIVERSITY, RED_CELL)]
-    analysis.write_table("attribution", pd.DataFrame(verdicts))
+    analysis.write_table("power", power.assign(outcome=names[DIVERSITY]))
     analysis.write_table("facts", pd.DataFrame([facts(fits[DIVERSITY])]))
 
-    draw(analysis, {names[o]: fit for o, fit in fits.items()}, names[moved], doubtful)
+    draw(analysis, {names[o]: fit for o, fit in fits.items()})
     say(analysis, shares, checked)
 
 
@@ -103,16 +109,53 @@ def wide(shares):
 
 
 def ranges(shares):
-    """Return which term leads in how many outcomes, the shares there, and where another one leads."""
+    """Return which term leads in how many outcomes, in how many clearly, the shares there, and exceptions."""
     table = wide(shares)
     leads = table.idxmax(axis=1)
     leading = leads.value_counts().index[0]
-    inside, other = table[leads == leading], table[leads != leading]
-    row = {"leading": leading, "outcomes": len(inside), "of": len(table)}
-    for term in WORDS.values():
-        row |= {f"{term} low": inside[term].min(), f"{term} high": inside[term].max()}
-    exceptions = [f"{name} ({leads[name]} {percent(table.loc[name, leads[name]])})" for name in other.index]
-    return row | {"others": "; ".join(exceptions)}
+    inside, other = table[leads == leading], leads[leads != leading]
+    clear = inside[[beyond_others(shares, outcome, leading) for outcome in inside.index]]
+    row = {"leading": leading, "outcomes": len(inside), "of": len(table), "beyond": len(clear)}
+    for name, part in (("", inside), (" beyond", clear)):
+        for term in WORDS.values():
+            row |= {f"{term} low{name}": part[term].min(), f"{term} high{name}": part[term].max()}
+    by_term = [f"the {term} in {listed(other.index[other == term])}" for term in other.unique()]
+    source = shares[(shares["term"] == WORDS[SOURCE]) & (shares["low"] >= LARGE)]
+    large = [
+        f"{percent(share)} in {small(name)}"
+        for name, share in zip(source["outcome"], source["share"], strict=True)
+    ]
+    return row | {"others": " and ".join(by_term), "source_in": " and ".join(large)}
+
+
+def beyond_others(shares, outcome, leading):
+    """Return whether the interval of a share lies above those of source, method and laboratory besides it."""
+    part = shares[shares["outcome"] == outcome].set_index("term")
+    others = [WORDS[term] for term in (SOURCE, METHOD, LABORATORY) if WORDS[term] != leading]
+    return bool(part.loc[leading, "low"] > part.loc[others, "high"].max())
+
+
+def small(label):
+    """Return the label of an outcome for the middle of a sentence; names such as miR-21-5p stay."""
+    return f"the {label[0].lower()}{label[1:]}" if label[0].isupper() else label
+
+
+def listed(labels):
+    return " and ".join(small(label) for label in labels)
+
+
+def found_by_tests(shares, rests, verdicts):
+    """Return in how many outcomes each test finds a variance of the source and of the method."""
+    row, tests = {}, len(verdicts)
+    for term in (SOURCE, METHOD):
+        word = WORDS[term]
+        part = rests[(rests["component"] == word) & (rests["left_out"] == WORDS[LABORATORY])]
+        p = shares.loc[shares["term"] == word, "pvalue"]
+        row |= {f"{word} by likelihood": int((p < SMALL / tests).sum())}
+        row |= {f"{word} without one laboratory": int((part["p_without"] < SMALL / tests).sum())}
+        named = [word in factors.split("; ") for factors in verdicts["factors"]]
+        row |= {f"{word} by permutation": sum(named)}
+    return row
 
 
 def other_ways(cargo, outcome, name, fit):
@@ -137,16 +180,41 @@ def other_ways(cargo, outcome, name, fit):
     return pd.DataFrame(rows)
 
 
-def levels(fit, name):
-    """Return what changes the shares of source and method most: a source, a method or a laboratory."""
-    found = mx.sensitivity.leave_one_level_out(fit, most=LABORATORIES_LEFT_OUT)
-    makes = {(one.component, one.level) for one in found.rests_on()}
+def levels(fit, name, outcomes):
+    """Return the laboratory, and the source or method, without which least is left of each share, with tests.
+
+    Laboratories are all that used several sources or methods: they tell laboratory, source and method apart.
+    """
+    most = max(1, int((used_by(fit).max(axis=1) > 1).sum()))
+    found = mx.sensitivity.leave_one_level_out(fit, [SOURCE, METHOD, LABORATORY], most=most)
+    table = pd.DataFrame(found.shares, columns=list(found.components)).assign(
+        term=found.terms, level=found.levels
+    )
+    of_laboratory = table["term"] == LABORATORY
+    whole = dict(zip(found.components, found.whole_shares, strict=True))
+    pvalues = fit.test_components().to_frame()["pvalue"]
     rows = []
-    for left in (found.most_influential(term) for term in (SOURCE, METHOD)):
-        row = {"outcome": name, "component": WORDS[left.component], "share": left.share}
-        row |= {"left_out": WORDS[left.term], "level": left.level, "share_without": left.share_without}
-        rows.append(row | {"rests_on_it": (left.component, left.level) in makes})
-    return pd.DataFrame(rows)
+    for component in (SOURCE, METHOD):
+        for part in (table[of_laboratory], table[~of_laboratory]):
+            left = part.loc[part[component].idxmin()]
+            p = pvalues[component]
+            if left["term"] == LABORATORY and p < SMALL / outcomes:  # what was not found needs no second look
+                rest = fit.effects.select(
+                    (fit.effects.column(LABORATORY) != left["level"]).to_numpy(), "left out"
+                )
+                p = model(rest).test_components().to_frame()["pvalue"][component]
+            row = {"outcome": name, "component": WORDS[component], "share": whole[component]}
+            row |= {"left_out": WORDS[left["term"]], "level": left["level"], "share_without": left[component]}
+            made = whole[component] >= LARGE and left[component] < whole[component] / 2
+            rows.append(row | {"p_without": p if left["term"] == LABORATORY else None, "rests_on_it": made})
+    return pd.DataFrame(rows).assign(
+        leads_always=bool((table[list(whole)].idxmax(axis=1) == LABORATORY).all())
+    )
+
+
+def used_by(fit):
+    """Return how many sources and methods each laboratory used."""
+    return fit.effects.data.groupby(LABORATORY)[[METHOD, SOURCE]].nunique()
 
 
 def most_moved(checked, names):
@@ -180,72 +248,85 @@ def could_find(fit, term):
     return found.to_frame().assign(term=WORDS[term])
 
 
-def attributed(fit, name):
-    """Return the verdict of the attribution with laboratories in the place of studies."""
+def attributed(fit, name, outcomes):
+    """Return which factors explain more than labels permuted between laboratories, adjusted for outcomes."""
     choices = {"cluster": LABORATORY, "permutations": PERMUTATIONS, "seed": SEED}
-    found = mx.heterogeneity.attribution_verdict(fit.effects, [SOURCE, METHOD], **choices)
+    level = 1 - SMALL / outcomes
+    found = mx.heterogeneity.attribution_verdict(fit.effects, [SOURCE, METHOD], level=level, **choices)
     words = found.sentence.replace("ource kind", "ource").replace("isolation step", WORDS[METHOD])
-    return {"outcome": name, "verdict": found.kind, "sentence": words}
+    factors = "; ".join(WORDS[factor] for factor in found.factors)
+    return {"outcome": name, "verdict": found.kind, "factors": factors, "sentence": words}
 
 
 def facts(fit):
     """Return how many laboratories, sources and methods there are, and laboratories with several."""
     data = fit.effects.data
-    used = data.groupby(LABORATORY)[[METHOD, SOURCE]].nunique()
+    used = used_by(fit)
     levels = {"laboratories": len(used), "sources": data[SOURCE].nunique(), "methods": data[METHOD].nunique()}
     several = (used > 1).sum()
     return {"k": fit.k, **levels, "two_methods": several[METHOD], "two_sources": several[SOURCE]}
 
 
-def draw(analysis, fits, name, doubtful):
+def draw(analysis, fits):
     title = "miRNA cargo of vesicles: how the variance between groups of samples is divided"
     notes = [
         "Sampling error aside. Observational: laboratories differ in more than source and isolation method."
     ]
     ax = mx.plots.variance_shares(fits, wording=WORDS, title=title, notes=notes)
     analysis.write_figure("shares", ax, title=title)
-    title = f"{name}: what doubtful rows do to the shares of the variance"
-    analysis.write_figure(
-        "doubtful", mx.plots.variance_shares(doubtful, wording=WORDS, title=title), title=title
-    )
 
 
 def say(analysis, shares, checked):
     tables = analysis.tables
-    about = tables["facts"].iloc[0]
+    about, verdict = tables["facts"].iloc[0], tables["verdict"].iloc[0]
     analysis.answer(
-        answer_words(tables["ranges"].iloc[0]),
+        answer_words(verdict),
         k=int(about["k"]),
         m=int(about["laboratories"]),
         units="laboratories",
-        certainty=certainty(shares, checked),
-        table="ranges",
+        certainty=certainty(verdict, checked, int(about["laboratories"])),
+        table="verdict",
         figure="shares",
     )
-    by_source = shares[(shares["term"] == WORDS[SOURCE]) & (shares["low"] >= LARGE)]
-    if len(by_source):
-        row = by_source[["outcome", "term"]].to_dict("records")
-        analysis.state(source_words(by_source), table="shares", row=row)
-    rows = tables["power"][["term", "share"]].to_dict("records")
-    analysis.state(power_words(tables["power"]), table="power", row=rows)
-    three = tables["doubtful"]
-    analysis.state(doubtful_words(three), table="doubtful", row=[{"rows": name} for name in three["rows"]])
-    analysis.state(settle_words(about), table="facts", part="settle")
+    analysis.state(share_words(verdict), table="verdict")
+    analysis.state(tests_words(verdict), table="verdict")
+    analysis.state(SETTLE, table="facts", part="settle")
     for paragraph in paragraphs(analysis, tables, shares, checked):
         analysis.write_summary(paragraph)
 
 
 def answer_words(row):
-    """Return the answer from the ranges of shares."""
-    terms = [WORDS[LABORATORY], WORDS[SOURCE], WORDS[METHOD]]
-    lab, source, method = (f"{span(row[f'{term} low'], row[f'{term} high'])}" for term in terms)
-    where = "all" if row["outcomes"] == row["of"] else f"{row['outcomes']} of"
+    """Return the answer: which term leads in how many outcomes, in how many clearly, and where others do."""
     words = next(text for term, text in LEADING.items() if WORDS[term] == row["leading"])
-    exceptions = f"; another term leads in {row['others']}" if row["others"] else ""
+    where = f"in all {row['of']}" if row["outcomes"] == row["of"] else f"in {row['outcomes']} of {row['of']}"
+    clear = f"in {row['beyond']}" if row["beyond"] else "in none"
+    exceptions = row["others"].replace(" in ", " leads in ", 1)
     return (
-        f"{words}: of the variance of miRNA cargo between groups of samples, {lab} goes with the laboratory, "
-        f"{source} with the source and {method} with the isolation method in {where} {row['of']} outcomes"
-        f"{exceptions}."
+        f"{words}: observationally, it has the largest share of the variance of miRNA cargo {where} "
+        f"outcomes, {clear} beyond the other intervals{'; ' if exceptions else ''}{exceptions}."
+    )
+
+
+def share_words(row):
+    """Return the shares where the leading term is clear, or else leads, and where the source is large."""
+    name = " beyond" if row["beyond"] else ""
+    terms = sorted((WORDS[LABORATORY], WORDS[SOURCE], WORDS[METHOD]), key=lambda term: term != row["leading"])
+    first, *others = (f"{term} {span(row[f'{term} low{name}'], row[f'{term} high{name}'])}" for term in terms)
+    where = f"in the {row['beyond']} clear outcomes" if row["beyond"] else "where it leads"
+    large = f"; the source has {row['source_in']}" if row["source_in"] else ""
+    return f"Of the variance {where}: {first}, {', '.join(others)}{large}."
+
+
+def tests_words(row):
+    """Return what the tests of source and method find, and what is left of it without one laboratory."""
+    ways = ("by likelihood", "without one laboratory", "by permutation")
+    whole, without, permuted = (
+        f"{row[f'{WORDS[SOURCE]} {way}']} and {row[f'{WORDS[METHOD]} {way}']}" for way in ways
+    )
+    return (
+        f"Likelihood-ratio tests find source and method to matter in {whole} of {row['of']} outcomes, "
+        f"without one laboratory in {without}; permutation between laboratories, which assumes least, in "
+        f"{permuted} (all adjusted)."
     )
 
 
@@ -255,26 +336,19 @@ def span(low, high):
     return b if a == b else f"{a.removesuffix('%')} to {b}"
 
 
-def source_words(rows):
-    """Return in which outcomes the share of the source is not small, with intervals."""
-    each = [
-        f"{name} (share {percent(share)}, 95% interval {span(low, high)})"
-        for name, share, low, high in rows[["outcome", "share", "low", "high"]].itertuples(index=False)
-    ]
-    return (
-        f"Sources differ in {' and '.join(each)}; elsewhere the interval of their share includes small ones."
-    )
-
-
 def power_words(power):
-    """Return which shares this layout could have found."""
+    """Return which shares the likelihood-ratio test could have found, and how exactly this is known."""
     found = power.set_index(["term", "share"])["power"]
     each = [
         f"{', '.join(percent(found[WORDS[term], share]) for share in SHARES)} for the {WORDS[term]}"
         for term in (SOURCE, METHOD)
     ]
     asked = ", ".join(percent(share) for share in SHARES)
-    return f"Simulated, the probability to find a true share of {asked} is {' and '.join(each)}."
+    return (
+        f"In {small(power['outcome'].iloc[0])} the power of the likelihood-ratio test (p < {SMALL:g}) for a "
+        f"true share of {asked} is {' and '.join(each)} ({DRAWS} simulations each, standard errors up to "
+        f"{percent(power['se'].max())})."
+    )
 
 
 def doubtful_words(table):
@@ -283,66 +357,78 @@ def doubtful_words(table):
     term = max((WORDS[SOURCE], WORDS[METHOD]), key=lambda one: abs(every[one] - rest[one]))
     made = every[term] > 2 * rest[term]
     return (
-        f"{every['outcome']}: the share of the {term} is {percent(without[term])} without doubtful rows, "
-        f"{percent(every[term])} with them, and {percent(rest[term])} with {rest['rows'][:1].lower()}"
+        f"In {small(every['outcome'])} the share of the {term} is {percent(without[term])} without doubtful "
+        f"rows, {percent(every[term])} with them, and {percent(rest[term])} with {rest['rows'][:1].lower()}"
         f"{rest['rows'][1:]}: {'one level makes it' if made else 'no single level makes it'}."
     )
 
 
-def settle_words(about):
-    return (
-        f"Only {about['two_methods']} of {about['laboratories']} laboratories used two isolation methods, so "
-        "that method and laboratory are separated by assumption; one material, divided among methods in "
-        "several laboratories, would settle it."
-    )
-
-
 def paragraphs(analysis, tables, shares, checked):
-    """Yield the detail: what was modelled, tests, other ways, single levels, attribution."""
-    about = tables["facts"].iloc[0]
+    """Yield the detail: what was modelled, tests, other ways, single levels, doubtful rows, power."""
+    about, verdict = tables["facts"].iloc[0], tables["verdict"].iloc[0]
+    several = [
+        plural(int(about[f"two_{what}"]), "laboratory", "laboratories") for what in ("sources", "methods")
+    ]
     yield (
         f"{about['k']} groups of samples of {about['laboratories']} laboratories, {about['sources']} sources "
-        f"and {about['methods']} isolation methods, both reported. Variances are by the groups' own SDs; "
-        "groups of one take part where all groups have one SD. Shares are of the variance between groups, "
-        "sampling error aside. The comparisons are observational: laboratories differ in donors too. "
-        f"Intervals and tests: `{analysis.file_name('shares')}`."
+        f"and {about['methods']} isolation methods, both reported. {several[0]} used several sources, "
+        f"{several[1]} several methods; all else is compared between laboratories. Variances are by the "
+        "groups' own SDs; groups of one take part where all groups have one SD. Shares are of the variance "
+        "between groups, sampling error aside. Detected are miRNAs of 10 counts per million or more; equal "
+        f"depth is 10,000 counts. Over all outcomes where the {verdict['leading']} leads, "
+        f"{'; '.join(wider(verdict, term) for term in (LABORATORY, SOURCE, METHOD))} "
+        f"(`{analysis.file_name('shares')}`)."
     )
-    small = shares[shares["pvalue"] < SMALL].groupby("term").size()
-    tests = " and ".join(f"the {WORDS[t]} in {small.get(WORDS[t], 0)}" for t in (SOURCE, METHOD))
+    yield tests_apart(analysis, tables)
     main = checked[checked["way"] == MAIN_WAY].set_index("outcome")["leading"]
     other = checked[checked["leading"] != checked["outcome"].map(main)]
-    ways = "; ".join(f"{row.outcome}, {row.way}: {row.leading}" for row in other.itertuples())
-    yield (
-        f"Likelihood-ratio tests find a variance (p < {SMALL:g}) of {tests} of {len(main)} outcomes. The "
-        "largest share is that of the same term with other rows, variances, laboratories and terms"
-        f"{f', but for {ways}' if ways else ''} (`{analysis.file_name('sensitivity')}`)."
-    )
+    ways = "; ".join(f"{small(row.outcome)}, {row.way}: {row.leading}" for row in other.itertuples())
+    rests = tables["levels"]
+    always = rests.drop_duplicates("outcome")["leads_always"].sum()
     made = [
-        f"{r.outcome}: the share of the {r.component} falls from {percent(r.share)} to "
+        f"in {small(r.outcome)} the share of the {r.component} falls from {percent(r.share)} to "
         f"{percent(r.share_without)} without {r.left_out} {r.level}"
-        for r in tables["levels"].itertuples()
-        if r.rests_on_it
+        for r in rests[rests["rests_on_it"]].itertuples()
     ]
-    verdicts = " ".join(f"{r.outcome}: {r.sentence}" for r in tables["attribution"].itertuples())
     yield (
-        f"Leave-one-level-out: {'; '.join(made) or 'no share of source or method is made by one level'} "
-        f"(`{analysis.file_name('levels')}`). Attribution, laboratories permuted. {verdicts}"
+        "The largest share is that of the same term with other rows, variances, laboratories and terms"
+        f"{f', but for {ways}' if ways else ''} (`{analysis.file_name('sensitivity')}`). Whichever source, "
+        f"method, or laboratory of several of them is left out, the laboratory leads in {always} of "
+        f"{len(main)} outcomes; {'; '.join(made) or 'no share of source or method is made by one of them'} "
+        f"(`{analysis.file_name('levels')}`). {doubtful_words(tables['doubtful'])} "
+        f"{power_words(tables['power'])}"
     )
 
 
-def certainty(shares, checked):
-    """Rate the answer: the leading share exceeds the others, and leads whatever the rows and variances."""
-    row = ranges(shares)
-    leads = wide(shares).idxmax(axis=1)
-    inside = shares[shares["outcome"].isin(leads.index[leads == row["leading"]])].set_index("outcome")
-    others = inside[inside["term"].isin({WORDS[SOURCE], WORDS[METHOD]} - {row["leading"]})]
-    high, low = others.groupby("outcome")["high"].max(), inside.loc[inside["term"] == row["leading"], "low"]
-    decides = bool((low > high.reindex(low.index)).mean() > 0.5)
+def wider(row, term):
+    return f"{WORDS[term]} {span(row[f'{WORDS[term]} low'], row[f'{WORDS[term]} high'])}"
+
+
+def tests_apart(analysis, tables):
+    """Return why the tests of source and method differ, and which is to be believed."""
+    found = tables["attribution"]
+    named = [
+        f"{small(r.outcome)} ({r.factors.replace('; ', ' and ')})" for r in found.itertuples() if r.factors
+    ]
+    return (
+        f"Each test is at {SMALL:g} divided by the number of outcomes. Likelihood-ratio tests take the SDs "
+        "of groups, many of two or three samples, as known and effects as normal; permutation of whole "
+        "laboratories takes neither for granted, and finds "
+        f"{', '.join(named) if named else 'neither in any outcome'}. Where they "
+        "disagree, believe the permutation: a share that it does not find may be that of laboratories. It "
+        "finds less than there is, with so few laboratories of several methods "
+        f"(`{analysis.file_name('attribution')}`)."
+    )
+
+
+def certainty(row, checked, laboratories):
+    """Rate the answer: the leading term is clear in most outcomes where it leads, with all rows and SDs."""
     most = checked.groupby("way")["leading"].agg(lambda terms: terms.mode()[0])
-    holds = bool((most == row["leading"]).all())
-    laboratories = int(shares["laboratories"].max())
     return report.certainty(
-        design="observational", m=laboratories, decides=decides, holds_without_doubtful=holds
+        design="observational",
+        m=laboratories,
+        decides=bool(row["beyond"] > row["outcomes"] / 2),
+        holds_without_doubtful=bool((most == row["leading"]).all()),
     )
 
 

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import metaexo as mx
+from metaexo.report.answers import read_answers
+
 NAME = "02_variability"
 
 
@@ -42,7 +45,7 @@ def test_the_variances_maximise_the_restricted_likelihood_of_dense_matrices(tabl
     y, v = rows["treatment_mean"].to_numpy(), (rows["treatment_sd"] ** 2 / rows["treatment_n"]).to_numpy()
     labels = [rows[name].to_numpy() for name in ("source_group", "isolation_main_step", "laboratory")]
     shared = [np.equal.outer(label, label).astype(float) for label in labels] + [np.eye(len(y))]
-    found = table("shares").query("outcome == 'Red-cell miRNAs'").set_index("term")
+    found = table("shares").query("outcome == 'Share of red-cell miRNAs'").set_index("term")
     theta = found.loc[["source", "isolation method", "laboratory", "rest between groups"], "tau2"].to_numpy()
     m = np.linalg.inv(np.diag(v) + sum(t * s for t, s in zip(theta, shared, strict=True)))
     p = m - np.outer(m.sum(axis=1), m.sum(axis=0)) / m.sum()
@@ -63,27 +66,99 @@ def test_shares_add_up_and_lie_in_their_intervals(table):
 
 
 def test_the_answer_is_that_of_the_largest_shares(folders, table):
-    row = table("ranges").iloc[0]
-    words = (folders.results / "answer.md").read_text(encoding="utf-8")
-    assert row["leading"] == "laboratory"
-    begin = "Mostly the laboratory: of the variance of miRNA cargo between groups of samples, "
-    assert f"{begin}{100 * row['laboratory low']:.0f} to " in words
-    assert f"in {row['outcomes']} of {row['of']} outcomes; another term leads in Red-cell miRNAs" in words
+    said = [one for one in read_answers(folders.results / "answers.csv") if one.script == NAME]
+    assert [one.part for one in said] == ["answer", "known", "known", "settle"]
+    assert len(said[0].words.split()) <= 45
+    assert all(len(one.words.split()) <= 35 for one in said[1:])
+    shares = table("shares").set_index(["outcome", "term"])
+    wide = shares["share"].unstack()
+    lead = wide.index[wide.idxmax(axis=1) == "laboratory"]
+    clear = [
+        outcome
+        for outcome in lead
+        if shares.loc[(outcome, "laboratory"), "low"]
+        > max(shares.loc[(outcome, term), "high"] for term in ("source", "isolation method"))
+    ]
+    assert (
+        f"in {len(lead)} of {len(wide)} outcomes, in {len(clear)} beyond the other intervals" in said[0].words
+    )
+    assert said[0].words.endswith("; the source leads in the share of red-cell miRNAs.")
+    assert "observational" in said[0].words
+    spans = {term: (wide.loc[clear, term].min(), wide.loc[clear, term].max()) for term in wide}
+    for term in ("laboratory", "source", "isolation method"):
+        assert f"{term} {100 * spans[term][0]:.0f} to {100 * spans[term][1]:.0f}%" in said[1].words
+
+
+def test_all_laboratories_that_link_sources_or_methods_are_left_out(script, root, table):
+    cargo = mx.read_sheets(root / "data").cargo_groups
+    for outcome, name in (("ln_mirnas_10cpm", "Number of miRNAs detected"), ("log2cpm_let7a", "let-7a-5p")):
+        es = script.groups(cargo, outcome)
+        used = es.data.groupby("laboratory")[["source_kind", "isolation_step"]].nunique()
+        several = used.index[(used > 1).any(axis=1)]
+        left = {
+            lab: script.model(es.select((es.data["laboratory"] != lab).to_numpy(), "left out"))
+            for lab in several
+        }
+        rests = table("levels")
+        rests = rests[(rests["outcome"] == name) & (rests["left_out"] == "laboratory")]
+        found = rests[rests["component"] == "source"]
+        lowest = min(several, key=lambda lab: left[lab].tau2_shares[0])
+        assert found["level"].item() == lowest
+        p = left[lowest].test_components().to_frame()["pvalue"]["source_kind"]
+        assert found["p_without"].item() == pytest.approx(p, rel=1e-5)
+
+
+def test_tests_are_counted_at_one_adjusted_level(table):
+    verdict, rests = table("verdict").iloc[0], table("levels").query("left_out == 'laboratory'")
+    for term in ("source", "isolation method"):
+        p = table("shares").query("term == @term")["pvalue"]
+        assert verdict[f"{term} by likelihood"] == (p < 0.05 / 7).sum()
+        assert (
+            verdict[f"{term} without one laboratory"]
+            == (rests.loc[rests["component"] == term, "p_without"] < 0.05 / 7).sum()
+        )
+        factors = table("attribution")["factors"].fillna("").str.split("; ")
+        assert verdict[f"{term} by permutation"] == sum(term in one for one in factors)
+
+
+def shares_of(script, rows, width=0.0):
+    """Return a table of shares, the same interval about each."""
+    return pd.DataFrame(
+        [
+            {"outcome": outcome, "term": term, "share": share, "low": share - width, "high": share + width}
+            for outcome, values in rows.items()
+            for term, share in zip(script.WORDS.values(), values, strict=True)
+        ]
+    )
 
 
 def test_the_answer_follows_the_shares(script):
-    terms = list(script.WORDS.values())
-    of_source = pd.DataFrame(
-        [
-            {"outcome": outcome, "term": term, "share": share, "low": share, "high": share, "laboratories": 9}
-            for outcome in ("a", "b")
-            for term, share in zip(terms, (0.7, 0.1, 0.15, 0.05), strict=True)
-        ]
-    )
-    words = script.answer_words(script.ranges(of_source))
+    source = (0.7, 0.1, 0.15, 0.05)
+    of_source = script.ranges(shares_of(script, {"A": source, "B": source}))
+    words = script.answer_words(of_source)
     assert words.startswith("Mostly the source: ")
-    assert "15% goes with the laboratory, 70% with the source and 10% with the isolation" in words
-    assert words.endswith("in all 2 outcomes.")
+    assert words.endswith("in all 2 outcomes, in 2 beyond the other intervals.")
+    assert "Of the variance in the 2 clear outcomes: source 70%, laboratory 15%, isolation method 10%" in (
+        script.share_words(of_source)
+    )
+    laboratory = (0.1, 0.2, 0.6, 0.1)
+    mixed = script.ranges(shares_of(script, {"Size": laboratory, "let-7": laboratory, "Yield": source}, 0.25))
+    words = script.answer_words(mixed)
+    assert words.startswith("Mostly the laboratory and what goes with it (kit, sequencer, donors, disease): ")
+    assert words.endswith(
+        "in 2 of 3 outcomes, in none beyond the other intervals; the source leads in the yield."
+    )
+    assert script.share_words(mixed).startswith("Of the variance where it leads: laboratory 60%")
+    tests = {
+        f"{term} {way}": count
+        for term, count in (("source", 2), ("isolation method", 0))
+        for way in ("by likelihood", "without one laboratory", "by permutation")
+    }
+    assert "source and method to matter in 2 and 0 of 3 outcomes" in script.tests_words(mixed | tests)
+
+
+def test_what_doubtful_rows_do_follows_the_shares(script):
+    terms = list(script.WORDS.values())
     table = pd.DataFrame([[0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.7, 0.1]], columns=terms)
     three = table.assign(rows=["Without doubtful rows", "With doubtful rows", "All but x"], outcome="Size")
     assert script.doubtful_words(three).endswith("no single level makes it.")
