@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.effects.tables.derive import EFFECT_NAMES
 from metaexo.errors import (
     DuplicateRowError,
     DuplicateStudyError,
@@ -228,9 +229,18 @@ def _nearest(column: Column, cell: str) -> str | None:
         meant = isolation_category(isolation_steps(cell))
     elif column.name == "source_category":
         meant = source_category(cell)
+    elif column.name == "effect_measure":
+        meant = _measure_meant(column, cell)
     if meant in column.words and meant != "not_reported":
         return meant
     return nearest_word(cell, column.words)
+
+
+def _measure_meant(column: Column, cell: str) -> str | None:
+    """Return the word for the kind of an effect of which the cell holds the code or another name."""
+    said = "_".join(cell.lower().replace("'", "").replace("-", " ").split())
+    names = next((names for names in EFFECT_NAMES.values() if said in names), ())
+    return next((word for word in column.words if word in names), None)
 
 
 ROUNDING = 1e-9

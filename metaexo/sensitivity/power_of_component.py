@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.errors import InputError
+from metaexo.effects.conversions.translations import clopper_pearson
+from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import percent, plural
 from metaexo.heterogeneity.levels import readable
 from metaexo.immutable import frozen
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # Draws whose likelihoods are maximised in one call.
 TOGETHER = 256
+FEWEST_DRAWS = 20
+"""Draws per share without which a power is a coin that was thrown a few times."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +49,8 @@ class PowerOfComponent(Readable):
         True shares of the term, fractions; the first is 0, where the power is the size of the test.
     power, se : ndarray, shape (s,)
         Share of the draws in which the test rejects, and its Monte Carlo standard error.
+    power_low, power_high : ndarray, shape (s,)
+        Exact 95% interval of the power, for the chance of the draws; it has a width at 0 and 100% too.
     draws : int
         Sets of effects per share.
     tau2 : float
@@ -60,6 +65,8 @@ class PowerOfComponent(Readable):
     shares: Array
     power: Array
     se: Array
+    power_low: Array
+    power_high: Array
     draws: int
     tau2: float
     level: float
@@ -86,19 +93,22 @@ class PowerOfComponent(Readable):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per share: term, share, power, its Monte Carlo standard error, draws."""
+        """Return a row per share: term, share, power, its Monte Carlo standard error and interval, draws."""
         import pandas as pd
 
         columns = {"share": self.shares, "power": self.power, "se": self.se}
+        columns |= {"power_low": self.power_low, "power_high": self.power_high}
         return pd.DataFrame({"term": self.term} | columns | {"draws": self.draws})
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the power by share, in percent."""
         rows = [
-            [percent(share), percent(power), percent(se, 1)]
-            for share, power, se in zip(self.shares, self.power, self.se, strict=True)
+            [percent(share), percent(power), f"{percent(low)} to {percent(high)}"]
+            for share, power, low, high in zip(
+                self.shares, self.power, self.power_low, self.power_high, strict=True
+            )
         ]
-        return [ReaderTable(rows, [f"share of {readable(self.term)}", "power", "Monte Carlo SE"])]
+        return [ReaderTable(rows, [f"share of {readable(self.term)}", "power", "95% interval of draws"])]
 
     def table_notes(self) -> list[str]:
         """Return the sentence, and what was drawn."""
@@ -138,7 +148,8 @@ def power_of_component(
     left, in the proportions of the fit. In each draw the model is fitted with and without the term, by the
     likelihood of the fit; the test rejects where :math:`2(\ell - \ell_0)` exceeds the quantile of an equal
     mixture of 0 and chi-square with one degree of freedom. Draws of different shares come from the same
-    random numbers. A share of 0 is always drawn too: there the power is the size of the test.
+    random numbers. A share of 0 is always drawn too: there the power is the size of the test. The interval of
+    a power is that of Clopper and Pearson.
 
     Parameters
     ----------
@@ -153,14 +164,14 @@ def power_of_component(
     level : float
         The test is made at 1 - level.
     draws : int
-        Sets of effects per share. The Monte Carlo standard error is at most 3.5 points with 200.
+        Sets of effects per share, 20 at least. The Monte Carlo standard error is at most 3.5 points with 200.
     seed : int
         Seed of the random numbers. Draw i is the same whatever the number of draws.
 
     Returns
     -------
     PowerOfComponent
-        Power with Monte Carlo standard errors, a row per share, and `sentence`.
+        Power with Monte Carlo standard errors and intervals, a row per share, and `sentence`.
 
     Raises
     ------
@@ -168,6 +179,8 @@ def power_of_component(
         If the fit has one term, structured terms or no variance to share out, or shares are out of range.
     UnknownChoiceError
         If there is no such term.
+    NotIdentifiableError
+        If no draw has a maximum with and without the term.
 
     References
     ----------
@@ -202,20 +215,27 @@ def power_of_component(
         raise InputError(
             f"the variance of true effects is {total:.4g}", "a variance above 0", "give one: tau2=0.1"
         )
-    count, start = whole_number(draws, "draws", 1), whole_number(seed, "seed", 0)
+    count, start = whole_number(draws, "draws", FEWEST_DRAWS), whole_number(seed, "seed", 0)
     at = fit.position(term)
     critical = normal_quantile(2.0 * level - 1.0) ** 2
     each = np.concatenate([[0.0], true_shares])
-    power = np.empty(each.size)
+    made, found = np.empty(each.size), np.empty(each.size)
     for i, share in enumerate(each.tolist()):
         theta = _variances(fit, at, share, total)
         task = partial(_rejections, fit.problem, fit.method == "REML", theta, at, critical, start)
-        power[i] = np.nanmean(run(task, count, block=TOGETHER, what="draws")["rejected"])
+        rejected = run(task, count, block=TOGETHER, what="draws")["rejected"]
+        made[i], found[i] = np.isfinite(rejected).sum(), np.nansum(rejected)
+    if not made.all():
+        raise NotIdentifiableError("no draw has a maximum with and without the term", "one draw at least")
+    power = found / made
+    low, high = clopper_pearson(found, made)
     return PowerOfComponent(
         term=term,
         shares=frozen(each),
         power=frozen(power),
-        se=frozen(np.sqrt(power * (1 - power) / count)),
+        se=frozen(np.sqrt(power * (1 - power) / made)),
+        power_low=frozen(low),
+        power_high=frozen(high),
         draws=count,
         tau2=float(total),
         level=level,

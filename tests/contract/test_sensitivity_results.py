@@ -18,11 +18,11 @@ ORDER = [2001, 2003, 2002, 2004, 2005, 2005, 2007, 2006]
 WAYS = {
     "leave_one_out": room.leave_one_out,
     "leave_one_level_out": room.leave_one_level_out,
-    "power_of_component": lambda fit: room.power_of_component(fit, "study", draws=5),
+    "power_of_component": lambda fit: room.power_of_component(fit, "study", draws=20),
     "cumulative": lambda fit: room.cumulative(fit, ORDER),
     "influence": room.influence,
     "baujat": room.baujat,
-    "gosh": lambda fit: room.gosh(fit, draws=5),
+    "gosh": lambda fit: room.gosh(fit, draws=20),
     "permutation_test": lambda fit: room.permutation_test(fit, draws=19),
     "bootstrap": lambda fit: room.bootstrap(fit, draws=19, interval="percentile"),
     "simulate": lambda fit: room.simulate(fit, 2),

@@ -245,6 +245,26 @@ def test_all_problems_of_all_sheets_come_at_once(write: Write) -> None:
     assert table["remedy"].str.len().min() > 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "word"),
+    [
+        ("MD", "mean_difference"),
+        ("SMD", "standardised_mean_difference"),
+        ("Hedges' g", "standardised_mean_difference"),
+        ("Cohens d", "standardised_mean_difference"),
+        ("ROM", "ratio_of_means"),
+        ("RR", "risk_ratio"),
+        ("OR", "odds_ratio"),
+        ("HR", "hazard_ratio"),
+        ("odds-ratio", "odds_ratio"),
+    ],
+)
+def test_the_code_of_a_measure_leads_to_its_word(write: Write, typed: str, word: str) -> None:
+    problems = mx.check_sheets(write(effect_measure=typed, effect=1.2)).problems
+    assert [(p.kind, p.nearest) for p in problems] == [(errors.UnknownWordError, word)]
+    assert problems[0].remedy == f"write {word!r} if that is what was meant"
+
+
 def test_one_kind_can_be_caught_alone(write: Write) -> None:
     seen = []
     folder = write(treatment_sd=-2, better="hihger")

@@ -370,6 +370,33 @@ def test_an_effect_is_held_against_the_means_beside_it(
     assert errors.EffectMismatchWarning.__name__ not in str(found_in(folder_of(write, [paired])))
 
 
+@pytest.mark.parametrize(
+    ("effect", "reading"),
+    [
+        ("0.45", "the logarithm of the ratio"),  # the ratio is 1.567, its logarithm 0.449
+        ("0.64", "the same effect with its sign turned, the ratio of control to treatment"),
+        ("-0.1", ""),
+        ("9.3", ""),
+    ],
+)
+def test_a_ratio_that_the_means_do_not_give_is_named(write: Write, effect: str, reading: str) -> None:
+    row = study("sheep", **SHEEP, effect_measure="ratio_of_means", effect=effect)
+    found = check_sheets(folder_of(write, [row])).warnings
+    assert [f.reading for f in found if f.kind is errors.EffectMismatchWarning] == [reading]
+
+
+def test_a_negative_ratio_may_be_the_logarithm_of_one(write: Write) -> None:
+    turned = {**SHEEP}
+    for name in ("mean", "sd", "n"):
+        turned[f"treatment_{name}"], turned[f"control_{name}"] = (
+            SHEEP[f"control_{name}"],
+            SHEEP[f"treatment_{name}"],
+        )
+    row = study("sheep", **turned, effect_measure="ratio_of_means", effect="-0.45")
+    found = check_sheets(folder_of(write, [row])).warnings
+    assert "the logarithm of the ratio" in [f.reading for f in found]
+
+
 def test_what_stands_in_the_place_of_an_effect_or_its_error_is_named(write: Write) -> None:
     """The standard error of the difference is 9.6: 1.96 of it, its square, and the sign turned."""
     printed = [{"effect": 23.08, "effect_se": 18.9}, {"effect": 23.08, "effect_se": 92.7}, {"effect": -23.08}]

@@ -233,3 +233,25 @@ def test_a_level_called_all_keeps_the_rows_apart():
     table = mx.stratify(es, by="source").to_frame()
     assert table["source"].tolist() == ["plant", "all", "all strata"]
     assert "all strata" in mx.stratify(es, by="source").to_text()
+
+
+def test_the_note_on_the_same_test_holds_of_every_stratum():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.MetaexoWarning)
+        singles = mx.stratify(effects({"plant": 1, "milk": 1, "bone": 1}), by="source")
+        one_single = mx.stratify(effects({"plant": 4, "milk": 3, "bone": 1}), by="source")
+    frame = singles.between_tests(permutations=19).to_frame()
+    assert frame["pvalue"].isna().all()
+    assert not frame["note"].str.contains("the same test").any()
+    found = one_single.between_tests(permutations=19)
+    assert found.formula_without.pvalue == found.formula.pvalue
+    said = "no stratum that is compared has fewer than three studies: the same test"
+    assert found.formula_without.note.startswith(said)
+
+
+def test_laboratories_are_not_called_studies():
+    data = pd.DataFrame({"method": ["UC", "SEC"] * 4, "laboratory": list("aabbccdd")})
+    es = mx.EffectSizes([0.1, 0.4, 0.3, 0.6, 0.2, 0.9, 0.5, 0.4], [0.05] * 8, data=data)
+    note = strata(es).between_tests(permutations=19).permutation.note
+    assert "of 4 clusters 4 have effects in several strata" in note
+    assert "stud" not in note

@@ -42,6 +42,20 @@ def test_it_is_the_share_of_draws_in_which_single_fits_reject() -> None:
     assert found.tau2 == 0.5
 
 
+def test_a_power_of_all_or_none_of_the_draws_has_an_interval_of_some_width() -> None:
+    found = mx.sensitivity.power_of_component(FIT, "laboratory", (0.9,), tau2=50.0, draws=20)
+    assert found.power[1] == 1.0
+    assert found.power_low[1] == pytest.approx(0.025 ** (1 / 20))  # Clopper and Pearson, 20 of 20
+    assert found.power_high[1] == 1.0
+    x = round(found.power[0] * 20)
+    assert found.power_high[0] == pytest.approx(stats.beta.isf(0.025, x + 1, 20 - x))
+    assert f"{found.power_low[1]:.0%} to 100%" in str(found)
+    frame = found.to_frame()
+    assert frame["power_low"].tolist() == found.power_low.tolist()
+    with pytest.raises(InputError, match="20"):
+        mx.sensitivity.power_of_component(FIT, "source", draws=19)
+
+
 def test_the_size_is_near_its_level_and_power_grows_with_the_share() -> None:
     found = mx.sensitivity.power_of_component(FIT, "laboratory", (0.2, 0.6), draws=400)
     assert found.size < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)

@@ -178,15 +178,15 @@ def _mismatches(rows: Rows, code: str, where: NDArray[np.bool_], name: str) -> S
     for i, y_low, y_high, se_low, se_high in zip(at.tolist(), *_implied(rows, code, at), strict=True):
         off = FARTHEST * se_high
         shown = tuple(np.exp(end) if log else end for end in (y_low, y_high))
-        if high[i] < y_low - off or low[i] > y_high + off:
-            turned = high[i] >= -y_high - off and low[i] <= -y_low + off
+        no_ratio = log and values[i] <= 0
+        if no_ratio or high[i] < y_low - off or low[i] > y_high + off:
             yield Slip(
                 i,
                 name,
                 f"{rows.cells(name)[i]} is printed, but means, SDs and n give {span(*shown)}",
                 "the effect of the numbers in the row, treatment against control",
                 "look at the source; the effect may be of another outcome, or the average of several",
-                reading="the same effect with its sign turned" if turned else "",
+                reading=_meant(values[i], y_low - off, y_high + off, log),
             )
         elif i not in too_small and (se[i] < se_low / MOST_TIMES or se[i] > se_high * MOST_TIMES):
             yield Slip(
@@ -199,6 +199,21 @@ def _mismatches(rows: Rows, code: str, where: NDArray[np.bool_], name: str) -> S
                 "effect adjusted for what the means are not",
                 reading=_taken_for(se[i], se_low, se_high),
             )
+
+
+def _meant(value: float, low: float, high: float, log: bool) -> str:
+    """Return what a printed effect may be that is not from low to high; these on the scale of effects."""
+    turned = "the same effect with its sign turned"
+    readings = {turned: -value}
+    if log:
+        inverse = -np.log(value) if value > 0 else np.nan
+        readings = {
+            "the logarithm of the ratio": value,
+            f"{turned}, the ratio of control to treatment": inverse,
+        }
+    off = {words: abs(meant - (low + high) / 2) for words, meant in readings.items()}
+    near = [words for words in off if off[words] <= (high - low) / 2]
+    return min(near, key=off.__getitem__, default="")
 
 
 def _with_means(rows: Rows, where: NDArray[np.bool_]) -> Positions:

@@ -24,7 +24,7 @@ from metaexo.heterogeneity.strata.estimation import (
     name_of_test,
     test_of_means,
 )
-from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
+from metaexo.heterogeneity.strata.fit import LARGE, StrataFit, Stratum
 from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
 from metaexo.models.linear.hypothesis import TestResult
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Fit = TypeVar("Fit", bound=StrataFit)
 ALL = "all strata"
-SAME = "no stratum has fewer than three {}: the same test"
+SAME = "no stratum{} has fewer than three {}: the same test"
 
 
 # -- without strata of two clusters --------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def between_tests(results: StrataFit, seed: int, permutations: int) -> BetweenTe
     names, compared = [s.name for s in results.fitted], [s.name for s in results.compared]
     of_fit = test_of_means(means, names, compared, results.tau2_mode, results.method)
     permuted = f"permutation of whole {units(results)}"
-    same = "" if results.small else SAME.format(units(results))
+    same = "" if results.small or of_fit[0] is None else _same(results)
     fewer = replace(results, strata=kept_strata(results))
     return BetweenTests(
         formula=_by_formula(f"{name}, {ALL}", of_fit, results, ()),
@@ -260,6 +260,12 @@ def between_tests(results: StrataFit, seed: int, permutations: int) -> BetweenTe
         ),
         level=results.level,
     )
+
+
+def _same(results: StrataFit) -> str:
+    """Return why a test without strata of two clusters is the same; strata of one cluster are in no test."""
+    single = any(results.clusters_in(s) < LARGE for s in results.strata)
+    return SAME.format(" that is compared" if single else "", units(results))
 
 
 def _by_formula(

@@ -23,7 +23,7 @@ import numpy as np
 from metaexo.effects.check import refuse_zero_variances
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import number, p_value, plural, printed
-from metaexo.heterogeneity.levels import studies_of
+from metaexo.heterogeneity.levels import STUDY, studies_of
 from metaexo.heterogeneity.means import SAME_MEAN, differences, distance_of_means, welch
 from metaexo.heterogeneity.strata.fit import StrataFit, check_strata
 from metaexo.immutable import Immutable
@@ -282,12 +282,13 @@ class _Arrangements:
         self.members = single
         self.own: list[int] = [int(self.label[part[0]]) for part in single]
         if len(set(self.own)) < 2:
+            what = "studies" if results.clusters is None or results.cluster == STUDY else "clusters"
             raise NotIdentifiableError(
-                f"of {len(members)} studies {self.kept} have effects in several strata"
+                f"of {len(members)} {what} {self.kept} have effects in several strata"
                 + (", and the others are all in one stratum" if single else "")
-                + ": no labels can be permuted between studies",
-                "studies that are in one stratum each, in two strata or more",
-                "compare the strata within studies, for example by Multilevel with the factor as a moderator",
+                + f": no labels can be permuted between {what}",
+                f"{what} that are in one stratum each, in two strata or more",
+                f"compare the strata within {what}, for example by Multilevel with the factor as a moderator",
             )
 
     @property
