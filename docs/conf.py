@@ -15,6 +15,9 @@ import reference_page  # noqa: E402 (it stands in the folder that was just added
 # The gallery runs the analyses; what they write goes here and not into the checkout.
 os.environ["METAEXO_OUTPUT"] = str(HERE / "_build" / "gallery")
 os.environ["MPLBACKEND"] = "agg"
+for _page in (HERE / "gallery").glob("[0-9][0-9]_*"):  # pages of scripts that are gone
+    if not (HERE.parent / "analyses" / f"{_page.name.partition('.')[0]}.py").exists():
+        _page.unlink()
 
 reference_page.write(HERE / "reference.rst")
 
