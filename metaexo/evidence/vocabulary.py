@@ -34,6 +34,14 @@ melanoma" is plasma, and "lung carcinoma cells" are no tissue."""
 BLOOD = "plasma_serum"
 PELLETING_FORCE = 70_000
 """Centrifugal force, in g, from which a spin pellets small vesicles and counts as ultracentrifugation."""
+CLEARING_FORCE = 1_000
+"""Force, in g, below which a spin takes out cells only; as small a number of g may be a weight."""
+LOW_SPEED, ULTRA = "low_speed_pellet", "ultracentrifugation"
+OF_CELLS = re.compile(
+    r"mesenchym|\b(?:stem|stromal|progenitor|epithelial|fluid|fluid derived) cells?\b|\bmscs?\b"
+    r"|\bcells? (?:(?:isolated|derived|obtained|cultured) )?(?:of|from)\b"
+)
+"""Words that say that the vesicles are those of cells of a body fluid, not of the fluid."""
 
 SPECIES = "(?:hu|[hmrbpc])"
 """What stands before the short name of cells: hADSC, mBMSC, rMSC, bMSC, pMSC, cMSC."""
@@ -63,6 +71,8 @@ class Term:
     synonyms: tuple[str, ...] = ()  # words of papers that mean this category
     # words that mean it only where nothing more precise is named, such as "kit"
     synonyms_if_alone: tuple[str, ...] = ()
+    # words that mean it where the text is about cells: cells of amniotic fluid, and not the fluid
+    synonyms_of_cells: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()  # steps of an isolation that count as this one, beside the word itself
 
 
@@ -121,6 +131,25 @@ class Vocabulary:
             found += [(match.start(), category, alone) for match in pattern.finditer(rest)]
             rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
         return sorted(found)
+
+    def of_cells(self, text: str) -> dict[int, str]:
+        """Return where a text about cells names what they come from, such as a body fluid, with a category.
+
+        Examples
+        --------
+        >>> sources = load_vocabulary("source")
+        >>> sources.of_cells("stem cells of amniotic fluid"), sources.of_cells("amniotic fluid")
+        ({14: 'placenta_amnion_msc'}, {})
+        """
+        words = _normal(text)
+        if not OF_CELLS.search(words):
+            return {}
+        return {
+            match.start(): term.category
+            for term in self.terms.values()
+            for word in term.synonyms_of_cells
+            for match in _pattern(_normal(word), False).finditer(words)
+        }
 
     def nearest(self, text: str) -> str | None:
         """Return the category whose synonym is most like a word, or a few words, of a text; None if none is.
@@ -200,6 +229,7 @@ def _term(row: Mapping[str, str | None]) -> Term:
         (row["group"] or "").strip(),
         words("synonyms"),
         words("synonyms_if_alone"),
+        words("synonyms_of_cells"),
         words("steps"),
     )
 
@@ -218,8 +248,9 @@ def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
 
     Use it to derive `isolation_category` from the words of a paper. Low-speed spins and filters of 0.2 to
     0.8 µm prepare the sample and are not steps; a spin of at least 70,000 g is ultracentrifugation.
-    "Differential centrifugation" and "kit" count only where nothing more precise is named. The same step
-    twice in a row is one step.
+    "Differential centrifugation" and "kit" count only where nothing more precise is named; of differential
+    centrifugation the largest force decides, and below 70,000 g it is a low-speed pellet. The same step
+    twice in a row is one step. A word that is not known names no step: :func:`unclear` says so.
 
     Parameters
     ----------
@@ -241,6 +272,8 @@ def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
     ('ultracentrifugation', 'size_exclusion')
     >>> isolation_steps("filtration, 8% PEG8000, 10,000 g")
     ('precipitation',)
+    >>> isolation_steps("differential centrifugation (300 g, 2,000 g, 10,000 g)")
+    ('low_speed_pellet',)
     """
     return _named(_text(text, "an isolation"), load_vocabulary("isolation", folder))[0]
 
@@ -261,11 +294,17 @@ def _text(text: object, what: str) -> str:
 def _named(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], bool]:
     """Return the steps that a text names, and whether only words that count alone name them."""
     normal = unicodedata.normalize("NFKC", text).casefold()
-    plain = _FORCE.sub(_force_word, normal)
+    plain = _FORCE.sub(
+        lambda match: " ultracentrifugation " if _force(match) >= PELLETING_FORCE else " ", normal
+    )
     found = [m for m in vocabulary.mentions(plain) if m[1] != PREPARATORY]
     only_alone = all(alone for _, _, alone in found)
     if not only_alone:
         found = [m for m in found if not m[2]]
+    elif LOW_SPEED in vocabulary and max(map(_force, _FORCE.finditer(normal)), default=0) >= CLEARING_FORCE:
+        # differential centrifugation whose largest force is given, and is not that of an ultracentrifuge
+        low = [(at, LOW_SPEED if word == ULTRA else word, alone) for at, word, alone in found]
+        found, only_alone = low, only_alone and low == found
     steps: list[str] = []
     for _, category, _ in found:
         if not steps or category != steps[-1] or category == "other":
@@ -273,9 +312,9 @@ def _named(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], bool]:
     return tuple(steps), bool(steps) and only_alone
 
 
-def _force_word(match: re.Match[str]) -> str:
-    force = int(re.sub(r"\D", "", match.group(1)))
-    return " ultracentrifugation " if force >= PELLETING_FORCE else " "
+def _force(match: re.Match[str]) -> int:
+    """Return the centrifugal force that a text names, in g."""
+    return int(re.sub(r"\D", "", match.group(1)))
 
 
 def isolation_methods(text: str, folder: Path | None = None) -> tuple[tuple[str, ...], ...]:
@@ -492,8 +531,9 @@ def source_category(text: str, folder: Path | None = None) -> str:
     >>> source_category("exosome product (source not shown)")
     'not_reported'
     """
-    mentions = load_vocabulary("source", folder).mentions(_text(text, "a source"))
-    found = [category for _, category, _ in mentions]
+    vocabulary, words = load_vocabulary("source", folder), _text(text, "a source")
+    cells = vocabulary.of_cells(words)
+    found = [cells.get(at, category) for at, category, _ in vocabulary.mentions(words)]
     return min(found, key=_breadth, default=NOT_REPORTED)
 
 

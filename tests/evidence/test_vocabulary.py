@@ -14,6 +14,7 @@ from metaexo.evidence import (
     Sheets,
     check_sheets,
     isolation_category,
+    isolation_main_step,
     isolation_methods,
     isolation_steps,
     load_vocabulary,
@@ -305,3 +306,42 @@ def test_the_sources_of_our_sheets_follow_from_the_words(ours: Sheets) -> None:
     agree = sum(source_category(words) == category for words, category in pairs)
     readme = " ".join((DATA / "README.md").read_text(encoding="utf-8").split())
     assert f"it agrees with the sheet in {agree} of {len(pairs)} rows" in readme
+
+
+@pytest.mark.parametrize(
+    ("words", "category"),
+    [
+        ("differential centrifugation (300 g, 2,000 g, 10,000 g)", "low_speed_pellet"),
+        ("differential centrifugation up to 16,500×g", "low_speed_pellet"),
+        ("differential centrifugation (300 g, 2,000 g, 100,000 g)", "ultracentrifugation"),
+        ("500 g of ginger, differential centrifugation", "ultracentrifugation"),  # a weight, no force
+        ("differential centrifugation at 20,000 g, then SEC", "size_exclusion"),
+        ("differential ultracentrifugation (300 g, 10,000 g)", "ultracentrifugation"),
+        ("acoustic nanofiltration", "microfluidic"),
+        ("nanofiltration", "ultrafiltration"),
+        ("Exodisc", "microfluidic"),
+        ("30% sucrose/D2O cushion", "density_gradient"),
+        ("SmartSEC", "size_exclusion"),
+        ("polyethylenglycol", "precipitation"),
+    ],
+)
+def test_the_largest_force_and_the_whole_phrase_decide(words: str, category: str) -> None:
+    assert isolation_category(words) == isolation_main_step(words) == category
+
+
+@pytest.mark.parametrize(
+    ("words", "category"),
+    [
+        ("platelet-poor plasma", "plasma_serum"),
+        ("platelet-depleted plasma (PPP)", "plasma_serum"),
+        ("platelet-rich plasma", "platelet"),
+        ("human amniotic fluid", "other_body_fluid"),
+        ("cell-free amniotic fluid", "other_body_fluid"),
+        ("human amniotic fluid-derived MSC", "placenta_amnion_msc"),
+        ("stem cells isolated from amniotic fluid", "placenta_amnion_msc"),
+        ("amniotic fluid stem cells", "placenta_amnion_msc"),
+        ("bone marrow MSC; amniotic fluid MSC", "bone_marrow_msc"),  # what is named first counts
+    ],
+)
+def test_a_body_fluid_is_no_cell_and_its_cells_are_no_fluid(words: str, category: str) -> None:
+    assert source_category(words) == category
