@@ -304,7 +304,7 @@ def _named(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], bool]:
     elif LOW_SPEED in vocabulary and max(map(_force, _FORCE.finditer(normal)), default=0) >= CLEARING_FORCE:
         # differential centrifugation whose largest force is given, and is not that of an ultracentrifuge
         low = [(at, LOW_SPEED if word == ULTRA else word, alone) for at, word, alone in found]
-        found, only_alone = low, only_alone and low == found
+        found, only_alone = low, low == found
     steps: list[str] = []
     for _, category, _ in found:
         if not steps or category != steps[-1] or category == "other":
