@@ -28,8 +28,13 @@ ANSWERS = "answers.csv"
 ANSWER_PAGE = "answer.md"
 TITLE = "# Exosome source, isolation method or laboratory: what the evidence says"
 
-# A number that stands alone: no part of a name (miR-21), of a file or of a year in a name.
-_NUMBER = re.compile(r"(?<![\w.,-])(?P<less><\s*)?[-−+]?(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w-]|\.\d)")
+# Whole numbers with separators of thousands, or plain digits, with decimals.
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+_NUMBER = re.compile(rf"(?P<compared>[<>≤≥]\s*)?(?P<sign>(?<![\w.,)%])[-−])?(?P<digits>{_DIGITS})")
+_PERCENT = re.compile(rf"(?:(?:, | to |–|-| and | or )[-−]?{_DIGITS})*\s?(?:%|per cent\b|percent\b)")
+_OUT_OF = re.compile(rf"\s?(?:-in-|in|per)\s?(?P<of>{_DIGITS})")
+# Letters and digits that are one name: miR-21-5p, let-7a, CD63, PRJNA798069.
+_CODE_NAME = re.compile(r"(?<!\w)[A-Za-z_]+-?\d+[A-Za-z\d_]*(?:-\d\w*)*(?!\.?\d)")
 _OF_LEVELS = re.compile(r"\b\d+(?:\.\d+)?\s?% (?:CI|CIs|confidence|prediction|credible|interval)")
 _MARKS = ("<!-- answer -->", "<!-- end of answer -->")
 _BLOCK = re.compile(f"{_MARKS[0]}.*?{_MARKS[1]}", re.DOTALL)
@@ -104,49 +109,78 @@ def rows_behind(table: pd.DataFrame, row: object) -> tuple[pd.DataFrame, str]:
     return table.iloc[found], told
 
 
-def unsupported_numbers(words: str, cells: Iterable[object], given: Collection[float] = ()) -> list[str]:
+def unsupported_numbers(
+    words: str, cells: Iterable[tuple[str, object]], given: Collection[float] = ()
+) -> list[str]:
     """Return the numbers of a sentence that stand neither in these cells nor among the given ones.
 
-    A number agrees with a cell that rounds to it at its decimals; as a percentage, with a hundred times the
-    cell; "< 0.001" with a smaller cell; the N of "1 in N" with one over the cell. Signs are not compared.
-    Levels of intervals ("95% CI"), parts of names and what stands in backticks are no results.
+    `words`: the sentence. `cells`: names of columns and what stands in them. `given`: further numbers.
+
+    A number agrees with a cell that rounds to it at its decimals, with its sign where the sentence writes
+    one. A percentage agrees with a hundred times the cell; "1 in N" and "a per N" with the ratio; "< 0.001"
+    with a smaller cell in a column of p-values. Levels of intervals ("95% CI"), what stands in backticks, and
+    texts of the cells that the sentence repeats as a whole (names of studies, of outcomes) are no results.
 
     Examples
     --------
-    >>> unsupported_numbers("68% of the variance (95% CI 51% to 80%)", [0.6812, 0.509, 0.803])
+    >>> row = {"share": 0.6812, "low": 0.509, "high": 0.803}
+    >>> unsupported_numbers("68% of the variance (95% CI 51% to 80%)", row.items())
     []
-    >>> unsupported_numbers("p = 0.17 in 12 laboratories", [0.16], given=[12])
+    >>> unsupported_numbers("p = 0.17 in 12 laboratories", [("p", 0.16)], given=[12])
     ['0.17']
-    >>> unsupported_numbers("all but Plant, 2022, line 65", ["Plant, 2022, line 65"])
-    []
     """
-    numbers: list[float] = [float(value) for value in given]
+    numbers = [("", float(value)) for value in given]
     texts: list[str] = []
-    for cell in cells:
+    for column, cell in cells:
         if isinstance(cell, str):
-            texts.append(cell)
+            texts += [cell, *re.split(r"[;()]|, | and ", cell)]
         elif cell is not None and math.isfinite(float(cell)):  # type: ignore[arg-type]
-            numbers.append(float(cell))  # type: ignore[arg-type]
+            numbers.append((column, float(cell)))  # type: ignore[arg-type]
     spoken = _OF_LEVELS.sub(" ", _CODE.sub(" ", words))
-    inside = {match["digits"].rstrip(",") for text in texts for match in _NUMBER.finditer(text)}
-    shares = "%" in spoken or "per cent" in spoken
-    missing = []
-    for match in _NUMBER.finditer(spoken):
-        digits = match["digits"].rstrip(",")
-        one_in = spoken[: match.start()].endswith("1 in ") or spoken[match.end() :].startswith(" in 1")
-        if digits in inside or (digits == "1" and spoken[match.end() :].startswith(" in ")):
-            continue
-        if not any(_agrees(digits, bool(match["less"]), cell, shares, one_in) for cell in numbers):
-            missing.append(digits)
+    for text in sorted({text.strip() for text in texts}, key=len, reverse=True):
+        if any(letter.isalpha() for letter in text) and any(letter.isdigit() for letter in text):
+            spoken = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", " ", spoken, flags=re.IGNORECASE)
+    spoken = _CODE_NAME.sub(" ", spoken)
+    missing, at = [], 0
+    while match := _NUMBER.search(spoken, at):
+        at = match.end()
+        out_of = _OUT_OF.match(spoken, at)
+        if out_of and _is_ratio(match["digits"], out_of["of"], numbers):
+            at = out_of.end()
+        elif not _stands(match, bool(_PERCENT.match(spoken, at)), numbers):
+            missing.append(match["digits"])
     return missing
 
 
-def _agrees(digits: str, less: bool, cell: float, shares: bool, one_in: bool) -> bool:
+def _stands(match: re.Match[str], percent: bool, numbers: Sequence[tuple[str, float]]) -> bool:
     """Return whether a printed number is that of a cell."""
-    value = float(digits.replace(",", ""))
-    half = 0.5 * 10.0 ** -len(digits.partition(".")[2]) * (1 + 1e-6)
-    seen = [abs(cell), *([100 * abs(cell)] if shares else []), *([1 / abs(cell)] if one_in and cell else [])]
-    return any(one < value if less else abs(one - value) <= half for one in seen)
+    value, half = _printed(match["digits"])
+    compared = (match["compared"] or "").strip()
+    if compared:
+        of_p = [cell for column, cell in numbers if re.search(r"(?:^|_)p(?:_|value|$)", column)]
+        cells = of_p or [cell for _, cell in numbers]
+        return any(cell <= value if compared in "<≤" else cell >= value for cell in cells)
+    for _, cell in numbers:
+        if match["sign"] and cell > 0:
+            continue
+        seen = [100 * abs(cell), *([abs(cell)] if abs(cell) > 1 else [])] if percent else [abs(cell)]
+        if any(abs(one - value) <= half for one in seen):
+            return True
+    return False
+
+
+def _is_ratio(first: str, second: str, numbers: Sequence[tuple[str, float]]) -> bool:
+    """Return whether "1 in 20" or "5 per 1,000" is the number of a cell, or its second number is."""
+    (part, half), (whole, rounding) = _printed(first), _printed(second)
+    cells = [cell for _, cell in numbers if cell > 0]
+    if part == 1:
+        return any(abs(cell - whole) <= rounding or abs(1 / cell - whole) <= rounding for cell in cells)
+    return whole in (100, 1000, 10_000, 100_000) and any(abs(cell * whole - part) <= half for cell in cells)
+
+
+def _printed(digits: str) -> tuple[float, float]:
+    """Return a printed number and half of its last decimal."""
+    return float(digits.replace(",", "")), 0.5 * 10.0 ** -len(digits.partition(".")[2]) * (1 + 1e-6)
 
 
 def read_answers(path: Path) -> list[Sentence]:
@@ -237,7 +271,7 @@ def check_sentence(words: Any, behind: pd.DataFrame, given: Collection[float]) -
     """Return a sentence that agrees with its rows; raise InputError with the numbers that do not."""
     if not isinstance(words, str) or not words.strip():
         raise InputError(f"the words are {words!r}"[:200], "one sentence")
-    cells = [value for row in behind.itertuples(index=False) for value in row]
+    cells = [(str(name), value) for name in behind for value in behind[name].tolist()]
     missing = unsupported_numbers(words, cells, [*given, len(behind)])
     if missing:
         raise InputError(

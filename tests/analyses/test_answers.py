@@ -28,9 +28,8 @@ def test_sentences_have_rows_behind_them(script):
         table = pd.read_csv(RESULTS / one.table)
         found = [i for cells in one.row.split(" | ") for i in selected(table, cells)]
         assert found, f"{one.table} has no row {one.row}"
-        numbers = [value for row in table.iloc[found].itertuples(index=False) for value in row]
-        known = [value for value in numbers if not isinstance(value, bool)]
-        missing = unsupported_numbers(one.words, known, [one.k, one.m, len(found)])
+        cells = [(name, value) for name in table for value in table[name].iloc[found].tolist()]
+        missing = unsupported_numbers(one.words, cells, [one.k, one.m, len(found)])
         assert one.part == "settle" or not missing, f"{missing} in {one.words!r}"
 
 
