@@ -31,7 +31,7 @@ SETTLE = (
 )
 SEED, SHOWN = 25, 0.05
 ENDS = ["ratio", "low", "high"]
-KINDS = {"mean diameter": ENDS, "coefficient of variation": ["cv_ratio", "cv_low", "cv_high"]}
+SIZE, CV = "mean diameter", "CV over {}s"  # what a ratio is of
 # Ratios of CVs of two methods on one material: over donors in one sheet, over preparations in the other.
 CONTRASTS = {
     "outcomes": "contrast == 'method_a_vs_method_b' and use != 'apart'",
@@ -82,13 +82,10 @@ def main(analysis: report.Analysis) -> None:
         row=parts[["rows", "component"]].to_dict("records"),
     )
     analysis.state(in_the_mean(means), table="overall", row={"rows": ALL})
-    whole = parts[parts["rows"] == ALL]
-    analysis.state(resting(whole), table="components", row=whole[["rows", "component"]].to_dict("records"))
-    pairs = ratios[["line_a", "line_b"]].to_dict("records")
-    analysis.state(within_laboratories(ratios), table="method_ratios", row=pairs)
     if repeated.undecided:
         levels = repeated.to_frame()[["repetition", METHOD]].to_dict("records")
         analysis.state(SETTLE, table="repeatability", row=levels, part="settle")
+    analysis.write_summary(f"{resting(parts)} {within_laboratories(ratios)}")
     for paragraph in detail(table, means, parts, others):
         analysis.write_summary(paragraph)
 
@@ -113,7 +110,8 @@ def overall(sizes):
     """Return the geometric mean, each laboratory once, and the variation between and within laboratories."""
     logs = sizes.groupby("laboratory")["log_size"].mean()
     ends = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
-    found = components(fit(sizes, []), ALL).set_index("component")
+    model = fit(sizes, [])
+    found = components(model, ALL).set_index("component")
     return {
         "k": len(sizes),
         "laboratories": len(logs),
@@ -121,6 +119,7 @@ def overall(sizes):
         "sd_between": np.sqrt(found.loc["laboratory", "variance"]),
         "sd_within": np.sqrt(found.loc["single preparation", "variance"]),
         **found.loc["laboratory", ["share", "share_low", "share_high"]],
+        **without_one(model).set_index("component").loc["laboratory", ["share_left", "without"]],
     }
 
 
@@ -147,7 +146,9 @@ def components(fit, rows):
     shares = fit.conf_int_i2().rename(columns={"i2": "share", "low": "share_low", "high": "share_high"})
     table = table.join(shares[["share", "share_low", "share_high"]])
     tests = fit.test_components().to_frame()["pvalue"]
-    table = table.assign(p_value=tests, k=fit.k, laboratories=fit.m)
+    factors = [name for name in FACTORS if name in tests.index]
+    adjusted = pd.Series(mx.models.adjust_pvalues(tests[factors], "holm"), factors) if factors else tests[:0]
+    table = table.assign(p_value=tests, p_adjusted=adjusted, k=fit.k, laboratories=fit.m)
     table = table.rename(index=TERMS).rename_axis("component").reset_index()
     table.insert(0, "rows", rows)
     return table
@@ -156,18 +157,23 @@ def components(fit, rows):
 def without_one(fit):
     """Return the smallest share of each component that is left without one laboratory, and which it is."""
     found = mx.sensitivity.leave_one_level_out(fit, "study")
-    names = pd.Series(found.levels).str.replace("; ", " and ")
+    # the single preparations that a review lists have the review's line in their name
+    names = pd.Series(found.levels).str.replace("; ", " and ").str.replace(r", line \d+$", "", regex=True)
     table = pd.DataFrame({"rows": ALL, "component": [TERMS[name] for name in found.components]})
     return table.assign(
         share_left=np.nanmin(found.shares, axis=0),
         without=names[np.nanargmin(found.shares, axis=0)].to_list(),
+        k_left=found.k[np.nanargmin(found.shares, axis=0)].astype(int),
     )
 
 
 def method_ratios(sizes):
     ratios = evidence.method_ratios(sizes)
     doubtful = sizes.loc[sizes["use"] != "main", "line"]
-    return ratios.assign(doubtful=ratios["line_a"].isin(doubtful) | ratios["line_b"].isin(doubtful))
+    factor = np.exp(np.abs(np.log(ratios["ratio"])))
+    return ratios.assign(
+        factor=factor, doubtful=ratios["line_a"].isin(doubtful) | ratios["line_b"].isin(doubtful)
+    )
 
 
 def repeatability(sheets):
@@ -217,13 +223,10 @@ def draw_sizes(analysis, sizes):
 
 def draw_components(analysis, parts):
     title = "Variance of vesicle size that goes with laboratory, source, isolation method and technique"
-    found, without = "estimate", "without the laboratory that makes most of it"
     shown = parts.assign(**{c: 100 * parts[c] for c in ("share", "share_low", "share_high")})
     counts = parts["k"].astype(str) + " sizes, " + parts["laboratories"].astype(str) + " laboratories"
     shown["head"] = parts["rows"] + " (" + counts + ")"
     shown["p"] = ["" if np.isnan(p) else p_value(p).removeprefix("p = ") for p in parts["p_value"]]
-    left = shown.assign(share=100 * parts["share_left"], share_low=np.nan, share_high=np.nan)
-    shown = pd.concat([shown.assign(what=found), left.assign(what=without)])
     ax = mx.plots.interval_strip(
         shown,
         "share",
@@ -232,14 +235,12 @@ def draw_components(analysis, parts):
         high="share_high",
         log=False,
         limits=(0, 100),
-        by="what",
-        by_order=[found, without],
         cells={"p": "p"},
         row_title="Preparations used / component",
         head_order=list(shown["head"].unique()),
         row_order=list(TERMS.values()),
         axis_label="Share of the variance of log size (%)",
-        notes=["Bars: 95% profile intervals of one mixed model. p: likelihood-ratio test."],
+        notes=["Bars: 95% profile intervals of one mixed model. p: likelihood-ratio test, not adjusted."],
         title=title,
     )
     analysis.write_figure("components", ax, title=title)
@@ -247,8 +248,16 @@ def draw_components(analysis, parts):
 
 def draw_ratios(analysis, ratios):
     title = "Two isolation methods on one source in one laboratory: ratios of mean diameter and of its CV"
-    kept = ratios[["study_name", "source", "methods", "line_a", "line_b"]]
-    tables = [kept.join(ratios[c].set_axis(ENDS, axis=1)).assign(what=what) for what, c in KINDS.items()]
+    kept = ratios[["study_name", "source", "line_a", "line_b"]].assign(methods=told_apart(ratios))
+    kinds = {SIZE: ENDS}
+    for repetition in ratios.loc[ratios["cv_ratio"].notna(), "repetition"].unique():
+        kinds[CV.format(repetition)] = ["cv_ratio", "cv_low", "cv_high"]
+    tables = [
+        kept.join(ratios[c].set_axis(ENDS, axis=1)).assign(what=what)[
+            (what == SIZE) | (ratios["repetition"].map(CV.format) == what)
+        ]
+        for what, c in kinds.items()
+    ]
     table = pd.concat(tables).dropna(subset="ratio").sort_values(["line_a", "line_b"], kind="stable")
     table["study"] = table["study_name"] + ": " + table["source"]
     ax = mx.plots.interval_strip(
@@ -262,7 +271,7 @@ def draw_ratios(analysis, ratios):
         cells={"text": "Ratio"},
         row_title="Study: source / methods",
         head_order=list(table["study"].unique()),
-        by_order=list(KINDS),
+        by_order=list(kinds),
         axis_label="Ratio, first method over second",
         notes=["Bars: 95% intervals where SDs of replicates are known, the arms taken as independent."],
         title=title,
@@ -273,49 +282,63 @@ def draw_ratios(analysis, ratios):
 # -- words --------------------------------------------------------------------------------------------------
 
 
+def told_apart(ratios):
+    """Return the two methods of each ratio; of several with the same two, with what differs between them."""
+    names = ratios["methods"].copy()
+    for _, part in ratios.groupby(["study_name", "source", "methods"], sort=False):
+        if len(part) > 1:
+            words = part["words_a"] if part["words_a"].nunique() > 1 else part["words_b"]
+            names[part.index] = part["methods"] + ": " + words.str.split(", ").str[-1]
+    return names
+
+
 def associated(parts):
     """Return what size is associated with, and the factors that stand out always, or only at first."""
     parts = parts[parts["component"].isin(FACTORS.values())]
     first, clear = (parts[parts["rows"] == rows].set_index("component") for rows in (ALL, CLEAR))
     lasting, passing = [], []
-    for name, row in first[first["p_value"] < SHOWN].iterrows():
-        p, but = clear.loc[name, "p_value"], []
-        if not p < SHOWN:
-            but.append(f"{p_value(p)} {CLEAR}")
+    for name, row in first[first["p_adjusted"] < SHOWN].iterrows():
+        but = [CLEAR] if name not in clear.index or not clear.loc[name, "p_adjusted"] < SHOWN else []
         if row["share_left"] < row["share"] / 2:
-            but.append(f"a share of {percent(row['share_left'])} without {row['without']}")
-        shown = f"{name} ({percent(row['share'])} of its variance, {p_value(row['p_value'])}"
-        (passing if but else lasting).append(
-            "; but ".join([shown, *([" and ".join(but)] if but else [])]) + ")"
-        )
+            but.append(f"without {row['without']}")
+        shown = f"{name} ({percent(row['share'])}, adjusted {p_value(row['p_adjusted'])})"
+        if but:
+            passing.append(f"{name} stands out ({shown.partition(' (')[2][:-1]}), but not {' or '.join(but)}")
+        else:
+            lasting.append(shown)
     words = f"associated with {' and '.join(lasting)}" if lasting else NOTHING
-    words = f"Vesicle size is {words}"
+    words = f"Vesicle size is {words} (observational)"
     if passing:
-        words += f"; what stands out does so only in part of the data: {' and '.join(passing)}"
-    elif not lasting:
-        words += f" (at the least, {p_value(first['p_value'].min())})"
+        words += f": {' and '.join(passing)}"
+    elif not lasting and len(first):
+        words += f"; smallest adjusted {p_value(first['p_adjusted'].min())}"
     return words, lasting, passing
 
 
-def resting(whole):
+def resting(parts):
     """Return which components of the variance one laboratory makes: less than half is left without it."""
+    whole = parts[parts["rows"] == ALL]
     found = whole[(whole["share"] >= 0.1) & (whole["share_left"] < whole["share"] / 2)]
     shown = "; ".join(
-        f"{row.component} falls from {percent(row.share)} to {percent(row.share_left)} without {row.without}"
+        f"{row.component} {percent(row.share)}, but {percent(row.share_left)} without {row.without} "
+        f"({row.k_left:.0f} of {row.k} sizes left)"
         for row in found.itertuples()
     )
     if not shown:
         return "No component of the variance of vesicle size rests on one laboratory."
-    return f"Shares of the variance of vesicle size rest on single laboratories: {shown}."
+    return (
+        f"Components that one laboratory makes, each in a model without that one alone: {shown}. In each of "
+        "these models the other components rise; with few sizes left, what is not found is not refuted."
+    )
 
 
 def in_the_mean(means):
     row = means[means["rows"] == ALL].iloc[0]
     return (
-        f"With each of {row['laboratories']} laboratories counted once, mean diameters of vesicles average "
+        f"Over {row['laboratories']} laboratories, each counted once, vesicles average "
         f"{number(row['mean_nm'], 0)} nm (95% CI {interval(row['low_nm'], row['high_nm'], 0)}); "
-        f"{percent(row['share'])} of the variance of log size lies between laboratories "
-        f"(95% CI {interval(100 * row['share_low'], 100 * row['share_high'], 0)}%)."
+        f"{percent(row['share'])} of the variance of log size lies between laboratories, "
+        f"{percent(row['share_left'])} without {row['without']}."
     )
 
 
@@ -323,18 +346,23 @@ def within_laboratories(ratios):
     """Return how far two methods on one source differ, and whether two laboratories agree on a pair."""
     if ratios.empty:
         return "No laboratory measured vesicles of one source by two methods."
-    apart = np.exp(np.abs(np.log(ratios["ratio"])))
+    last = ratios.loc[ratios["factor"].idxmax()]
+    unknown = ", no SD" if np.isnan(last["low"]) else ""
     words = (
         "On one source in one laboratory, two isolation methods gave mean diameters that differ by factors "
-        f"of {number(apart.min())} to {number(apart.max())}"
+        f"of {number(ratios['factor'].min())} to {number(last['factor'])} ({last['study_name']}{unknown})"
     )
     shared = ratios.groupby("methods")["study_id"].nunique()
     for pair in shared.index[shared > 1]:
         found = ratios[ratios["methods"] == pair].groupby("study_name", sort=False)["ratio"]
         found = found.agg(["min", "max"])
-        by_study = "; ".join(f"{row.Index} {interval(row.min, row.max)}" for row in found.itertuples())
-        agree = (found["min"] > 1).all() or (found["max"] < 1).all()
-        words += f"; studies {'agree' if agree else 'disagree'} on {pair.lower()} ({by_study})"
+        by_study = "; ".join(f"{interval(row.min, row.max)} in {row.Index}" for row in found.itertuples())
+        sides = set(np.sign(np.log(found)).itertuples(index=False, name=None))
+        if any(low != high for low, high in sides):
+            told = "one study by itself lies on both sides of 1"
+        else:
+            told = "studies agree on the direction" if len(sides) == 1 else "studies disagree"
+        words += f"; {pair.lower()}: {told} ({by_study})"
     return f"{words}."
 
 
@@ -355,7 +383,7 @@ def detail(table, means, parts, others):
         "differently (DLS by intensity).",
         f"**Repeatability.** What was repeated in the {len(known)} sizes with an SD and the number of "
         f"replicates: {over}. Only SDs over preparations of one material are the repeatability of an "
-        f"isolation. Ratios of the CVs of two methods on one material, without adjustment: "
+        f"isolation. Ratios of the CVs of two methods on one material, of all outcomes in the sheets: "
         f"{'; '.join(ratios_in_words(part) for _, part in others.groupby('sheet', sort=False))}.",
     ]
 

@@ -179,39 +179,50 @@ def test_no_level_of_repetition_is_in_a_model_with_another(table, sheet):
 def test_words_turn_with_the_tests_of_the_components(script, parts):
     def said(p=None, left=1.0):
         changed = parts.assign(
-            p_value=parts["p_value"].where(~parts["component"].isin(script.FACTORS.values()), 0.6)
+            p_adjusted=parts["p_adjusted"].where(~parts["component"].isin(script.FACTORS.values()), 0.6)
         )
         changed["share_left"] = left * parts["share"]
         for factor, values in (p or {}).items():
-            changed.loc[parts["component"] == factor, "p_value"] = values
+            changed.loc[parts["component"] == factor, "p_adjusted"] = values
         return script.associated(changed)[0]
 
     nothing = "Vesicle size is not shown to be associated with source, isolation method or technique"
-    part = "what stands out does so only in part of the data"
-    assert said() == f"{nothing} (at the least, p = 0.60)"
+    observed = f"{nothing} (observational)"
+    assert said() == f"{observed}; smallest adjusted p = 0.60"
     doubtful = said({"source": [0.01, 0.2]}, left=1.0)
-    assert doubtful.startswith(f"{nothing}; {part}: source (")
-    assert doubtful.endswith("p = 0.010; but p = 0.20 without doubtful rows)")
+    assert doubtful.startswith(f"{observed}: source stands out (")
+    assert doubtful.endswith("adjusted p = 0.010), but not without doubtful rows")
     one = said({"isolation method": [0.01, 0.02]}, left=0.1)
-    assert one.startswith(f"{nothing}; {part}: isolation method (")
-    assert "% without " in one.partition("; but a share of ")[2]
+    assert one.startswith(f"{observed}: isolation method stands out (")
+    assert "but not without Klymiuk 2019" in one
     whole = said({"isolation method": [0.01, 0.02]}, left=1.0)
     assert whole.startswith("Vesicle size is associated with isolation method (")
-    assert whole.endswith("% of its variance, p = 0.010)")
+    assert whole.endswith("%, adjusted p = 0.010) (observational)")
     both = said({"source": [0.01, 0.2], "measuring technique": [0.01, 0.03]}, left=1.0)
     assert "associated with measuring technique (" in both
-    assert f"; {part}: source (" in both
+    assert ": source stands out (" in both
+
+
+def test_tests_of_the_factors_are_adjusted_by_holm(parts):
+    for _, rows in parts.groupby("rows"):
+        p = rows.set_index("component")["p_value"][["source", "isolation method", "measuring technique"]]
+        ordered = p.sort_values()
+        adjusted = (ordered * [3, 2, 1]).clip(upper=1).cummax()
+        found = rows.set_index("component")["p_adjusted"]
+        assert found[ordered.index].tolist() == pytest.approx(adjusted.tolist(), rel=1e-6)
+        assert found[["laboratory", RESIDUAL]].isna().all()
 
 
 def test_components_that_one_laboratory_makes_are_named(script, parts, table, dense):
     whole = parts[parts["rows"] == "all"]
-    words = script.resting(whole)
+    words = script.resting(parts)
     for row in whole.itertuples():
         rests = row.share >= 0.1 and row.share_left < row.share / 2
-        assert (f"{row.component} falls from " in words) == rests
-        assert (f" without {row.without}" in words) or not rests
-    stays = whole.assign(share_left=whole["share"])
+        assert (f"{row.component} {100 * row.share:.0f}%, but " in words) == rests
+        assert (f" without {row.without} ({row.k_left:.0f} of {row.k} sizes left)" in words) or not rests
+    stays = parts.assign(share_left=parts["share"])
     assert script.resting(stays) == "No component of the variance of vesicle size rests on one laboratory."
+    assert not whole["without"].str.contains("line").any()
 
 
 def test_what_is_left_without_a_laboratory_is_the_fit_without_it(script, parts, root):
@@ -230,20 +241,39 @@ def test_sizes_that_follow_the_method_are_found_by_the_model(script, root):
     sizes = sizes.assign(log_size=sizes["log_size"] + sizes[script.METHOD].map(grown))
     fit = script.fit(sizes, [*script.FACTORS])
     found = script.components(fit, "all")
-    found = found.assign(share_left=found["share"])
+    found = found.assign(share_left=found["share"], without="A")
     share = found.set_index("component").loc["isolation method", "share"]
     assert share > 0.85
     words, lasting, _ = script.associated(pd.concat([found, found.assign(rows="without doubtful rows")]))
     assert words.startswith("Vesicle size is associated with ")
-    assert f"isolation method ({100 * share:.0f}% of its variance, p < 0.0001)" in lasting
+    assert f"isolation method ({100 * share:.0f}%, adjusted p < 0.0001)" in lasting
 
 
 def test_words_of_two_methods_turn_with_the_ratios(script, table):
     ratios = table("method_ratios")
     pair = "Size exclusion / precipitation"
-    assert f"studies disagree on {pair.lower()}" in script.within_laboratories(ratios)
+    words = script.within_laboratories(ratios)
+    assert f"{pair.lower()}: one study by itself lies on both sides of 1" in words
+    assert f"to {ratios['factor'].max():.2f} (Klymiuk 2019, no SD)" in words
     above = ratios.assign(ratio=ratios["ratio"].where(ratios["methods"] != pair, 1.2))
-    assert f"studies agree on {pair.lower()}" in script.within_laboratories(above)
+    assert f"{pair.lower()}: studies agree on the direction" in script.within_laboratories(above)
+    apart = above.assign(ratio=above["ratio"].where(ratios["study_name"] != "Nguyen 2019", 0.8))
+    assert f"{pair.lower()}: studies disagree" in script.within_laboratories(apart)
+    assert ratios["factor"].tolist() == pytest.approx(
+        np.maximum(ratios["ratio"], 1 / ratios["ratio"]).tolist()
+    )
+
+
+def test_ratios_of_the_same_two_methods_say_what_they_are(script, table):
+    names = script.told_apart(table("method_ratios"))
+    assert "Size exclusion / precipitation: fraction 7" in set(names)
+    assert (
+        not pd.DataFrame({"names": names, "study": table("method_ratios")["study_name"]}).duplicated().any()
+    )
+
+
+def test_a_run_without_ratios_has_its_sentence(script, table):
+    ratios = table("method_ratios")
     assert script.within_laboratories(ratios[:0]).startswith("No laboratory measured")
 
 
