@@ -34,7 +34,7 @@ _NUMBER = re.compile(rf"(?P<compared>[<>≤≥]\s*)?(?P<sign>(?<![\w.,)%])[-−]
 _PERCENT = re.compile(rf"(?:(?:, | to |–|-| and | or )[-−]?{_DIGITS})*\s?(?:%|per cent\b|percent\b)")
 _OUT_OF = re.compile(rf"\s?(?:-in-|in|per)\s?(?P<of>{_DIGITS})")
 # Letters and digits that are one name: miR-21-5p, let-7a, CD63, PRJNA798069.
-_CODE_NAME = re.compile(r"(?<!\w)[A-Za-z_]+-?\d+[A-Za-z\d_]*(?:-\d\w*)*(?!\.?\d)")
+_CODE_NAME = re.compile(r"(?<!\w)(?!(?:in|per|to)-)[A-Za-z_]+-?\d+[A-Za-z\d_]*(?:-\d\w*)*(?!\.?\d)")
 _OF_LEVELS = re.compile(r"\b\d+(?:\.\d+)?\s?% (?:CI|CIs|confidence|prediction|credible|interval)")
 _MARKS = ("<!-- answer -->", "<!-- end of answer -->")
 _BLOCK = re.compile(f"{_MARKS[0]}.*?{_MARKS[1]}", re.DOTALL)
