@@ -385,3 +385,20 @@ def test_leaving_out_every_row_is_refused() -> None:
     ):
         with pytest.raises(errors.TooFewStudiesError, match="none of 3 rows"):
             make()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda es: mx.RandomEffects(es, "g"),
+        lambda es: mx.Multilevel(es, "g", moderators="g"),
+        lambda es: mx.LocationScale(es, "g"),
+        lambda es: mx.identifiable_terms(es, ["g", "effect"]),
+        lambda es: mx.RandomEffects(es).fit(),
+    ],
+)
+def test_no_effects_and_a_factor_are_refused_as_no_effects(ask):
+    data = pd.DataFrame({"g": list("abc") * 2})
+    none = mx.EffectSizes(np.arange(6.0), np.full(6, 0.1), data=data).select(np.zeros(6, bool), "none")
+    with pytest.raises(mx.errors.TooFewStudiesError):
+        ask(none)

@@ -266,6 +266,8 @@ def make_design(
                 "moderators, or the intercept alone",
             )
         return INTERCEPT_ONLY
+    if k == 0:
+        raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
     called = [f"row {i + 1}" for i in range(k)] if rows is None else rows
     if isinstance(moderators, str):
         if names is not None:

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import NOT_REPORTED, plural, printed
 from metaexo.inputs import check_number, is_blank, read_words
 from metaexo.models.linear.design import make_design
@@ -154,6 +154,8 @@ def identifiable_terms(
         If a column is not known.
     InputError
         If a term is no plain word, or `least` is no positive number.
+    TooFewStudiesError
+        If there are no effects.
 
     References
     ----------
@@ -176,6 +178,8 @@ def identifiable_terms(
     if not check_number("least", least) >= 1:
         raise InputError(f"least is {least}", "at least 1")
     check_effects(effects, "identifiable_terms")
+    if effects.k == 0:
+        raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
     effects.check_index("moderators", moderators)
     x = make_design(moderators, effects.k, data=effects.data).matrix(effects.k)
     basis = np.linalg.qr(x)[0]
