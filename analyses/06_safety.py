@@ -125,6 +125,7 @@ def limits_of(key, counts):
         "without_event": common.without_event,
         "people": int(common.total),
         "events": common.events,
+        "isolation_known": (counts.column("isolation") != "Not reported").sum(),
         "counting_serious_events": counts.column("sae_patients_treated").notna().sum(),
         "limit": common.value,
         "icc": ICC,
@@ -180,7 +181,7 @@ def against_controls(sheets):
     sizes = dict(zip(["treated", "untreated", "of", "of_control"], people, strict=True)) | {
         "studies": counts.m
     }
-    return pd.DataFrame([sizes | ratio | {"pvalue": fit.pvalues.iloc[0], "caution": cautions}])
+    return pd.DataFrame([sizes | ratio | {"p_exact_central": fit.pvalues.iloc[0], "caution": cautions}])
 
 
 def draw(analysis, serious):
@@ -228,70 +229,54 @@ def answer(analysis, limits, groups, plans, ill):
     size = {"k": int(serious.studies), "m": int(serious.studies), "units": "studies", "certainty": sure}
     analysis.answer(serious_in_words(serious), **size, table="limits", row=names)
 
-    rows = [{"counted": ANY, "rows": rows} for rows in (ALL, FIRM)]
-    words = any_in_words(whole.loc[(ANY, ALL)], whole.loc[(ANY, FIRM)])
+    rows = [{"counted": ANY, "rows": rows} for rows in (ALL, FIRM)] + [
+        {"counted": "deaths", "rows": ALL},
+        names,
+    ]
+    words = further_in_words(*(whole.loc[(row["counted"], row["rows"])] for row in rows), ill)
     analysis.state(words, table="limits", row=rows)
-
-    isolation = groups[groups["by"] == "isolation"].query("counted == @SERIOUS and rows == @ALL")
-    rows = [names | {"by": "isolation", "group": group} for group in isolation["group"]]
-    analysis.state(isolation_in_words(isolation), table="groups", row=rows)
-
-    deaths = whole.loc[("deaths", ALL)]
-    analysis.state(deaths_in_words(deaths, ill), table="limits", row={"counted": "deaths", "rows": ALL})
 
     rows = [{"rows": "none", "counted": SERIOUS, "icc": ICC, "risk": risk} for risk in TARGETS]
     analysis.state(plans_in_words(plans), table="plans", row=rows, part="settle")
 
 
 def serious_in_words(row):
-    """Return what the studies that counted serious events of any cause exclude, and what would do more."""
+    """Return what the studies that counted serious events of any cause exclude."""
     seen = plural(int(row.events), "serious event") if row.events else "No serious event"
     return (
-        f"{seen} in {row.people:,.0f} treated people of {plural(int(row.studies), 'study', 'studies')} that "
-        f"counted these {'exclude' if row.events > 1 else 'excludes'}, with 95% confidence, a risk above "
-        f"{percent(row.limit, 1)} if it is the same in all studies, and a mean risk above "
-        f"{percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); with no such event, {row.needed}."
+        f"{seen} in {row.people:,.0f} treated people {'exclude' if row.events > 1 else 'excludes'}, with 95% "
+        f"confidence, a risk above {percent(row.limit, 1)} if it is the same in all studies, and a mean risk "
+        f"above {percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); there are no controls."
     )
 
 
-def any_in_words(every, firm):
-    """Return how many people had an event of any kind, with and without doubtful reports."""
-    told = [
-        f"{row.events:.0f} of {row.people:,.0f} people, which leaves a risk of up to {percent(row.limit, 1)}"
-        for row in (every, firm)
-    ]
-    doubt = f"without doubtful reports {told[1]}" if firm.people < every.people else "no report is doubtful"
-    return f"An adverse event of any kind was seen after exosomes in {told[0]}; {doubt}."
-
-
-def isolation_in_words(rows):
-    """Return of how many studies of serious events the isolation method is known."""
-    if (rows["group"] == "Not reported").all():
-        return (
-            f"None of the {rows['studies'].sum()} studies that counted serious events says how the vesicles "
-            "were isolated: nothing is known of harm by isolation method."
-        )
-    told = "; ".join(f"{row.group} {row.studies}" for row in rows.itertuples())
-    return f"Studies that counted serious events, by isolation method: {told}."
-
-
-def deaths_in_words(row, ill):
-    """Return how many people died, and whether they are in a count of serious events."""
-    illness = ", ".join(WORDS.get(one, one.replace("_", " ")) for one in dict.fromkeys(ill))
+def further_in_words(every, firm, deaths, serious, ill):
+    """Return what is seen of any event and of deaths, and of how many studies the isolation is known."""
+    doubt = f"; {percent(firm.limit, 1)} without doubtful reports" if firm.people < every.people else ""
+    illness = " or ".join(WORDS.get(one, one.replace("_", " ")) for one in dict.fromkeys(ill))
+    known = f"{serious.isolation_known or 'none'} of {plural(int(serious.studies), 'study', 'studies')}"
     return (
-        f"Deaths after treatment are reported by {plural(int(row.studies), 'study', 'studies')}, "
-        f"{row.counting_serious_events or 'none'} of which counted serious events of any cause: "
-        f"{row.events:.0f} of {row.people:.0f} people with {illness} died, without controls."
+        f"Any adverse event: {every.events:.0f} of {every.people:,.0f} people (risk up to "
+        f"{percent(every.limit, 1)}{doubt}). Deaths: {deaths.events:.0f} of {deaths.people:.0f} "
+        f"with {illness}, uncontrolled. Isolation is known in {known} of serious events."
+    )
+
+
+def deaths_in_words(row):
+    """Return whether deaths are in a count of serious events."""
+    return (
+        f"Of {plural(int(row.studies), 'study', 'studies')} that report deaths, "
+        f"{row.counting_serious_events or 'none'} counted serious events of any cause."
     )
 
 
 def plans_in_words(plans):
     """Return how many people the next trials must follow if the risks of studies differ."""
     rows = plans[(plans["rows"] == "none") & (plans["icc"] == ICC)].itertuples()
-    told = [f"{row.more:,.0f} people to exclude a mean risk of 1 in {1 / row.risk:,.0f}" for row in rows]
+    told = " and ".join(f"{row.more:,.0f} people to exclude 1 in {1 / row.risk:,.0f}" for row in rows)
     return (
-        f"If study risks differ (ICC {ICC:g}), trials of {NEXT} people must follow, with no serious event, "
-        f"{' and '.join(told)}."
+        f"Trials of {NEXT} must follow, without a serious event, {told} as a mean risk, where risks differ "
+        f"(ICC {ICC:g})."
     )
 
 
@@ -310,7 +295,9 @@ def definitions_in_words(limits, reports):
         "The largest risk that is not excluded (95%, one-sided, exact; nothing is added to zeros):\n\n"
         f"{markdown_table(lines, head, left=2)}\n\n"
         f"Doubtful reports of any event: {why}. {narrow.studies:.0f} further studies count only some kinds "
-        f"of events or a window of time, and {narrow.without_event:.0f} of them report none."
+        f"of events or a window of time, and {narrow.without_event:.0f} of them report none. "
+        f"{deaths_in_words(every.loc['deaths'])} If one risk held in all studies, without an event "
+        f"{every.loc[SERIOUS, 'needed']}."
     )
 
 
@@ -339,9 +326,9 @@ def harm_in_words(controls, harmed):
         f"Against different people as controls ({plural(int(row.studies), 'study', 'studies')}; "
         f"{row.caution}) events were seen in {row.treated:.0f} of {row.of:.0f} and {row.untreated:.0f} of "
         f"{row.of_control:.0f} people: odds ratio {number(row.estimate)} ({number(row.low, 3)} to "
-        f"{number(row.high)}). Harm does occur. These people were chosen because of it, and enter no count: "
-        f"{harm}. Not shown: that there is no risk, or none after the last visit. An empty cell is not a "
-        "zero, and most numbers come from abstracts."
+        f"{number(row.high)}, exact, central). Harm does occur. These people were chosen because of it, "
+        f"and enter no count: {harm}. Not shown: that there is no risk, or none after the last "
+        "visit. An empty cell is not a zero, and most numbers come from abstracts."
     )
 
 

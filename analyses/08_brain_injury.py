@@ -33,8 +33,11 @@ ANALYSES = {  # variances, estimator of tau2, test
     REPEATED: ("v_review", "DL", "z"), CORRECTED: ("v", "DL", "z"), REML: ("v", "REML", "z"),
     KNAPP_HARTUNG: ("v", "REML", "knapp-hartung-adhoc"),
 }  # fmt: skip
+SIZES, ERRORS = ("regression test (root of 1/n1 + 1/n2)", "regression test (standard error)")
+RANKS = "rank correlation test"
 LESS, MORE, NEITHER = "less inflammation", "more inflammation", "neither"
-POWER = 0.8
+POWER, SIGNIFICANT = 0.8, 0.10  # the level at which tests of asymmetry are read
+FITS = {}  # paths of the multiverse make the same effects anew
 SUBJECT = "Vesicles of MSC against control after brain injury in animals"
 
 
@@ -49,10 +52,11 @@ def main(analysis: report.Analysis) -> None:
 
     # Do small studies find more, what is left, and would other defensible analyses have said otherwise?
     found, paths = mx.bias.report(fit), multiverse(sheets)
-    usual = mx.bias.regression_test(fit, "se")
     methods = found.to_frame()
-    analysis.write_table("small_studies", pd.concat([methods, usual.to_frame()])[methods.columns])
-    analysis.write_table("facts", pd.DataFrame([facts(sheets, fit, found)]))
+    usual = mx.bias.regression_test(fit, "se").to_frame().assign(kind="test")
+    methods = pd.concat([methods, usual])[methods.columns]
+    analysis.write_table("small_studies", methods)
+    analysis.write_table("facts", pd.DataFrame([facts(sheets, fit, found, methods)]))
     analysis.write_table("paths", paths.shares())
 
     # What do the wrong variances of the review change?
@@ -61,7 +65,7 @@ def main(analysis: report.Analysis) -> None:
     analysis.write_table("variances", studies[studies["regions"] > 1])
     analysis.write_table("review", values)
     draw(analysis, fit, studies, values)
-    say(analysis, fit, found, usual, paths)
+    say(analysis, fit, paths)
 
 
 def effects(sheets, measure="SMD"):
@@ -84,17 +88,15 @@ def part_of(es, evidence, rows=ALL):
     return es.select((kept & ((es.column("use") != "doubtful") | (rows == ALL))).to_numpy(), "not asked for")
 
 
-@cache
-def shared_controls(es):
-    return mx.effects.covariance_matrix(mx.effects.shared_control_covariances(es)) - np.diag(es.v)
-
-
-@cache
 def by_model(es, correlation=SAME_ANIMALS, level="study"):
     """Return the multilevel fit; errors correlate on the same animals, and by controls that are shared."""
-    same = mx.covariance_blocks(es.v, list(es.column("subjects")), correlation=correlation)
-    errors = mx.effects.covariance_matrix(same) + shared_controls(es)
-    return mx.Multilevel(es, f"{level}/effect", V=errors).fit(test="t-containment")
+    key = (es.y.tobytes(), es.v.tobytes(), correlation, level)
+    if key not in FITS:
+        same = mx.covariance_blocks(es.v, list(es.column("subjects")), correlation=correlation)
+        shared = mx.effects.covariance_matrix(mx.effects.shared_control_covariances(es)) - np.diag(es.v)
+        errors = mx.effects.covariance_matrix(same) + shared
+        FITS[key] = mx.Multilevel(es, f"{level}/effect", V=errors).fit(test="t-containment")
+    return FITS[key]
 
 
 def pooled(es, correlation=SAME_ANIMALS, level="study"):
@@ -136,18 +138,25 @@ def by_kind(es):
             yield {"markers": kind, **record(pooled(es.select(rows, "another marker")))}
 
 
-def facts(sheets, fit, found):
-    """Return what adjusted estimates leave, the animals that finding it would take, and what is reported."""
+def facts(sheets, fit, found, methods):
+    """Return what adjusted estimates and single laboratories change, what a study takes, what is reported."""
     usable = [one for one in found.estimates if one.usable and one.is_adjusted and np.isfinite(one.estimate)]
     values = np.array([one.estimate for one in usable] or [np.nan])
     middle = float(np.median(values))
     needed = TTestIndPower().solve_power(middle, power=POWER, alpha=0.05) if middle > 0 else np.nan
     studies = sheets.brain_studies
     unknown = studies["source_category"].isin(["msc_unspecified", "not_reported"])
+    tests = methods[methods["kind"] == "test"].set_index("method")["pvalue"]
+    without = mx.sensitivity.leave_one_out(fit, "study").to_frame()
+    same = without["low"] > 0 if fit.estimate > 0 else without["high"] < 0
+    main = record(fit)
     sizes = np.r_[fit.effects.column("treatment_n"), fit.effects.column("control_n")]
     return {
-        "unadjusted": fit.estimate, "methods": len(usable),
+        **main, "methods": len(usable),
         "lowest": values.min(), "median": middle, "highest": values.max(),
+        "p_sizes": tests[SIZES], "p_errors": tests[ERRORS], "p_ranks": tests[RANKS],
+        "lowest_without_one": without["estimate"].min(), "highest_without_one": without["estimate"].max(),
+        "rests_on": ", ".join(without.index[~same]) if main["shows"] != NEITHER else "",
         "include_no_effect": sum(one.low <= 0 <= one.high for one in usable),
         "median_per_group": np.median(sizes), "needed_per_group": np.ceil(needed), "studies": len(studies),
         "tissue_known": int((~unknown).sum()),
@@ -270,45 +279,35 @@ def affected(studies, values):
     return mx.EffectSizes("y", "v", "SMD", data=table, labels="label")
 
 
-def say(analysis, fit, found, usual, paths):
+def say(analysis, fit, paths):
     tables = analysis.tables
     at = tables["pooled"].set_index(["evidence", "rows"]).sort_index()
-    row, fact = at.loc[(ANIMALS, WITHOUT)], tables["facts"].iloc[0]
-    asymmetry = mx.bias.regression_test(fit)
+    fact = tables["facts"].iloc[0]
     sure = report.certainty(
-        design="within laboratory", m=fit.effects.m, decides=row["shows"] != NEITHER,
-        holds_without_doubtful=row["shows"] == at.loc[(ANIMALS, ALL), "shows"],
-        prediction=(row["prediction_low"], row["prediction_high"]), i2=fit.i2,
-        indirect="markers of microglia in animals, no function",
-        small_study_effects=bool(asymmetry.pvalue < 0.10 or fact["include_no_effect"]),
+        design="within laboratory", m=fit.effects.m, decides=fact["shows"] != NEITHER,
+        holds_without_doubtful=fact["shows"] == at.loc[(ANIMALS, ALL), "shows"],
+        prediction=(fact["prediction_low"], fact["prediction_high"]), i2=fit.i2,
+        indirect="markers of microglia in animals, no function", small_study_effects=bool(signs(fact)),
     )  # fmt: skip
-    behind = {"k": fit.k, "m": fit.effects.m, "units": "laboratories", "table": "pooled"}
-    analysis.answer(answer(row, fact), **behind, certainty=sure, row={"evidence": ANIMALS, "rows": WITHOUT})
+    behind = {"k": fit.k, "m": fit.effects.m, "units": "laboratories", "table": "facts"}
+    analysis.answer(answer(fact), **behind, certainty=sure)
     if fact["methods"]:
         analysis.state(of_adjusted(fact), table="facts")
     if np.isfinite(fact["needed_per_group"]):
         analysis.state(to_settle(fact), table="facts", part="settle", defined=[POWER])
-    review = tables["review"]
-    if (review["times_too_small"] > 1).any():
-        marker = review.loc[review["times_too_small"].idxmax(), "marker"]
-        shown = [{"marker": marker, "analysis": name} for name in (PRINTED, CORRECTED, KNAPP_HARTUNG)]
-        one = review[review["marker"] == marker].set_index("analysis")
-        analysis.state(of_variances(marker, one), table="review", row=shown)
     kinds = [f"{kind['markers']} {of_g(kind)}" for _, kind in tables["markers"].iterrows()]
     other = tables["pooled"][lambda t: t["evidence"].str.startswith(f"{ANIMALS},")]["estimate"]
     neither = paths.shares().set_index("conclusion")["share"]["95% CI: neither"]
     analysis.write_summary(
         f"g is above 0 where inflammation is less. By kind of marker: {'; '.join(kinds)}. With the doubtful "
         f"row the mean is {of_g(at.loc[(ANIMALS, ALL)])}, with other assumptions from {number(other.min())} "
-        f"to {number(other.max())}; in cultured cells, apart from these, {of_g(at.loc[(CELLS, ALL)])}. Of "
-        f"{paths.distinct} distinct defensible analyses {percent(neither)} have an interval that includes no "
-        "effect."
+        f"to {number(other.max())}, without one laboratory from {number(fact['lowest_without_one'])} to "
+        f"{number(fact['highest_without_one'])}; in cultured cells, apart from these, "
+        f"{of_g(at.loc[(CELLS, ALL)])}. Of {paths.distinct} distinct defensible analyses {percent(neither)} "
+        "have an interval that includes no effect."
     )
-    analysis.write_summary(
-        f"{found.sentence} With the standard error in their place, which grows with a standardised mean "
-        f"difference by construction, the test would give {p_value(usual.pvalue)}."
-    )
-    analysis.write_summary(in_review(review, tables["variances"]))
+    analysis.write_summary(of_small_studies(fact))
+    analysis.write_summary(in_review(tables["review"], tables["variances"]))
     analysis.write_summary(
         f"The tissue of origin is known of {fact['tissue_known']:.0f} of {fact['studies']:.0f} studies, the "
         f"isolation of {fact['isolation_known']:.0f}: neither can be compared. All numbers are as the review "
@@ -316,68 +315,100 @@ def say(analysis, fit, found, usual, paths):
     )
 
 
+def signs(fact):
+    """Return the signs of small-study effects, in words: what lowers the certainty is what is said."""
+    count, found = int(fact["include_no_effect"]), []
+    if fact["p_sizes"] < SIGNIFICANT:
+        found.append(
+            f"the regression test on the sizes of the groups finds them ({p_value(fact['p_sizes'])})"
+        )
+    if count:
+        verb = "include" if count > 1 else "includes"
+        found.append(f"{count} of {fact['methods']} intervals that allow for them {verb} no effect")
+    return found
+
+
+def of_small_studies(fact):
+    """Return whether there are signs of small-study effects, and which tests cannot say."""
+    found, test = signs(fact), ""
+    if not fact["p_sizes"] < SIGNIFICANT:
+        test = f"the regression test on the sizes of the groups finds none ({p_value(fact['p_sizes'])})"
+        test = f"{', although ' if found else ': '}{test}, which does not show that there is none"
+    said = f"Signs of small-study effects: {'; '.join(found)}" if found else "No sign of small-study effects"
+    return (
+        f"{said}{test}. Two other tests hold the effect against its standard error, which grows with a "
+        "standardised mean difference by construction, so that they cannot say: regression "
+        f"({p_value(fact['p_errors'])}) and rank correlation ({p_value(fact['p_ranks'])})."
+    )
+
+
 def of_g(row):
     return f"g = {number(row['estimate'])} (95% CI {interval(row['low'], row['high'])})"
 
 
-def answer(row, fact):
-    """Return the answer, by what interval, prediction interval and adjusted estimates say."""
+def answer(fact):
+    """Return the answer, by what intervals, single laboratories and adjusted estimates say."""
     shift = {NEITHER: "do not clearly shift markers of microglia"}
-    shift = shift.get(row["shows"], f"shift markers of microglia towards {row['shows']}")
-    same = row["prediction_low"] > 0 or row["prediction_high"] < 0
-    further = f", {'and a further one should find the same' if same else 'but a further one may find none'}"
-    less = row["shows"] == LESS and fact["methods"] and fact["highest"] < row["estimate"]
+    shift = shift.get(fact["shows"], f"shift markers of microglia towards {fact['shows']}")
+    same = fact["prediction_low"] > 0 or fact["prediction_high"] < 0
+    more = []
+    if fact["shows"] != NEITHER:
+        more = [f"a further laboratory {'should find the same' if same else 'may find none'}"]
+        more += [f"without {fact['rests_on']} it is not shown"] if fact["rests_on"] else []
+    if fact["shows"] == LESS and fact["methods"] and fact["highest"] < fact["estimate"]:
+        more.append("less is left when small-study effects or selection are allowed for")
+    but = (
+        f", {'and' if same else 'but'} {', '.join(more[:-1])}{', and ' if more[1:] else ''}{more[-1]}"
+        if more
+        else ""
+    )
     return (
-        "In animals with hypoxic or ischaemic brain injury, vesicles of mesenchymal stromal cells "
-        f"{shift}: {of_g(row)} over {row['laboratories']} laboratories"
-        f"{further if row['shows'] != NEITHER else ''} (95% prediction interval "
-        f"{interval(row['prediction_low'], row['prediction_high'])})"
-        f"{', and less is left when small-study effects or selection are allowed for' if less else ''}."
+        f"In animals with brain injury, MSC vesicles {shift}: {of_g(fact)[:-1]}; {fact['laboratories']} "
+        f"laboratories){but}."
     )
 
 
 def of_adjusted(fact):
     count = int(fact["include_no_effect"])
     return (
-        f"After brain injury in animals {plural(int(fact['methods']), 'method')} that allow for small-study "
-        f"effects or selection make {number(fact['lowest'])} to {number(fact['highest'])} of a mean g of "
-        f"{number(fact['unadjusted'])}; {count or 'none'} of their intervals "
+        f"After brain injury {plural(int(fact['methods']), 'method')} that allow for small-study effects or "
+        f"selection leave {number(fact['lowest'])} to {number(fact['highest'])} of g = "
+        f"{number(fact['estimate'])}; {count or 'none'} of their intervals "
         f"{'include' if count > 1 else 'includes'} no effect."
     )
 
 
 def to_settle(fact):
     return (
-        f"After brain injury: {fact['needed_per_group']:.0f} animals per group instead of a median of "
-        f"{number(fact['median_per_group'], 0)}, to find the median adjusted effect (g = "
-        f"{number(fact['median'])}) with a power of {percent(POWER)}; an outcome of function; and the "
-        "isolation reported."
-    )
-
-
-def of_variances(marker, one):
-    """Return what the wrong variances change for a marker; `one`: its pooled values by analysis."""
-    three = one.loc[[PRINTED, CORRECTED, KNAPP_HARTUNG]]
-    told = [f"{number(row['estimate'])} ({interval(row['low'], row['high'])})" for _, row in three.iterrows()]
-    count = ("none", "one", "two", "all")[int((~three["excludes_no_effect"]).sum())]
-    times = number(three["times_too_small"].iloc[0], 0)
-    return (
-        f"A published review of studies after brain injury has variances up to {times} times too small: for "
-        f"{marker} it prints {told[0]}; the right ones give {told[1]}, and {told[2]} with REML and "
-        f"Knapp-Hartung; {count} of these intervals {'include' if count in ('two', 'all') else 'includes'} "
-        "no effect."
+        f"After brain injury: {fact['needed_per_group']:.0f} animals per group (median so far "
+        f"{number(fact['median_per_group'], 0)}) to find the median adjusted effect (g = "
+        f"{number(fact['median'])}) with a power of {percent(POWER)}; "
+        "an outcome of function; isolation reported."
     )
 
 
 def in_review(values, variances):
+    """Return what the wrong variances of the review change, over all markers and in the worst."""
     close = values.pivot(index=["marker", "k"], columns="analysis", values="estimate")
     again = int((abs(close[PRINTED] - close[REPEATED]) < 0.0051).sum())
     count = values.groupby("analysis")["excludes_no_effect"].sum()
     told = [f"{row.study}, {row.marker}: {number(row.times_too_small, 1)}" for row in variances.itertuples()]
+    worst = values.loc[values["times_too_small"].idxmax()]
+    one = (
+        values[values["marker"] == worst["marker"]]
+        .set_index("analysis")
+        .loc[[PRINTED, CORRECTED, KNAPP_HARTUNG]]
+    )
+    three = [f"{number(row['estimate'])} ({interval(row['low'], row['high'])})" for _, row in one.iterrows()]
+    most = (
+        f"; for {worst['marker']} it prints {three[0]}, the right ones give {three[1]}, and {three[2]} with "
+        "REML and Knapp-Hartung"
+    )
     return (
         f"{again} of {len(close)} pooled values of the review are found again to 0.01 from means, SDs and n. "
         f"Variances of studies with several regions are too small (times: {'; '.join(told) or 'none'}): "
-        "1/n1 + 1/n2 + y^2 is divided by 2N, where only y^2 should be. Intervals exclude no effect in "
+        "1/n1 + 1/n2 + y^2 is divided by 2N, where only y^2 should be"
+        f"{most if worst['times_too_small'] > 1 else ''}. Intervals exclude no effect in "
         f"{count[PRINTED]} values as printed and in {count[CORRECTED]} with the right variances; with REML "
         f"and Knapp-Hartung, which so few studies call for, in {count[KNAPP_HARTUNG]}."
     )

@@ -19,9 +19,9 @@ from metaexo.formatting import interval, number, plural
 
 QUESTION = ["indication", "outcome_family"]
 OUTCOME_OF_REVIEW = ["review_id", "study_name", "indication", "outcome_label"]
-WOUNDS = "Wound closure"
 ALL, FIRM = "all", "without doubtful rows"
 NO_SOURCE = ("all", "not_reported")
+COUNTS_OF_SOURCES = {"subgroups": "subgroups", "of_one_study": "of_one_study"}
 LARGE = 10  # studies in a review that could test for small-study effects
 LEAST_SUBGROUPS = 5
 ONE_WAY = 0.9  # share of estimates that favour exosomes, above which they point one way
@@ -64,18 +64,18 @@ def main(analysis: report.Analysis) -> None:
     )
     analysis.write_table("between_reviews", between)
     whole = pd.DataFrame([direction(overall, between, ALL), direction(firm(overall), between, FIRM)])
-    whole = whole.assign(**methods(published))
-    analysis.write_table("agreement", whole)
 
     # Within one review and outcome, subgroups by source hold different studies.
     subgroups = keep(estimates, estimates.column("subgroup_variable") == "source", "no subgroup by source")
     sources = by_source(subgroups, published)
     analysis.write_table("sources_within_reviews", sources)
+    analysis.write_table("agreement", whole.assign(**methods(published), **compared_sources(sources)))
+    whole = analysis.tables["agreement"]
     tests = own_tests(published)
     analysis.write_table("small_study_tests", tests)
 
     draw(analysis, overall, twice, subgroups)
-    answer(analysis, whole, between, sources)
+    answer(analysis, whole)
     for paragraph in detail(rows, whole, between, sources, tests, table):
         analysis.write_summary(paragraph)
 
@@ -175,6 +175,12 @@ def by_source(subgroups, published):
     return pd.DataFrame(found).rename(columns={"reviews": "subgroups"})
 
 
+def compared_sources(sources):
+    """Return how many reviews compare sources, in how many subgroups, and how many are of one study."""
+    counts = {name: int(sources[column].sum()) for name, column in COUNTS_OF_SOURCES.items()}
+    return counts | {"by_source": sources["review_id"].nunique()}
+
+
 def own_tests(published):
     """Return, of each review of ten studies or more, what it says of small-study effects."""
     large = published[(published["k_studies"] >= LARGE) & (published["use"] != "apart")]
@@ -227,7 +233,7 @@ def in_whom(es):
 # -- words ---------------------------------------------------------------------------------------------------
 
 
-def answer(analysis, whole, between, sources):
+def answer(analysis, whole):
     """Write the answer, and what is worth standing beside those of the other analyses."""
     row = whole.iloc[0]
     most = (whole[["favour_exosomes", "favour_control"]].max(axis=1) > whole["estimates"] / 2).tolist()
@@ -237,36 +243,35 @@ def answer(analysis, whole, between, sources):
     size["certainty"] = report.certainty(**grade)
     analysis.answer(agreement_in_words(row), **size, table="agreement", row={"rows": ALL})
 
-    rows = between[between["question"] == WOUNDS]
-    if len(rows):
-        words, behind = question_in_words(rows), rows[["question", "rows"]].to_dict("records")
-        words = f"Published meta-analyses of {words[:1].lower()}{words[1:]}"
-        analysis.state(words, table="between_reviews", row=behind)
-    widest = sources.sort_values(["subgroups", "sharing_a_value"], ascending=[False, True]).iloc[0]
-    names = {name: widest[name] for name in ("review_id", "outcome_label")}
-    analysis.state(source_in_words(widest), table="sources_within_reviews", row=names)
-    analysis.state(isolation_in_words(row), table="agreement", row={"rows": ALL})
+    analysis.state(further_in_words(row), table="agreement", row={"rows": ALL})
 
 
 def agreement_in_words(row):
-    """Return how many reviews favour exosomes, and whether those of one question agree on the size."""
+    """Return how many estimates favour exosomes, and whether those of one question agree on the size."""
     all_of = "All" if row.favour_exosomes == row.estimates else f"{row.favour_exosomes} of"
     whom = f"{row.in_people} of them in people" if row.in_people else "all in animals"
-    text = (
-        f"{all_of} {row.estimates} pooled estimates of {plural(row.reviews, 'review')}, {whom}, favour "
-        "exosomes (95% CI above no effect)"
-    )
+    text = f"{all_of} {row.estimates} pooled estimates, {whom}, favour exosomes (95% CI above no effect)"
     if not row.questions:
         return f"{text}; no question was asked by two reviews."
-    text += (
-        f"; where several reviews ask one question, their intervals share a value in "
-        f"{row.with_a_shared_value} of {plural(row.questions, 'question')}"
-    )
-    if row.with_a_shared_value == row.questions:
-        return f"{text}."
     return (
-        f"{text}, and on {row.without[:1].lower()}{row.without[1:]} {row.of_reviews:.0f} reviews find "
-        f"standardised mean differences from {number(row.lowest)} to {number(row.highest)}."
+        f"{text}, but reviews share primary studies, and where several ask one question their intervals "
+        f"share a value in {row.with_a_shared_value} of {plural(row.questions, 'question')}."
+    )
+
+
+def further_in_words(row):
+    """Return where reviews are farthest from agreement, and what they say of source and isolation method."""
+    apart = ""
+    if row.with_a_shared_value < row.questions:
+        apart = (
+            f"On {row.without[:1].lower()}{row.without[1:]} {row.of_reviews:.0f} reviews find SMD "
+            f"{number(row.lowest)} to {number(row.highest)}. "
+        )
+    return (
+        f"{apart}Of {row.reviews_in_sheet} reviews {row.by_source or 'none'} "
+        f"{'compare' if row.by_source > 1 else 'compares'} exosome sources ({row.of_one_study} of "
+        f"{plural(row.subgroups, 'subgroup')} are one study each) and {row.by_isolation_method or 'none'} "
+        "isolation methods."
     )
 
 
@@ -310,11 +315,6 @@ def source_in_words(row):
     return f"{text}; {row.of_one_study:.0f} of them are one study each, so source is confounded with study."
 
 
-def isolation_in_words(row):
-    found, verb = row.by_isolation_method or "None", "give" if row.by_isolation_method > 1 else "gives"
-    return f"{found} of {row.reviews_in_sheet} published reviews {verb} an estimate by isolation method."
-
-
 def detail(rows, whole, between, sources, tests, estimates):
     """Yield the paragraphs below the answer."""
     used, rest = rows[rows["step"] == "used"].iloc[0], rows[rows["step"] != "used"]
@@ -330,7 +330,9 @@ def detail(rows, whole, between, sources, tests, estimates):
         span = f"SMD {number(row.lowest)} to {number(row.highest)} in {row.subgroups:.0f} subgroups"
         found = span if row.subgroups > 0 else f"{row.compared}, p {row.p or 'not given'}"
         told.append(f"{row.study_name}, {row.outcome_label}: {found}")
-    yield f"{plural(sources['review_id'].nunique(), 'review')} compare sources. {'. '.join(told)}."
+    widest = sources.sort_values(["subgroups", "sharing_a_value"], ascending=[False, True]).iloc[0]
+    count = plural(sources["review_id"].nunique(), "review")
+    yield f"{count} compare sources. {'. '.join(told)}. {source_in_words(widest)}"
     doubtful = estimates[(estimates["use"] == "doubtful") & (estimates["subgroup_variable"] == "overall")]
     why = "; ".join(
         f"{row.study_name}, {re.split('[:;]', row.caution)[0]}"

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
+import metaexo as mx
+
 NAME = "08_brain_injury"
 ANIMALS, WITHOUT = "animals", "without doubtful rows"
 
@@ -150,21 +152,54 @@ def test_what_adjusted_estimates_leave_is_that_of_the_table(table):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "reach", "highest", "words"),
+    ("low", "high", "reach", "highest", "rests_on", "words"),
     [
-        (1.2, 2.5, (-0.5, 4.3), 1.4, ["microglia towards less", "may find none", "less is left"]),
-        (1.2, 2.5, (0.5, 4.3), 1.4, ["towards less", "and a further one should find the same"]),
-        (1.2, 2.5, (0.5, 4.3), 1.9, ["towards less", "to 4.30)."]),
-        (-2.5, -1.2, (-4.3, 0.5), -1.4, ["towards more", "may find none", "to 0.50)."]),
-        (-0.2, 2.5, (-2.3, 4.3), 1.4, ["do not clearly shift", "laboratories (95% prediction interval"]),
+        (1.2, 2.5, (-0.5, 4.3), 1.4, "", ["towards less", "but a further", "may find none, and less"]),
+        (1.2, 2.5, (0.5, 4.3), 1.4, "", ["towards less", "and a further laboratory should find the same"]),
+        (1.2, 2.5, (0.5, 4.3), 1.9, "", ["towards less", "the same."]),
+        (1.2, 2.5, (0.5, 4.3), 1.9, "Li 2020", ["and without Li 2020 it is not shown."]),
+        (-2.5, -1.2, (-4.3, 0.5), -1.4, "", ["towards more", "may find none."]),
+        (-0.2, 2.5, (-2.3, 4.3), 1.4, "", ["do not clearly shift", "14 laboratories)."]),
     ],
 )  # fmt: skip
-def test_the_answer_follows_intervals_and_adjusted_estimates(script, low, high, reach, highest, words):
+def test_the_answer_follows_intervals_and_adjusted_estimates(
+    script, low, high, reach, highest, rests_on, words
+):
     shows = "less inflammation" if low > 0 else "more inflammation" if high < 0 else "neither"
-    row = {"shows": shows, "laboratories": 14, "estimate": (low + high) / 2, "low": low, "high": high}
-    row |= {"prediction_low": reach[0], "prediction_high": reach[1]}
-    said = script.answer(row, {"methods": 8, "highest": highest})
+    fact = {"shows": shows, "laboratories": 14, "estimate": (low + high) / 2, "low": low, "high": high}
+    fact |= {"prediction_low": reach[0], "prediction_high": reach[1]}
+    fact |= {"methods": 8, "highest": highest, "rests_on": rests_on}
+    said = script.answer(fact)
     assert all(part in said for part in words), said
+
+
+def test_what_lowers_the_certainty_is_what_is_said(script, ours, table):
+    fact = table("facts").iloc[0].to_dict()
+    answer = ours[1].sentences[0]
+    assert ("signs of small-study effects" in answer.reasons) == bool(script.signs(fact))
+    assert script.of_small_studies(fact) in ours[1].paragraphs
+    assert "rank correlation (p < 0.0001)" in script.of_small_studies(fact)
+    found = script.of_small_studies(fact | {"p_sizes": 0.03, "include_no_effect": 0})
+    assert "finds them (p = 0.03" in found
+    assert "although" not in found
+    none = fact | {"p_sizes": 0.3, "include_no_effect": 0}
+    assert script.signs(none) == []
+    assert script.of_small_studies(none).startswith("No sign of small-study effects: the regression test")
+
+
+def test_no_single_laboratory_makes_the_effect(script, table, root):
+    fact = table("facts").iloc[0]
+    es = script.part_of(script.effects(mx.read_sheets(root / "data")), ANIMALS, WITHOUT)
+    without = [
+        script.pooled(es.select(np.array([one != name for one in es.study]), "left out"))
+        for name in dict.fromkeys(es.study)
+    ]
+    ends = [fit.estimate for fit in without]
+    assert [fact["lowest_without_one"], fact["highest_without_one"]] == pytest.approx(
+        [min(ends), max(ends)], rel=1e-6
+    )
+    assert all(fit.pooled().low > 0 for fit in without)
+    assert pd.isna(fact["rests_on"])
 
 
 @pytest.mark.filterwarnings("ignore::metaexo.errors.RepeatedNumbersWarning")  # of a control that is shared
@@ -173,7 +208,10 @@ def test_sentences_follow_altered_data(ours, run, root, tmp_path):
     before = {one.part: one for one in ours[1].sentences}
     assert "towards less inflammation" in before["answer"].words
     assert before["answer"].certainty == "very low"
-    assert any("22 times too small" in one.words and "one of these" in one.words for one in ours[1].sentences)
+    most = {"answer": 45, "known": 35, "settle": 35}
+    assert [one.part for one in ours[1].sentences] == list(most)
+    assert all(len(one.words.split()) <= most[one.part] for one in ours[1].sentences)
+    assert "it prints" in "\n".join(ours[1].paragraphs)
     data = shutil.copytree(root / "data", tmp_path / "data")
     sheet = pd.read_csv(data / "brain_outcomes.csv", dtype=str)
     sheet = sheet[~sheet.duplicated(["outcome", "group_of_subjects"]) & (sheet["outcome"] != "Iba1_cells")]
@@ -182,6 +220,6 @@ def test_sentences_follow_altered_data(ours, run, root, tmp_path):
     sheet.to_csv(data / "brain_outcomes.csv", index=False)
     _, analysis = run(data)
     assert "towards more inflammation: g = −" in analysis.sentences[0].words
-    assert not any("too small" in one.words for one in analysis.sentences)
+    assert "it prints" not in "\n".join(analysis.paragraphs)
     assert not any(path.name == "08_variances.svg" for path in analysis.written)
     assert "(times: none)" in "\n".join(analysis.paragraphs)
