@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -78,7 +79,8 @@ class SheetCheck:
     warnings : tuple of SheetProblem
         Possible, but they look wrong, and the row says nothing of it in `caution`.
     cautions : tuple of SheetProblem
-        The same in rows that explain it in `caution`.
+        The same in rows that explain it in `caution`. Words that name kinds of findings
+        ("LargeDifferenceWarning: the paper says SD") settle these alone; others settle whatever is found.
     rows : mapping of str to int
         Rows of each sheet.
     ledger : Ledger or None
@@ -133,7 +135,24 @@ class SheetCheck:
             Width of the table, in characters.
         """
         found = findings_table(self.findings(noted), width)
-        return "\n".join([self._counts(), *([found] if found else []), *self.rows_without_effect()]).rstrip()
+        parts = [self._counts(), *([found] if found else []), *([] if noted else self.settled())]
+        return "\n".join([*parts, *self.rows_without_effect()]).rstrip()
+
+    def settled(self) -> list[str]:
+        """Return in words what is settled by words in `caution`, kind by kind, with the lines."""
+        if not self.cautions:
+            return []
+        places: dict[str, dict[str, dict[int, None]]] = {}
+        for f in self.cautions:
+            lines = places.setdefault(f.kind.__name__, {}).setdefault(f.file, {})
+            lines.update(dict.fromkeys(f.lines or (f.line,) if f.line is not None else ()))
+        count = plural(len(self.cautions), "finding is", "findings are")
+        told = [f"{count} settled by words in `caution` of the row; metaexo check --all lists them:"]
+        for kind, files in places.items():
+            number = sum(f.kind.__name__ == kind for f in self.cautions)
+            where = "; ".join(f"{file} line {_listed(sorted(lines))}" for file, lines in files.items())
+            told.append(f"  {_in_words(kind)} ({number}): {where}")
+        return told
 
     def rows_without_effect(self) -> list[str]:
         """Return in words how many rows of outcomes.csv can give no effect in any measure, and why."""
@@ -145,8 +164,7 @@ class SheetCheck:
         total = len(self.ledger.left_out)
         told = [f"{total} of {plural(self.ledger.total, 'row')} of {self.ledger.source} can give no effect:"]
         for reason, at in sorted(lines.items(), key=lambda pair: -len(pair[1])):
-            shown = ", ".join(map(str, at[:MOST_LINES])) + (" ..." if len(at) > MOST_LINES else "")
-            told.append(f"  {plural(len(at), 'row')}: {reason} (line {shown})")
+            told.append(f"  {plural(len(at), 'row')}: {reason} (line {_listed(at)})")
         paired = len(lines.get(NO_CORRELATION, ()))
         if paired:
             told.append(
@@ -168,7 +186,18 @@ class SheetCheck:
     @printed
     def __str__(self) -> str:
         found = [f"{level:<8} {finding}" for level, finding in self.findings()]
-        return "\n".join([self._counts(), *found, *self.rows_without_effect()])
+        return "\n".join([self._counts(), *found, *self.settled(), *self.rows_without_effect()])
+
+
+def _in_words(kind: str) -> str:
+    """Return the name of a kind of finding in words: "large difference", "unusual CV"."""
+    parts = re.findall(r"[A-Z]{2,}s?(?![a-z])|[A-Z][a-z]*", kind.removesuffix("Warning"))
+    return " ".join(part if part[1:2].isupper() else part.lower() for part in parts)
+
+
+def _listed(lines: Sequence[int]) -> str:
+    """Return the first lines of several."""
+    return ", ".join(map(str, lines[:MOST_LINES])) + (" ..." if len(lines) > MOST_LINES else "")
 
 
 def read_sheets(folder: str | Path) -> Sheets:
@@ -198,7 +227,8 @@ def read_sheets(folder: str | Path) -> Sheets:
     Warns
     -----
     SheetWarning
-        One warning per kind for what is possible but looks wrong, unless the row explains it in `caution`.
+        One warning per kind for what is possible but looks wrong, unless the row explains it in `caution`:
+        words that name kinds of findings settle these alone, others whatever is found.
 
     Examples
     --------
@@ -220,7 +250,7 @@ def read_sheets(folder: str | Path) -> Sheets:
         more = f"; and {len(findings) - 8} more" if len(findings) > 8 else ""
         warnings.warn(
             f"{places}{more}. What to do: {findings[0].remedy}. Words in the column `caution` of a row "
-            "silence this for the row",
+            f"silence this for the row (all findings, unless they name kinds such as {kind.__name__})",
             kind,
             stacklevel=2,
         )
@@ -358,6 +388,8 @@ def _workbooks(folder: Path) -> list[Path]:
     return [path for path in found if path.suffix.lower() in _WORKBOOKS and not path.name.startswith("~")]
 
 
+_KIND = re.compile(r"\b[A-Z][A-Za-z]*Warning\b")
+"""The name of a kind of finding."""
 MOST_KEPT = 4
 """Folders that are kept in memory after they were read."""
 _KEPT: dict[bytes, tuple[SheetCheck, Sheets]] = {}
@@ -411,7 +443,7 @@ class _Reading:
         self.problems: list[SheetProblem] = []
         self.findings: list[SheetProblem] = []
         self.frames: dict[str, pd.DataFrame] = {}
-        self.spoken: set[tuple[str, int | None]] = set()
+        self.spoken: dict[tuple[str, int | None], frozenset[str]] = {}  # kinds that words name; empty: all
         try:
             self.codebook = load_codebook(folder)
         except CodebookError as error:
@@ -444,15 +476,21 @@ class _Reading:
 
     def _note_cautions(self, plan: SheetPlan, frame: pd.DataFrame) -> None:
         if "caution" in frame:
-            lines = frame.loc[frame["caution"].notna(), "line"]
-            self.spoken |= {(plan.file, int(line)) for line in lines}
+            said = frame.loc[frame["caution"].notna(), ["line", "caution"]]
+            for line, words in said.itertuples(index=False):
+                self.spoken[plan.file, int(line)] = frozenset(_KIND.findall(str(words)))
+
+    def _is_settled(self, finding: SheetProblem) -> bool:
+        """Return whether words in `caution` of the row settle a finding: those that name kinds only these."""
+        named = self.spoken.get((finding.file, finding.line))
+        return named is not None and (not named or finding.kind.__name__ in named)
 
     @property
     def check(self) -> SheetCheck:
         """What was found."""
-        spoken = [f for f in self.findings if (f.file, f.line) in self.spoken]
+        spoken = [f for f in self.findings if self._is_settled(f)]
         rows = {name: len(frame) for name, frame in self.frames.items() if len(frame)}
-        new = tuple(f for f in self.findings if (f.file, f.line) not in self.spoken)
+        new = tuple(f for f in self.findings if not self._is_settled(f))
         problems, new = collected(self.problems), collected(new)
         return SheetCheck(str(self.folder), problems, new, tuple(spoken), rows)
 

@@ -51,6 +51,17 @@ def test_a_copied_study_is_one_finding_with_all_its_rows(write: Write) -> None:
     assert "share their means, SDs and n with li2020 (line 2, 3)" in found[3]
 
 
+def test_a_row_changed_in_one_number_is_told_with_the_copy(write: Write) -> None:
+    """A study typed twice of which one number was changed: one finding, and none of a wrong line."""
+    later = {"timepoint": "day 14", "treatment_mean": "91.77", "control_mean": "85.06"}
+    rows = [row("li2020"), row("li2020", **later), row("ito2022"), row("ito2022", **later)]
+    rows[2]["treatment_mean"] = "81.31"
+    (found,) = findings(folder_of(write, rows))
+    assert found[:3] == (CopiedStudyWarning, "ito2022", (5,))
+    said = "line 4 (ito2022) differs from line 2 (li2020) in treatment_mean only (81.31, 80.31)"
+    assert said in found[3]
+
+
 def test_a_copy_with_another_n_is_called_so(write: Write) -> None:
     (found,) = findings(folder_of(write, [row("li2020"), row("ito2022", treatment_n=12)]))
     assert found[0] is CopiedStudyWarning

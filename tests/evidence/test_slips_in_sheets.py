@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -260,6 +261,43 @@ def test_the_command_lists_settled_findings_only_when_asked(write: Write) -> Non
     assert run("--strict", "--all", folder)[0] == 0
     table = mx.check_sheets(folder).to_frame(noted=True)
     assert list(table["kind"]) == ["ZeroSDWarning"]
+
+
+def test_what_words_settle_is_counted_with_its_lines(write: Write) -> None:
+    folder = write(treatment_sd=0, p_relation="=", p_value=0, caution="zero as printed")
+    text = run(folder)[1]
+    assert "2 findings are settled by words in `caution`" in text
+    assert "zero SD (1): outcomes.csv line 2" in text
+    assert "zero p value (1): outcomes.csv line 2" in text
+    assert "are settled" not in run("--all", folder)[1]
+    assert "settled" not in run(write())[1]
+
+
+def test_words_that_name_a_kind_settle_it_alone(write: Write) -> None:
+    folder = write(treatment_sd=0, p_relation="=", p_value=0, caution="as printed (ZeroSDWarning)")
+    check = mx.check_sheets(folder)
+    assert [finding.kind for finding in check.cautions] == [errors.ZeroSDWarning]
+    assert [finding.kind for finding in check.warnings] == [errors.ZeroPValueWarning]
+    with pytest.warns(errors.ZeroPValueWarning, match="unless they name kinds such as ZeroPValueWarning"):
+        mx.read_sheets(folder)
+    words = "ZeroSDWarning, ZeroPValueWarning: so printed"
+    both = write(treatment_sd=0, p_relation="=", p_value=0, caution=words)
+    assert not mx.check_sheets(both).warnings
+
+
+def test_an_error_typed_into_a_row_of_ours_with_a_caution_is_told(tmp_path: Path) -> None:
+    rows = mx.read_sheets(DATA).outcomes
+    known = rows[["caution", "treatment_sd", "treatment_n"]].notna().all(axis=1) & rows["treatment_se"].isna()
+    line = int(rows.loc[known, "line"].iloc[0])
+    shutil.copytree(DATA, tmp_path / "data")
+    path = tmp_path / "data" / "outcomes.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[line - 2, "treatment_se"] = str(0.9 * float(table.loc[line - 2, "treatment_sd"]))
+    table.to_csv(path, index=False)
+    before, after = (len(mx.check_sheets(folder).cautions) for folder in (DATA, tmp_path / "data"))
+    check = mx.check_sheets(tmp_path / "data")
+    assert after == before + 1
+    assert any(f"spread mismatch (1): outcomes.csv line {line}" in words for words in check.settled())
 
 
 def test_every_finding_in_our_sheets_is_settled_and_told_in_the_readme() -> None:

@@ -27,7 +27,9 @@ from metaexo.evidence.reading import RawSheet
 from metaexo.evidence.slips import printed_effects, within_rows
 from metaexo.evidence.slips.copies import ARM_NUMBERS, Copy, find_copies, numbers_of_arms
 from metaexo.evidence.slips.patterns import (
+    FEWEST_DIGITS,
     constant_multiples,
+    digits,
     extreme_variances,
     repeated_numbers,
     sd_against_n,
@@ -56,6 +58,7 @@ MULTIPLE_OF = tuple(f"{arm}_{name}" for arm in ARMS for name in ("mean", "sd", "
 )
 def _repeated_arms(rows: Rows) -> Slips:
     copied = {i for copy in _copies(rows) for _, i in copy.rows}
+    copied |= {i for copy in _copies(rows) for _, i, _ in _nearly(rows, copy)}
     places = [(arm, i) for i in range(len(rows.sheet.rows)) if i not in copied for arm in ARMS]
     columns = {f"{arm}_{name}": rows.cells(f"{arm}_{name}") for arm in ARMS for name in ARM_NUMBERS}
     owners = list(zip(*(rows.words(name) for name in ARM_OWNER), strict=True))
@@ -85,7 +88,8 @@ def _copied_studies(rows: Rows) -> Slips:
         yield Slip(
             next((i for i in ours if not said[i]), ours[0]),
             "study_id",
-            f"{len(ours)} {many} {what} with {first} (line {_lines(rows, theirs)}){near}",
+            f"{len(ours)} {many} {what} with {first} (line {_lines(rows, theirs)}){near}"
+            f"{_but_one(rows, copy)}",
             "results of its own under every study",
             "look at the sources; if the samples are the same, keep one of the studies or set rows apart",
             rows=tuple(ours),
@@ -100,6 +104,36 @@ def _copies(rows: Rows) -> tuple[Copy, ...]:
         rows.shared["copies"] = find_copies(*arms, rows.words(rows.sheet.plan.key))
     found: tuple[Copy, ...] = rows.shared["copies"]
     return found
+
+
+def _nearly(rows: Rows, copy: Copy) -> list[tuple[int, int, str]]:
+    """Return the other rows of two copied studies that differ in one number: both rows, and its column."""
+    columns = {f"{arm}_{name}": rows.cells(f"{arm}_{name}") for arm in ARMS for name in (*ARM_NUMBERS, "n")}
+    studies = rows.words(rows.sheet.plan.key)
+    taken = {i for pair in copy.rows for i in pair}
+    first, second = (
+        [i for i, study in enumerate(studies) if study == name and i not in taken]
+        for name in (copy.first, copy.second)
+    )
+    found = []
+    for i in second:
+        for j in first:
+            off = [name for name, cells in columns.items() if cells[i] != cells[j]]
+            same = [cells[i] for cells in columns.values() if cells[i] and cells[i] == cells[j]]
+            if len(off) == 1 and sum(map(digits, same)) >= FEWEST_DIGITS:
+                found.append((j, i, off[0]))
+                break
+    return found
+
+
+def _but_one(rows: Rows, copy: Copy) -> str:
+    """Say which other rows of two copied studies differ in one number."""
+    said = [
+        f"{rows.line(i)} differs from {rows.line(j)} in {name} only "
+        f"({rows.cells(name)[i] or 'empty'}, {rows.cells(name)[j] or 'empty'})"
+        for j, i, name in _nearly(rows, copy)
+    ]
+    return "".join(f"; {words}" for words in said)
 
 
 def _lines(rows: Rows, at: Sequence[int]) -> str:
