@@ -36,7 +36,12 @@ FEWEST = 20  # papers of a source that is spoken of
 MANY = 0.2  # share of laboratories with two methods from which methods can be compared within them
 MOSTLY = 0.5  # share of studies with a known isolation below which effects can hardly be compared by it
 CLEAR = 0.1  # a share that moved by less stayed about the same
-MOLECULES = {"proteins_identified": "proteins", "mirnas_reported": "miRNAs", "lipids_reported": "lipids"}
+# What the data bases count in an experiment: all proteins that it identified, or only what the paper lists.
+MOLECULES = {
+    "proteins_identified": "proteins identified",
+    "mirnas_reported": "miRNAs that papers list",
+    "lipids_reported": "lipids that papers list",
+}
 
 
 def main(analysis: report.Analysis) -> None:
@@ -65,7 +70,7 @@ def main(analysis: report.Analysis) -> None:
     found = identified(sheets.identified_counts)
     for name, table in {"reported": reported, "compared": compared, "identified": found}.items():
         analysis.write_table(name, table)
-    answer(analysis, compared.iloc[-1], reported, by_year)  # without doubtful rows, as in the other analyses
+    answer(analysis, compared.iloc[-1], reported)  # without doubtful rows, as in the other analyses
     for paragraph in detail(sheets, reported, found, by_year, by_source, papers):
         analysis.write_summary(paragraph)
 
@@ -109,7 +114,6 @@ def draw_map(analysis: report.Analysis, units: pd.DataFrame) -> None:
         column_title="Isolation step that decides",
         notes=[EACH],
         title=title,
-        height=8.4,
     )
     analysis.write_figure("map", ax, title=title)
 
@@ -118,8 +122,10 @@ def draw_map(analysis: report.Analysis, units: pd.DataFrame) -> None:
 
 
 def named_methods(survey: pd.DataFrame) -> pd.DataFrame:
-    """Return the papers of the survey that name a method and have a year, with their period."""
-    period = pd.cut(survey["year"], ENDS, labels=PERIODS).astype(object)
+    """Return the papers with an identifier and a year that name a method, each in its first year's period."""
+    survey = survey[survey["pmid"].notna()]
+    first = survey.groupby("study_id")["year"].transform("min")
+    period = pd.cut(first, ENDS, labels=PERIODS).astype(object)
     return survey.assign(period=period)[survey["isolation_step"] != NOT_REPORTED].dropna(subset="period")
 
 
@@ -205,10 +211,8 @@ def identified(counts: pd.DataFrame) -> pd.DataFrame:
 # -- words --------------------------------------------------------------------------------------------------
 
 
-def answer(
-    analysis: report.Analysis, cargo: pd.Series, reported: pd.DataFrame, by_year: pd.DataFrame
-) -> None:
-    """Say what can be compared, what studies report, and how methods moved."""
+def answer(analysis: report.Analysis, cargo: pd.Series, reported: pd.DataFrame) -> None:
+    """Say what can be compared, and how many studies report how vesicles were isolated."""
     k, m = int(cargo["groups_known"]), int(cargo["laboratories_known"])
     rated = report.certainty(design="observational", m=m, decides=True)
     behind = {"table": "compared", "row": {"rows": cargo["rows"]}}
@@ -221,14 +225,10 @@ def answer(
         few = isolation.loc[treated, "reported"].sum() < MOSTLY * isolation.loc[treated, "studies"].sum()
         can = "hardly be compared" if few else "be compared"
         analysis.state(
-            f"The isolation method could be read for {told}, so that effects of treatment can {can} by it.",
+            f"The isolation method could be read for {told}: effects of treatment can {can} by it.",
             table="reported",
             row=[{"item": "isolation", "domain": domain} for domain in treated],
         )
-    ends = [period for period in (PERIODS[0], PERIODS[-1]) if period in set(by_year["period"])]
-    if len(ends) == 2:
-        words, rows = how_it_moved(by_year, ends)
-        analysis.state(words, table="methods_by_year", row=rows)
 
 
 def between_laboratories(cargo: pd.Series) -> str:
@@ -244,19 +244,21 @@ def between_laboratories(cargo: pd.Series) -> str:
     return f"{both}, {few} of them used two methods: methods are compared between laboratories."
 
 
-def how_it_moved(by_year: pd.DataFrame, ends: list[str]) -> tuple[str, list[dict[str, str]]]:
-    """Return in words how the most used method of the last years moved since the first, and its rows."""
+def how_it_moved(by_year: pd.DataFrame) -> str:
+    """Return in words how the method most used of late moved; nothing without first and last years."""
+    ends = [period for period in (PERIODS[0], PERIODS[-1]) if period in set(by_year["period"])]
+    if len(ends) < 2:
+        return ""
     last = by_year[by_year["period"] == ends[1]]
     step = last.loc[last["share"].idxmax(), "isolation_step"]
-    rows = [{"period": period, "isolation_step": step} for period in ends]
     found = by_year.set_index(["period", "isolation_step"])["share"]
-    first, now = (found[tuple(row.values())] for row in rows)
+    first, now = (found[period, step] for period in ends)
     verb = "rose" if now - first > CLEAR else "fell" if first - now > CLEAR else "stayed about the same"
     words = (
         f"{step} {verb}, from {percent(first)} of the papers that name a method ({ends[0]}) "
-        f"to {percent(now)} ({ends[1]})."
+        f"to {percent(now)} ({ends[1]})"
     )
-    return words, rows
+    return f"{words}; {worded(by_year)}" if step == "Ultracentrifugation" and verb == "rose" else f"{words}."
 
 
 def counted(row: pd.Series) -> str:
@@ -280,7 +282,7 @@ def detail(sheets, reported, found, by_year, by_source, papers):
         "Studies that report each item, with exact 95% CIs:"
     )
     yield markdown_table(rows, ["can be had", *(DOMAINS[domain] for domain in shown)])
-    yield " ".join([worded(by_year), most_used(by_source), *molecules(found)])
+    yield " ".join(filter(None, [how_it_moved(by_year), most_used(by_source), *molecules(found)]))
     yield (
         "The shares of studies are lower bounds: what an abstract does not mention may be in the paper. "
         "The studies were found by a semantic search, which does not support claims of completeness; the "
@@ -293,14 +295,16 @@ def worded(by_year: pd.DataFrame) -> str:
     named = by_year[by_year["isolation_step"] == "Differential centrifugation"].set_index("period")["share"]
     told = ", ".join(f"{percent(share)} {period}" for period, share in named.items())
     return (
-        "Some of the trend is wording: papers that name nothing but differential centrifugation "
-        f"({told}) may have ended with ultracentrifugation."
+        "some of it is wording: papers that name nothing but differential centrifugation"
+        f"{f' ({told})' if told else ''} may have ended with ultracentrifugation."
     )
 
 
 def most_used(by_source: pd.DataFrame) -> str:
     """Return which method is used most for which source."""
     large = by_source[(by_source["of"] >= FEWEST) & (by_source["source"] != "Other")]
+    if large.empty:
+        return ""
     first = large.loc[large.groupby("source")["share"].idxmax()].groupby("isolation_step")
     told = [
         f"{step.lower()} for {', '.join(_small(source) for source in part['source'])} "
@@ -323,7 +327,7 @@ def molecules(found: pd.DataFrame):
             for _, row in found[found["outcome"] == outcome].head(2).iterrows()
         ]
         if told:
-            yield f"Median number of {words} identified (quartiles): {'; '.join(told)}."
+            yield f"Median number of {words} (quartiles): {'; '.join(told)}."
 
 
 def in_figures(row: pd.Series) -> str:

@@ -40,6 +40,18 @@ def test_the_map_counts_what_the_table_holds(studies):
     assert plan.to_frame()["count"].sum() == sum(plan.counts.values())
 
 
+def test_totals_count_once_and_each_group_by_itself():
+    table = pd.DataFrame({"s": ["1", "1", "2", "3"], "r": list("aaab"), "c": list("xyxx"), "g": list("uuvv")})
+    plan = evidence_map_plan(table, "r", "c", by="g", study="s")
+    assert plan.after.texts == ("1 + 1", "1 + 0")
+    assert plan.below.texts == ("2 + 1", "0 + 1")
+    assert plan.grand_total == ""
+    assert plan.notes[0].endswith("Totals count each once: the cells add up to more.")
+    alone = evidence_map_plan(table[1:], "r", "c", by="g", study="s")
+    assert "Totals" not in alone.notes[0]
+    assert alone.total == 3
+
+
 def test_areas_of_bubbles_go_with_their_counts():
     table = pd.DataFrame({"r": ["a", "a", "b"], "c": ["x", "y", "x"], "n": [4, 16, 64]})
     plan = evidence_map_plan(table, "r", "c", count="n")

@@ -164,11 +164,13 @@ def evidence_map_plan(
     studied = {(row, column) for row, column, _ in counts}
     records += [(r, c, "", 0) for r in row_names for c in column_names if (r, c) not in studied]
     total = _units(frame)
+    several = sum(counts.values()) > sum(_units(frame[frame["group"] == name]) for name in groups)
+    once = " Totals count each once: the cells add up to more." if several else ""
     shapes = list(BUBBLES)
     maps = (
         EvidenceMap(
             title=title,
-            notes=(f"Numbers and areas count {counted}; shaded cells are empty.", *notes),
+            notes=(f"Numbers and areas count {counted}; shaded cells are empty.{once}", *notes),
             width=width if ax is None else size_of(ax)[0],
             height=1.0,
             theme=look,
@@ -178,11 +180,9 @@ def evidence_map_plan(
             row_title=row_title or title_of(rows),
             column_title=column_title or title_of(columns),
             keys=tuple(Key(label=name, color=g, shape=shapes[g]) for g, name in enumerate(groups) if name),
-            after=Beside("Total", tuple(str(_units(frame[frame["row"] == name])) for name in row_names)),
-            below=Beside(
-                "Total", tuple(str(_units(frame[frame["column"] == name])) for name in column_names)
-            ),
-            grand_total=str(total),
+            after=_totals(frame, "row", row_names, groups),
+            below=_totals(frame, "column", column_names, groups),
+            grand_total=_total(frame, groups) if len(groups) == 1 else "",
             fields=("row", "column", "group", "count"),
             records=tuple(records),
             cell=size,
@@ -251,9 +251,14 @@ def _counted(frame: pd.DataFrame, side: str) -> dict[str, int]:
     return {str(name): _units(part) for name, part in frame.groupby(side, sort=False)}
 
 
-def _totals(frame: pd.DataFrame, side: str, names: Sequence[str]) -> Beside:
+def _totals(frame: pd.DataFrame, side: str, names: Sequence[str], groups: Sequence[str]) -> Beside:
     """Return what is counted of each name on one side of the map."""
-    return Beside("Total", tuple(str(_units(frame[frame[side] == name])) for name in names))
+    return Beside("Total", tuple(_total(frame[frame[side] == name], groups) for name in names))
+
+
+def _total(frame: pd.DataFrame, groups: Sequence[str]) -> str:
+    """Return what is counted in a part of the table, a number per group: groups may count unlike things."""
+    return " + ".join(str(_units(frame[frame["group"] == name])) for name in groups)
 
 
 def _units(frame: pd.DataFrame) -> int:
