@@ -13,6 +13,7 @@ belong together. The tree is computed here, on whole columns; what is not on the
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
 import math
 import operator
@@ -37,6 +38,8 @@ MOST_WORDS = 5_000
 """Words and signs that a condition may have."""
 DEEPEST = 40
 """Brackets, signs and calls that may stand inside one another."""
+NEARLY, MOST_HELD, MOST_NAMED = 0.85, 500, 12
+"""How alike a misspelt word is, of how many texts of a column, and how many of them are named."""
 
 NUMBERS, TEXTS, ANSWERS = "numbers", "texts", "answers yes or no"
 EXAMPLE = "\"outcome == 'wound_area' and treatment_n >= 10\""
@@ -117,6 +120,34 @@ _SIDES = {"both": (">=", "<="), "neither": (">", "<"), "left": (">=", "<"), "rig
 
 
 @dataclass(frozen=True, slots=True)
+class AbsentWord:
+    """A text that a condition compares with a column of which no row holds it."""
+
+    column: str
+    word: str
+    held: tuple[str, ...]  # the texts that the column holds, each once
+
+    @property
+    def misspelt(self) -> str:
+        """The text of the column that is written nearly the same; "" if there is none, or too many texts.
+
+        Texts of other numbers are other things: "day 7" is no misspelt "day 14".
+        """
+        if len(self.held) > MOST_HELD:
+            return ""
+        numbers = re.findall(r"\d+", self.word)
+        near = difflib.get_close_matches(self.word, self.held, n=3, cutoff=NEARLY)
+        folded = [text for text in self.held if text.casefold() == self.word.casefold()]
+        return next((text for text in (*folded, *near) if re.findall(r"\d+", text) == numbers), "")
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(text) for text in self.held[:MOST_NAMED])
+        more = f" and {len(self.held) - MOST_NAMED} others" if len(self.held) > MOST_NAMED else ""
+        held = f"{self.column} holds {shown}{more}" if self.held else f"{self.column} is blank in every row"
+        return f"{self.word!r} stands in no row: {held}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Value:
     """A part of a condition: one value per row, or one for all."""
 
@@ -165,6 +196,24 @@ def rows_where(
     return np.asarray(found.values, dtype=bool)
 
 
+def words_in_no_row(frame: pd.DataFrame, where: str) -> tuple[AbsentWord, ...]:
+    """Return the texts of a condition that no row of their column holds, as they are written.
+
+    Use it to know a word that is misspelt from one that is not there.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"outcome": ["wound area", "itch"]})
+    >>> absent, = words_in_no_row(frame, "outcome in ['itch', 'wound aera']")
+    >>> absent.misspelt
+    'wound area'
+    """
+    reader = _Reader(frame, where, {}, "where")
+    reader.read()
+    return tuple(reader.absent)
+
+
 def _shown(value: object) -> str:
     return f"of type {type(value).__name__}"
 
@@ -178,6 +227,7 @@ class _Reader:
         self.frame, self.where, self.words, self.called = frame, where, words, called
         self.names = {str(name): i for i, name in reversed([*enumerate(frame.columns)])}
         self.leaves: dict[str, _Value] = {}
+        self.absent: list[AbsentWord] = []
 
     @property
     def shown(self) -> str:
@@ -511,7 +561,7 @@ class _Reader:
     def _compare_texts(self, left: _Value, sign: str, right: _Value) -> Any:
         for column, literal in ((left, right), (right, left)):
             if literal.is_literal:
-                self._check_word(column, literal)
+                self._check_word(column, literal, sign)
         if sign not in _ORDER:
             same = np.asarray(left.values == right.values, dtype=bool) & ~_blank(left) & ~_blank(right)
             return same if sign == "==" else ~same
@@ -543,16 +593,22 @@ class _Reader:
         numbers = self._numbers(value, "a list of numbers")
         return np.isin(numbers, [entry.values for entry in listed])
 
-    def _check_word(self, column: _Value, literal: _Value) -> None:
-        """Refuse a word that a column of a closed list cannot hold."""
+    def _check_word(self, column: _Value, literal: _Value, sign: str = "in") -> None:
+        """Refuse a word that a column of a closed list cannot hold, and note one that no row holds."""
         if not literal.values.strip():
             raise self.unreadable(
                 "a blank cell is equal to no text",
                 f"write is_blank({column.text}) or not_blank({column.text})",
             )
+        if not column.column or sign in _ORDER:
+            return
+        held = dict.fromkeys(text for text in column.values if text is not None)
+        if literal.values in held:
+            return
         allowed = self.words.get(column.column, ())
-        if allowed and literal.values not in allowed and literal.values not in set(column.values):
+        if allowed and literal.values not in allowed:
             raise UnknownChoiceError(f"word of {column.column} in {self.called}", literal.values, allowed)
+        self.absent.append(AbsentWord(column.column, literal.values, tuple(held)))
 
 
 def _values_of(column: pd.Series) -> tuple[str, Array]:

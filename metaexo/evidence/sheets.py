@@ -13,6 +13,7 @@ import numpy as np
 from metaexo.effects import EffectSizes, Measure, get_measure
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.counts import EventCounts
+from metaexo.errors import InputError
 from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.names import NAME, study_names
 from metaexo.evidence.problems import SheetProblem
@@ -44,6 +45,7 @@ WITHOUT_EFFECTS = {
     "methods_survey": "a method that was used, without a result",
 }
 """Sheets of which no row gives an effect, and why."""
+NO_NUMBERS, NO_RESULT = "a result in words", "what describes a study, and no result"
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,7 +326,7 @@ class Sheets:
         (array([ 0.73,  0.73, -0.73]), array([ inf,  inf, 0.73]))
         """
         orient, bounds = check_flag("orient", orient), check_flag("bounds", bounds)
-        check_choice("sheet", sheet, [*VIEWS, *([WORDS_ONLY] if bounds else [])])
+        _check_sheet(sheet, bounds, self.codebook)
         if assumed_correlation is not None:
             assumed_correlation = check_number("assumed_correlation", assumed_correlation)
         words_only = sheet == WORDS_ONLY
@@ -437,6 +439,22 @@ class Sheets:
     def __str__(self) -> str:
         rows = ", ".join(f"{name} {len(frame)}" for name, frame in self._frames.items() if len(frame))
         return f"sheets of {self.folder}: {rows}"
+
+
+def _check_sheet(sheet: object, bounds: bool, codebook: Codebook) -> None:
+    """Refuse a sheet that is not known, and one that holds no mean with an SD, for what it holds."""
+    choices = [*VIEWS, *([WORDS_ONLY] if bounds else [])]
+    if isinstance(sheet, str) and sheet not in choices and sheet in codebook.sheets:
+        held = NO_NUMBERS if sheet == WORDS_ONLY else WITHOUT_EFFECTS.get(sheet, NO_RESULT)
+        remedy = f"its rows are the table sheets.{sheet}, to count and to describe"
+        if sheet == WORDS_ONLY:
+            remedy = "use bounds=True, which takes words as bounds of an effect"
+        elif sheet in OUTCOMES_OF:
+            remedy = f'write sheet="{OUTCOMES_OF[sheet]}": its rows have the columns of {sheet} as well'
+        raise InputError(
+            f"the sheet {sheet} gives no effect: a row holds {held}", f"one of {', '.join(choices)}", remedy
+        )
+    check_choice("sheet", sheet, choices)
 
 
 def _closed_lists(plans: Sequence[SheetPlan]) -> dict[str, tuple[str, ...]]:

@@ -31,7 +31,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.evidence.codebook import SheetPlan
-from metaexo.evidence.conditions import rows_where
+from metaexo.evidence.conditions import rows_where, words_in_no_row
 from metaexo.evidence.names import NAME, named_studies
 from metaexo.evidence.views import VIEWS, View, of_one_group, statistics
 from metaexo.formatting import plural
@@ -137,13 +137,23 @@ def choose_rows(
     chosen = np.ones(len(frame), dtype=bool)
     if where is not None:
         chosen = rows_where(frame, where, words)
+        _refuse_misspelt(frame, where)
     why = f"not selected: {where}"
     ledger = leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, why, step="selection")
     if not chosen.any():
-        raise nothing_left(what, plan.file, where, ledger)
+        absent = words_in_no_row(frame, where) if where else ()
+        raise nothing_left(what, plan.file, where, ledger, tuple(map(str, absent)))
     rows = frame[chosen]
     places = zip(rows["line"], rows[plan.key], strict=True)
     return Chosen(rows, ledger, [f"{plan.file} line {line}, study {study}" for line, study in places])
+
+
+def _refuse_misspelt(frame: pd.DataFrame, where: str) -> None:
+    """Refuse a condition with a word that no row holds, and that is written nearly as one that rows hold."""
+    for absent in words_in_no_row(frame, where):
+        if absent.misspelt:
+            what = f"word of {absent.column} in where"
+            raise UnknownChoiceError(what, absent.word, absent.held, nearest=absent.misspelt)
 
 
 def leave_rows_out(
@@ -237,15 +247,17 @@ def leave_out(
     return without_rows(ledger, gone, reasons, step, studies, items)
 
 
-def nothing_left(what: str, file: str, where: str | None, ledger: Ledger) -> TooFewStudiesError:
-    """Return the error of a selection without any effect or count, with the reasons counted."""
+def nothing_left(
+    what: str, file: str, where: str | None, ledger: Ledger, absent: Sequence[str] = ()
+) -> TooFewStudiesError:
+    """Return the error of a selection without any effect or count: words that no row has, reasons counted."""
     table = ledger.counts()
     pairs = zip(table["reason"], table["rows"], strict=True)
     tally = [f"{plural(n, 'row')}: {reason}" for reason, n in pairs if reason]
     return TooFewStudiesError(
         f"no row of {file} gives a {what}" + (f" where {where}" if where else ""),
         "one row at least with an effect and a sampling variance, or with a count and a size",
-        "choose another measure or selection; the counted reasons say what is lacking",
+        "; ".join(absent) or "choose another measure or selection; the counted reasons say what is lacking",
         tally,
     )
 
