@@ -42,7 +42,12 @@ LEADING = {
 def main(analysis: report.Analysis) -> None:
     cargo = mx.read_sheets(analysis.data).cargo_groups
     names = dict(zip(cargo["outcome"], cargo["outcome_label"], strict=True))
-    fits = {outcome: model(groups(cargo, outcome)) for outcome in names}
+    fits = {outcome: fit for outcome in names if (fit := fitted(cargo, outcome)) is not None}
+    if not fits:
+        nothing_to_divide(analysis, cargo)
+        return
+    first = DIVERSITY if DIVERSITY in fits else next(iter(fits))
+    constant = [name for outcome, name in names.items() if outcome not in fits]
 
     # Shares with intervals and tests, and what is left of them without a laboratory, a source or a method.
     shares = pd.concat([share_rows(fit, names[outcome]) for outcome, fit in fits.items()])
@@ -63,12 +68,41 @@ def main(analysis: report.Analysis) -> None:
     table = pd.DataFrame([fit.tau2_shares for fit in doubtful.values()], columns=list(WORDS.values()))
     about = {"rows": list(doubtful), "k": [fit.k for fit in doubtful.values()], "outcome": names[moved]}
     analysis.write_table("doubtful", table.assign(**about))
-    power = pd.concat([could_find(fits[DIVERSITY], term) for term in (SOURCE, METHOD)])
-    analysis.write_table("power", power.assign(outcome=names[DIVERSITY]))
-    analysis.write_table("facts", pd.DataFrame([facts(fits[DIVERSITY])]))
+    power = pd.concat([could_find(fits[first], term) for term in (SOURCE, METHOD)])
+    analysis.write_table("power", power.assign(outcome=names[first]))
+    analysis.write_table("facts", pd.DataFrame([facts(fits[first])]))
 
     draw(analysis, {names[o]: fit for o, fit in fits.items()})
     say(analysis, shares, checked)
+    if constant:
+        analysis.write_summary(f"No variance between groups is found in {listed(constant)}.")
+
+
+def fitted(cargo, outcome):
+    """Return the fit of an outcome; None if its terms cannot be told apart, or no variance is found."""
+    try:
+        fit = model(groups(cargo, outcome))
+    except (errors.InputError, errors.TooFewStudiesError, errors.NotIdentifiableError):
+        return None
+    return fit if fit.tau2 > 0 else None
+
+
+def nothing_to_divide(analysis, cargo):
+    """Answer that no shares can be given."""
+    known = cargo[(cargo[SOURCE] != UNKNOWN) & (cargo[METHOD] != UNKNOWN) & cargo["use"].isin(MAIN)]
+    counts = {"groups": len(known[["study_id", "treatment_label"]].drop_duplicates())}
+    counts |= {"laboratories": known[LABORATORY].nunique()}
+    analysis.write_table("facts", pd.DataFrame([counts]))
+    analysis.answer(
+        "Cannot be said: no outcome of miRNA cargo has a variance between groups of samples that source, "
+        "isolation method and laboratory could share, or too few groups name both source and method.",
+        k=counts["groups"],
+        m=counts["laboratories"],
+        units="laboratories",
+        certainty="very low",
+        reasons="observational comparison; nothing to compare",
+        table="facts",
+    )
 
 
 def groups(cargo, outcome, use=MAIN, own_sd=True):
@@ -121,11 +155,12 @@ def ranges(shares):
             row |= {f"{term} low{name}": part[term].min(), f"{term} high{name}": part[term].max()}
     by_term = [f"the {term} in {listed(other.index[other == term])}" for term in other.unique()]
     source = shares[(shares["term"] == WORDS[SOURCE]) & (shares["low"] >= LARGE)]
+    source = source[(leading != WORDS[SOURCE]) & ~source["outcome"].isin(clear.index)]
     large = [
         f"{percent(share)} in {small(name)}"
         for name, share in zip(source["outcome"], source["share"], strict=True)
     ]
-    return row | {"others": " and ".join(by_term), "source_in": " and ".join(large)}
+    return row | {"others": " and ".join(by_term), "source_in": " and ".join(large[:2])}
 
 
 def beyond_others(shares, outcome, leading):
@@ -188,7 +223,7 @@ def levels(fit, name, outcomes):
     most = max(1, int((used_by(fit).max(axis=1) > 1).sum()))
     found = mx.sensitivity.leave_one_level_out(fit, [SOURCE, METHOD, LABORATORY], most=most)
     table = pd.DataFrame(found.shares, columns=list(found.components)).assign(
-        term=found.terms, level=found.levels
+        term=found.terms, level=found.levels, lost=fit.k - found.k
     )
     of_laboratory = table["term"] == LABORATORY
     whole = dict(zip(found.components, found.whole_shares, strict=True))
@@ -196,7 +231,7 @@ def levels(fit, name, outcomes):
     rows = []
     for component in (SOURCE, METHOD):
         for part in (table[of_laboratory], table[~of_laboratory]):
-            left = part.loc[part[component].idxmin()]
+            left = part.loc[part[component].fillna(float("inf")).idxmin()]
             p = pvalues[component]
             if left["term"] == LABORATORY and p < SMALL / outcomes:  # what was not found needs no second look
                 rest = fit.effects.select(
@@ -205,6 +240,7 @@ def levels(fit, name, outcomes):
                 p = model(rest).test_components().to_frame()["pvalue"][component]
             row = {"outcome": name, "component": WORDS[component], "share": whole[component]}
             row |= {"left_out": WORDS[left["term"]], "level": left["level"], "share_without": left[component]}
+            row |= {"groups_lost": int(left["lost"]), "k": fit.k}
             made = whole[component] >= LARGE and left[component] < whole[component] / 2
             rows.append(row | {"p_without": p if left["term"] == LABORATORY else None, "rests_on_it": made})
     return pd.DataFrame(rows).assign(
@@ -299,11 +335,12 @@ def answer_words(row):
     """Return the answer: which term leads in how many outcomes, in how many clearly, and where others do."""
     words = next(text for term, text in LEADING.items() if WORDS[term] == row["leading"])
     where = f"in all {row['of']}" if row["outcomes"] == row["of"] else f"in {row['outcomes']} of {row['of']}"
-    clear = f"in {row['beyond']}" if row["beyond"] else "in none"
+    clear = f", in {row['beyond']}" if row["beyond"] else ", in none"
+    clear = clear if row["beyond"] < row["outcomes"] else ""
     exceptions = row["others"].replace(" in ", " leads in ", 1)
     return (
         f"{words}: observationally, it has the largest share of the variance of miRNA cargo {where} "
-        f"outcomes, {clear} beyond the other intervals{'; ' if exceptions else ''}{exceptions}."
+        f"outcomes{clear} beyond the other intervals{'; ' if exceptions else ''}{exceptions}."
     )
 
 
@@ -352,8 +389,10 @@ def power_words(power):
 
 
 def doubtful_words(table):
-    """Return what doubtful rows, and one level among them, do to a share."""
+    """Return what doubtful rows, and one level among them, do to a share; nothing if there are none."""
     without, every, rest = (table.iloc[i] for i in range(3))
+    if every["k"] == without["k"]:
+        return "No row is doubtful."
     term = max((WORDS[SOURCE], WORDS[METHOD]), key=lambda one: abs(every[one] - rest[one]))
     made = every[term] > 2 * rest[term]
     return (
@@ -387,7 +426,7 @@ def paragraphs(analysis, tables, shares, checked):
     always = rests.drop_duplicates("outcome")["leads_always"].sum()
     made = [
         f"in {small(r.outcome)} the share of the {r.component} falls from {percent(r.share)} to "
-        f"{percent(r.share_without)} without {r.left_out} {r.level}"
+        f"{percent(r.share_without)} without {r.left_out} {r.level} ({r.groups_lost} of {r.k} groups)"
         for r in rests[rests["rests_on_it"]].itertuples()
     ]
     yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -137,7 +138,7 @@ def test_the_answer_follows_the_shares(script):
     of_source = script.ranges(shares_of(script, {"A": source, "B": source}))
     words = script.answer_words(of_source)
     assert words.startswith("Mostly the source: ")
-    assert words.endswith("in all 2 outcomes, in 2 beyond the other intervals.")
+    assert words.endswith("in all 2 outcomes beyond the other intervals.")
     assert "Of the variance in the 2 clear outcomes: source 70%, laboratory 15%, isolation method 10%" in (
         script.share_words(of_source)
     )
@@ -161,6 +162,8 @@ def test_what_doubtful_rows_do_follows_the_shares(script):
     terms = list(script.WORDS.values())
     table = pd.DataFrame([[0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.7, 0.1]], columns=terms)
     three = table.assign(rows=["Without doubtful rows", "With doubtful rows", "All but x"], outcome="Size")
+    assert script.doubtful_words(three.assign(k=9)) == "No row is doubtful."
+    three["k"] = [9, 12, 11]
     assert script.doubtful_words(three).endswith("no single level makes it.")
     three.loc[1, ["source", "laboratory"]] = [0.6, 0.2]
     assert script.doubtful_words(three).endswith("60% with them, and 10% with all but x: one level makes it.")
@@ -177,3 +180,20 @@ def test_power_grows_with_the_share_and_the_size_is_small(table):
     for _, rows in table("power").groupby("term"):
         assert rows["power"].is_monotonic_increasing
         assert rows["power"].iloc[0] < 0.05 + 4 * np.sqrt(0.05 * 0.95 / rows["draws"].iloc[0])
+
+
+def test_without_methods_or_variance_the_answer_is_that_it_cannot_be_said(run, root, tmp_path):
+    data = shutil.copytree(root / "data", tmp_path / "data")
+    cargo = pd.read_csv(data / "cargo_groups.csv", dtype=str, keep_default_na=False)
+    unknown = dict.fromkeys(("isolation_main_step", "isolation_steps", "treatment_isolation"), "not_reported")
+    cargo.assign(**unknown, isolation_reported="").to_csv(data / "cargo_groups.csv", index=False)
+    folders, _ = run(data)
+    (said,) = read_answers(folders.results / "answers.csv")
+    assert said.words.startswith("Cannot be said: ")
+    assert said.certainty == "very low"
+
+
+def test_an_outcome_that_does_not_vary_between_groups_has_no_shares(script, root):
+    cargo = mx.read_sheets(root / "data").cargo_groups
+    assert script.fitted(cargo, script.DIVERSITY).tau2 > 0
+    assert script.fitted(cargo.assign(treatment_mean=3.0), script.DIVERSITY) is None
