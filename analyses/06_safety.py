@@ -13,6 +13,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 import metaexo as mx
 from metaexo import errors, evidence, report
@@ -127,12 +128,21 @@ def limits_of(key, counts):
         "events": common.events,
         "isolation_known": (counts.column("isolation") != "Not reported").sum(),
         "counting_serious_events": counts.column("sae_patients_treated").notna().sum(),
+        **at_most(common.events, int(common.total)),
+        "with_event": counts.m - common.without_event,
         "limit": common.value,
         "icc": ICC,
         "limit_icc": varied.value,
         "study_risk_icc": varied.new_study,
         "limit_any": mx.safety.upper_limit(counts, heterogeneity="any").value,
     }
+
+
+def at_most(events, people):
+    """Return the share of people with an event, all studies taken together, with its exact interval."""
+    low = stats.beta.ppf(0.025, events, people - events + 1) if events else 0.0
+    high = stats.beta.isf(0.025, events + 1, people - events) if events < people else 1.0
+    return {"share": events / people, "low": low, "high": high}
 
 
 def by_group(key, counts):
@@ -236,17 +246,25 @@ def answer(analysis, limits, groups, plans, ill):
     words = further_in_words(*(whole.loc[(row["counted"], row["rows"])] for row in rows), ill)
     analysis.state(words, table="limits", row=rows)
 
-    rows = [{"rows": "none", "counted": SERIOUS, "icc": ICC, "risk": risk} for risk in TARGETS]
-    analysis.state(plans_in_words(plans), table="plans", row=rows, part="settle")
+    if not serious.events:
+        rows = [{"rows": "none", "counted": SERIOUS, "icc": ICC, "risk": risk} for risk in TARGETS]
+        analysis.state(plans_in_words(plans), table="plans", row=rows, part="settle")
 
 
 def serious_in_words(row):
     """Return what the studies that counted serious events of any cause exclude."""
-    seen = plural(int(row.events), "serious event") if row.events else "No serious event"
+    if row.events:
+        ends = f"{percent(row.low, 1)} to {percent(row.high, 1)}"
+        return (
+            f"{plural(int(row.events), 'serious event')} in {row.people:,.0f} treated people: "
+            f"{percent(row.share, 1)} (95% CI {ends} if the risk is the same in all studies), all in "
+            f"{row.with_event} of {plural(int(row.studies), 'study', 'studies')}; without controls the "
+            "cause is not known."
+        )
     return (
-        f"{seen} in {row.people:,.0f} treated people {'exclude' if row.events > 1 else 'excludes'}, with 95% "
-        f"confidence, a risk above {percent(row.limit, 1)} if it is the same in all studies, and a mean risk "
-        f"above {percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); there are no controls."
+        f"No serious event in {row.people:,.0f} treated people excludes, with 95% confidence, a risk above "
+        f"{percent(row.limit, 1)} if it is the same in all studies, and a mean risk above "
+        f"{percent(row.limit_icc, 1)} if studies differ (ICC {ICC:g}); there are no controls."
     )
 
 
@@ -291,13 +309,13 @@ def definitions_in_words(limits, reports):
     why = "; ".join(f"{row.study_name}, {row.caution}" for row in doubtful.itertuples()) or "none"
     every = limits[limits["rows"] == ALL].set_index("counted")
     narrow = every[every.index.isin(evidence.SCOPES.values()) & (every.index != ANY)].sum()
+    plan = f" If one risk held in all studies, without an event {every.loc[SERIOUS, 'needed']}."
     return (
         "The largest risk that is not excluded (95%, one-sided, exact; nothing is added to zeros):\n\n"
         f"{markdown_table(lines, head, left=2)}\n\n"
         f"Doubtful reports of any event: {why}. {narrow.studies:.0f} further studies count only some kinds "
         f"of events or a window of time, and {narrow.without_event:.0f} of them report none. "
-        f"{deaths_in_words(every.loc['deaths'])} If one risk held in all studies, without an event "
-        f"{every.loc[SERIOUS, 'needed']}."
+        f"{deaths_in_words(every.loc['deaths'])}{'' if every.loc[SERIOUS, 'events'] else plan}"
     )
 
 
@@ -308,11 +326,15 @@ def groups_in_words(groups, follow_up):
         f"{WORDS.get(row.group, row.group)} {percent(row.limit, 1)} ({row.events} of {row.people:.0f})"
         for row in rows.sort_values("limit").itertuples()
     )
+    same = (
+        "Groups without events differ only in how many people they hold. "
+        if (rows["events"] == 0).any()
+        else ""
+    )
     late = follow_up.query("counted == @SERIOUS and rows == @ALL")
     last, gone = late.iloc[-1], late["all_people"].iloc[0] - late["people"].max()
     return (
-        f"Serious events by route, the largest common risk that is left: {told}. Groups "
-        "without events differ only in how many people they hold. "
+        f"Serious events by route, the largest common risk that is left: {told}. {same}"
         f"{last.people:.0f} people were followed for {last.weeks:.0f} weeks, the longest, which leaves a "
         f"risk of up to {percent(last.risk_limit, 1)}; of {gone:.0f} people the follow-up is not known."
     )

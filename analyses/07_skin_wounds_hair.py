@@ -399,7 +399,7 @@ def best(table, group, rows=ALL):
 
 def verdict(row):
     """Return what a pooled effect says; nothing where there is none, or one study."""
-    if row is None or row["k"] < 2:
+    if row is None or row["k"] < 2 or not np.isfinite(row["estimate"]):
         return ""
     return "benefit" if row["low"] > 0 else "harm" if row["high"] < 0 else "neither"
 
@@ -434,10 +434,11 @@ def doubts(table, group):
     main = best(table, group)
     if verdict(main) not in ("benefit", "harm"):
         return []
-    said = []
-    for rows, kind, words in OTHERS:
-        if (*group, rows, kind) in table.index and verdict(table.loc[(*group, rows, kind)]) != verdict(main):
-            said.append(words)
+    others = {
+        words: (*group, rows, kind) for rows, kind, words in OTHERS if (*group, rows, kind) in table.index
+    }
+    found = {words: table.loc[key] for words, key in others.items()}
+    said = [words for words, row in found.items() if verdict(row) not in ("", verdict(main))]
     if main["rests_on"]:
         said.append(f"the analysis without {main['rests_on']}")
     return said + ([f"{percent(main['undecided'])} of defensible analyses"] if main["undecided"] > 0 else [])
@@ -448,11 +449,7 @@ def answer_in_words(table, groups):
     told, unknown = [], []
     for group in groups:
         row, other = best(table, group), doubts(table, group)
-        numbers = (
-            f" (g {number(row['estimate'])}, 95% CI {interval(row['low'], row['high'])})"
-            if verdict(row)
-            else ""
-        )
+        numbers = f" ({effect(row, 'g ').replace(' (', ', ')}" if verdict(row) else ""
         but = f", but {listed(other, 'and')} {'do' if len(other) > 1 else 'does'} not exclude no effect"
         told.append(f"for {' in '.join(group)} {VERDICTS[verdict(row)]}{numbers}{but if other else ''}")
     for name in FIELDS:
@@ -472,10 +469,8 @@ def field_in_short(table, name):
         if verdict(row):
             parts.append(f"{who} {effect(row, 'g ')}")
         elif row is not None:
-            kept = best(table, (name, who), FIRM) is not None
-            parts.append(
-                f"{who} one exact effect, g {number(row['estimate'])}{'' if kept else ' (doubtful)'}"
-            )
+            doubtful = "" if best(table, (name, who), FIRM) is not None else " (doubtful)"
+            parts.append(f"{who} one exact effect, g {number(row['estimate'])}{doubtful}")
         elif whole["k"]:
             parts.append(f"{who} {plural(whole['k'], 'result')}, none with a size")
     return f"{name.capitalize()}: {'; '.join(parts) or 'no controlled result'}"
@@ -550,7 +545,9 @@ def further_plans(table, plans):
 
 def paths_in_words(table, group, paths):
     """Return what other defensible analyses of a field come to, and what the least favourable results do."""
-    share, moved = Counter(paths.conclusion)["benefit"] / paths.distinct, paths.importance().iloc[0]
+    counts, moved = Counter(paths.conclusion), paths.importance().iloc[0]
+    above, below = (percent(counts[name] / paths.distinct) for name in ("benefit", "harm"))
+    other = f", in {below} below it" if counts["harm"] else ""
     lost = ", ".join(option for _, option, _ in paths.without_paths())
     lost = f" (not possible: {lost})" if lost else ""
     least = ""
@@ -558,8 +555,8 @@ def paths_in_words(table, group, paths):
         numbers = effect(table.loc[(*group, ALL, LEAST)], "g ")
         least = f"; the least favourable result of each study gives {numbers}"
     return (
-        f"In {percent(share)} of {paths.distinct} defensible analyses of {' in '.join(group)} the 95% CI "
-        f"lies above no effect{lost}; most depends on the {moved['choice'].replace('_', ' ')} "
+        f"In {above} of {paths.distinct} defensible analyses of {' in '.join(group)} the 95% CI lies above "
+        f"no effect{other}{lost}; most depends on the {moved['choice'].replace('_', ' ')} "
         f"({percent(moved['share'])} of the variance){least}."
     )
 

@@ -297,10 +297,16 @@ def say(analysis, fit, paths):
         analysis.state(to_settle(fact), table="facts", part="settle", defined=[POWER])
     kinds = [f"{kind['markers']} {of_g(kind)}" for _, kind in tables["markers"].iterrows()]
     other = tables["pooled"][lambda t: t["evidence"].str.startswith(f"{ANIMALS},")]["estimate"]
+    whole = at.loc[(ANIMALS, ALL)]
+    doubtful = (
+        "There are no doubtful rows"
+        if whole["k"] == fit.k
+        else f"With doubtful rows the mean is {of_g(whole)}"
+    )
     neither = paths.shares().set_index("conclusion")["share"]["95% CI: neither"]
     analysis.write_summary(
-        f"g is above 0 where inflammation is less. By kind of marker: {'; '.join(kinds)}. With the doubtful "
-        f"row the mean is {of_g(at.loc[(ANIMALS, ALL)])}, with other assumptions from {number(other.min())} "
+        f"g is above 0 where inflammation is less. By kind of marker: {'; '.join(kinds)}. {doubtful}; "
+        f"with other assumptions from {number(other.min())} "
         f"to {number(other.max())}, without one laboratory from {number(fact['lowest_without_one'])} to "
         f"{number(fact['highest_without_one'])}; in cultured cells, apart from these, "
         f"{of_g(at.loc[(CELLS, ALL)])}. Of {paths.distinct} distinct defensible analyses {percent(neither)} "
@@ -316,13 +322,16 @@ def say(analysis, fit, paths):
 
 
 def signs(fact):
-    """Return the signs of small-study effects, in words: what lowers the certainty is what is said."""
+    """Return the signs of small-study effects, in words: what lowers the certainty is what is said.
+
+    An adjusted interval that includes no effect is a sign only where the unadjusted one does not.
+    """
     count, found = int(fact["include_no_effect"]), []
     if fact["p_sizes"] < SIGNIFICANT:
         found.append(
             f"the regression test on the sizes of the groups finds them ({p_value(fact['p_sizes'])})"
         )
-    if count:
+    if count and fact["shows"] != NEITHER:
         verb = "include" if count > 1 else "includes"
         found.append(f"{count} of {fact['methods']} intervals that allow for them {verb} no effect")
     return found

@@ -248,9 +248,13 @@ def answer(analysis, whole):
 
 def agreement_in_words(row):
     """Return how many estimates favour exosomes, and whether those of one question agree on the size."""
-    all_of = "All" if row.favour_exosomes == row.estimates else f"{row.favour_exosomes} of"
+    sides = [(row.favour_exosomes, "exosomes (95% CI above no effect)")]
+    sides += [(row.favour_control, "the control (95% CI below no effect)")]
+    (most, side), (fewer, other) = sorted(sides, key=lambda one: -one[0])
+    all_of = "All" if most == row.estimates else f"{most} of"
     whom = f"{row.in_people} of them in people" if row.in_people else "all in animals"
-    text = f"{all_of} {row.estimates} pooled estimates, {whom}, favour exosomes (95% CI above no effect)"
+    text = f"{all_of} {row.estimates} pooled estimates, {whom}, favour {side}"
+    text += f" and {fewer} {other}" if fewer else ""
     if not row.questions:
         return f"{text}; no question was asked by two reviews."
     return (
@@ -293,7 +297,8 @@ def found_in_words(row):
     if row.reviews == 1:
         return f"SMD {number(row.lowest)}"
     shared = interval(row.shared_low, row.shared_high)
-    text = f"SMD {number(row.lowest)} to {number(row.highest)}"
+    ends = dict.fromkeys([number(row.lowest), number(row.highest)])
+    text = f"SMD {' to '.join(ends)}"
     if row.sharing_a_value == row.reviews:
         return f"{text}, {shared} in all intervals"
     most = f" (at most {row.sharing_a_value} share one: {shared})" if row.sharing_a_value > 1 else ""

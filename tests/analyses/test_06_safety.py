@@ -271,8 +271,12 @@ def test_the_sentences_change_with_the_numbers(run, root, tmp_path):
         writer.writerows(rows)
     folders, _ = run(data)
     said = (folders.results / "answer.md").read_text(encoding="utf-8")
-    assert "5 serious events in 247 treated people exclude," in said
-    assert f"a risk above {100 * upper(5, 247):.1f}% if" in said
+    ends = [100 * stats.beta.ppf(0.025, 5, 243), 100 * stats.beta.ppf(0.975, 6, 242)]
+    share = f"{100 * 5 / 247:.1f}% (95% CI {ends[0]:.1f}% to {ends[1]:.1f}% if"
+    assert f"5 serious events in 247 treated people: {share}" in said
+    assert "all in 2 of 10 studies" in said
+    assert "without a serious event" not in said
     summary = (folders.results / "summary.md").read_text(encoding="utf-8")
     assert "1 counted serious events of any cause" in summary
+    assert "would exclude" not in summary
     assert "without doubtful reports" not in said

@@ -348,6 +348,7 @@ def test_sentences_follow_the_sheets(run, root, tmp_path):
         f"For skin in patients the main analysis favours the control (g \N{MINUS SIGN}{-row['estimate']:.2f}"
     )
     assert "0% of" in analysis.paragraphs[1]
+    assert "% below it" in analysis.paragraphs[1]
     lines = dict(line[2:].split(":", 1) for line in analysis.paragraphs[0].splitlines())
     assert "without doubtful rows" not in lines["Wounds"]
     hair = pooled.loc[("hair", "patients", ALL, MAIN)]

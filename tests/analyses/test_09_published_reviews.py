@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import sys
 
 import pytest
 from scipy.special import ndtri
@@ -150,7 +151,19 @@ def test_the_sentences_change_with_the_numbers(run, root, tmp_path, sheet):
     said = (folders.results / "answer.md").read_text(encoding="utf-8")
     summary = (folders.results / "summary.md").read_text(encoding="utf-8")
     reviews = len(of_wound_closure(sheet))
-    assert f"Wound closure: {reviews} reviews, SMD 3.00 to 3.00, 2.00 to 4.00 in all intervals" in summary
+    assert f"Wound closure: {reviews} reviews, SMD 3.00, 2.00 to 4.00 in all intervals" in summary
     assert "On wound closure" not in said
     assert "On vessels (wound) 3 reviews find" in said
     assert "and 1 isolation methods" in said
+
+
+def test_harm_is_said_as_harm(folders, table):
+    """Where most estimates favour the control, the sentence leads with it."""
+    script = sys.modules[f"analyses.{NAME}"]
+    row = table("agreement").iloc[0].copy()
+    row["favour_exosomes"], row["favour_control"] = 1, row["favour_exosomes"]
+    said = script.agreement_in_words(row)
+    assert said.startswith(
+        f"{row['favour_control']} of {row['estimates']} pooled estimates, all in animals, favour the control"
+    )
+    assert "and 1 exosomes" in said
