@@ -424,7 +424,12 @@ def say(analysis, verdict, between, inside, units, pairs):
     analysis.state(trap_words(units), table="units", row=rows)
     analysis.state(settle_words(verdict), table="verdict", part="settle", defined=[SOUGHT, 100 * POWER])
     details = [within_words(inside), test_words(between), unit_words(units), agree_words(verdict)]
-    for words in (*details, contrast_words(pairs), pairs_words(verdict), papers_words(verdict)):
+    details += [
+        pairs_words(verdict),
+        contrast_words(pairs, analysis.file_name("pairs")),
+        papers_words(verdict),
+    ]
+    for words in details:
         analysis.write_summary(words)
 
 
@@ -481,13 +486,13 @@ def unit_words(units):
     """Return intervals of the comparison within laboratories, and what the smallest p-value is of."""
     first = units[(units["unit"] == next(iter(UNITS))) & (units["without"] == "none")].iloc[0]
     lines = [
-        f"{number(row.ratio)} (95% CI {interval(row.low, row.high)}) within {row.unit}"
+        f"{row.unit} {number(row.ratio)} (95% CI {interval(row.low, row.high)})"
         for row in units[units["kind"] == WITHIN].itertuples()
     ]
     return (
-        f"Size exclusion against the other methods: {'; '.join(lines)} (one outcome of several, unadjusted). "
-        f"With groups of samples as units, {p_value(first['pvalue'])} is by t with {number(first['df'], 1)} "
-        f"degrees of freedom; the normal distribution would give {p_value(first['p_normal'])}."
+        f"Size exclusion against the other methods of one laboratory: {'; '.join(lines)}; one outcome of "
+        f"several, unadjusted. With groups of samples as units, {p_value(first['pvalue'])} is by t with "
+        f"{number(first['df'], 1)} degrees of freedom ({p_value(first['p_normal'])} by the normal one)."
     )
 
 
@@ -551,23 +556,18 @@ def test_words(between):
     )
 
 
-def contrast_words(pairs):
-    """Return for each laboratory how many of its contrasts exclude a ratio of 1, and their range."""
-    rows = pairs[(pairs["kind"] == WITHIN) & (pairs["use"] == "main")]
-    rows = rows.assign(clear=(rows["low"] > 1) | (rows["high"] < 1))
-    lines = [
-        f"- {study}: {part['clear'].sum()} of {plural(len(part), 'ratio')} differ from 1 "
-        f"({interval(part['ratio'].min(), part['ratio'].max())})."
-        for study, part in rows.groupby("studies", sort=False)
-    ]
+def contrast_words(pairs, file):
+    """Return where all ratios within laboratories stand, and those that two laboratories share."""
+    rows = pairs[(pairs["kind"] != BETWEEN) & (pairs["use"] == "main")]
     pooled = [
         f"{row.method_a} / {row.method_b.lower()}, {plain(row.outcome_label)}: {number(row.ratio)}"
-        for row in pairs[pairs["kind"] == JOINED].itertuples()
+        for row in rows[rows["kind"] == JOINED].itertuples()
     ]
     return (
-        "Two methods within one laboratory, intervals not adjusted for their number:\n\n" + "\n".join(lines)
-        + f"\n\nPooled, as two laboratories share methods and outcome: {'; '.join(pooled) or 'none'}."
-    )  # fmt: skip
+        f"All {len(rows)} ratios of two methods within one laboratory, also of proteins, sizes and yields, "
+        f"stand in `{file}`; pooled, as two laboratories share methods and outcome: "
+        f"{'; '.join(pooled) or 'none'}."
+    )
 
 
 def papers_words(v):

@@ -148,7 +148,7 @@ def test_nothing_is_pooled_unless_two_laboratories_share_it(table, script):
     (found,) = script.side_by_side(rows, {}).to_dict("records")
     assert (found["kind"], found["laboratories"]) == ("pooled within laboratories", 2)
     assert found["ratio"] == pytest.approx(np.exp(0.3))
-    assert "A / b, Size: 1.35" in script.contrast_words(script.side_by_side(rows, {}))
+    assert "A / b, Size: 1.35" in script.contrast_words(script.side_by_side(rows, {}), "03_pairs.csv")
 
 
 def test_every_answer_has_its_branch(script, table):
