@@ -79,7 +79,7 @@ def main(analysis: report.Analysis) -> None:
 
 
 def fitted(cargo, outcome):
-    """Return the fit of an outcome; None if its terms cannot be told apart, or no variance is found."""
+    """Return the fit of an outcome; None if its terms are not identifiable, or no variance is found."""
     try:
         fit = model(groups(cargo, outcome))
     except (errors.InputError, errors.TooFewStudiesError, errors.NotIdentifiableError):

@@ -424,8 +424,8 @@ def say(analysis: report.Analysis) -> None:
         design="observational", m=int(one["m_projects"]), decides=any(inside[0]),
         holds_without_doubtful=inside[0] == inside[1] == [*firm["differ_in_projects"]],
     )  # fmt: skip
-    reasons = f"{'; '.join(rated.reasons)}; within projects {within_rated}: {one['df_error']} degrees of "
-    reasons += f"freedom of error, {one['df_error_without']} without the laboratory that decides"
+    reasons = f"{'; '.join(rated.reasons)}; within projects {within_rated}: {one['df_error']} "
+    reasons += f"degrees of freedom of error, {one['df_error_without']} without the laboratory that decides"
     analysis.answer(
         answer_words(firm), k=int(one["k"]), m=int(one["m"]), units="laboratories", certainty=rated,
         table="outcomes", row=[{"rows": FIRM, "outcome": o} for o in firm["outcome"]], reasons=reasons,
