@@ -21,7 +21,7 @@ QUESTION = ["indication", "outcome_family"]
 OUTCOME_OF_REVIEW = ["review_id", "study_name", "indication", "outcome_label"]
 ALL, FIRM = "all", "without doubtful rows"
 NO_SOURCE = ("all", "not_reported")
-COUNTS_OF_SOURCES = {"subgroups": "subgroups", "of_one_study": "of_one_study"}
+AGREEMENT = ["reviews", "lowest", "highest", "sharing_a_value", "shared_low", "shared_high"]
 LARGE = 10  # studies in a review that could test for small-study effects
 LEAST_SUBGROUPS = 5
 ONE_WAY = 0.9  # share of estimates that favour exosomes, above which they point one way
@@ -57,11 +57,12 @@ def main(analysis: report.Analysis) -> None:
     reviews = with_question(mx.one_per_study(overall, by=QUESTION))
     counts = reviews.column("question").map(reviews.column("question").value_counts())
     twice = keep(reviews, counts > 1, "the only review of its question")
-    between = pd.DataFrame(
+    between = [
         {"question": question, "rows": name} | agreement(part)
         for name, es in ((ALL, twice), (FIRM, firm(twice)))
         for (question,), part in mx.split(es, "question").items()
-    )
+    ]
+    between = pd.DataFrame(between, columns=["question", "rows", *AGREEMENT])
     analysis.write_table("between_reviews", between)
     whole = pd.DataFrame([direction(overall, between, ALL), direction(firm(overall), between, FIRM)])
 
@@ -172,12 +173,13 @@ def by_source(subgroups, published):
             row |= {"of_one_study": (es.column("k_studies") == 1).sum()} | agreement(es)
         row["p"] = "; ".join(rows["p_subgroup_difference"].dropna().astype(str))
         found.append(row | {"caution": "; ".join(rows["caution"].dropna().unique())})
-    return pd.DataFrame(found).rename(columns={"reviews": "subgroups"})
+    columns = [*OUTCOME_OF_REVIEW, "compared", "of_one_study", *AGREEMENT, "p", "caution"]
+    return pd.DataFrame(found, columns=columns).rename(columns={"reviews": "subgroups"})
 
 
 def compared_sources(sources):
     """Return how many reviews compare sources, in how many subgroups, and how many are of one study."""
-    counts = {name: int(sources[column].sum()) for name, column in COUNTS_OF_SOURCES.items()}
+    counts = {name: int(sources[name].sum()) for name in ("subgroups", "of_one_study")}
     return counts | {"by_source": sources["review_id"].nunique()}
 
 
@@ -200,12 +202,21 @@ def draw(analysis, overall, twice, subgroups):
     ax = forest(first, title, by="condition", columns=["outcome", "source", "studies"])
     analysis.write_figure("by_indication", ax, title=title)
 
+    if twice.k:
+        draw_questions(analysis, twice)
+    per_outcome = subgroups.data.groupby(OUTCOME_OF_REVIEW)["line"].transform("size")
+    compared = keep(subgroups, per_outcome >= LEAST_SUBGROUPS, "few subgroups by source")
+    if compared.k:
+        draw_sources(analysis, compared)
+
+
+def draw_questions(analysis, twice):
     title = f"Questions with several meta-analyses of exosome against control {in_whom(twice)}"
     ax = forest(twice, title, by="question", columns=["outcome", "source", "model", "studies"])
     analysis.write_figure("between_reviews", ax, title=title)
 
-    per_outcome = subgroups.data.groupby(OUTCOME_OF_REVIEW)["line"].transform("size")
-    compared = keep(subgroups, per_outcome >= LEAST_SUBGROUPS, "few subgroups by source")
+
+def draw_sources(analysis, compared):
     names = compared.column("source").replace("Other", "Other source").tolist()
     part = compared.column("subgroup_level").str.replace(r"\s*\(.*\)", "", regex=True)
     illness = ", ".join(compared.column("indication").str.replace("_", " ").unique())
@@ -271,11 +282,11 @@ def further_in_words(row):
             f"On {row.without[:1].lower()}{row.without[1:]} {row.of_reviews:.0f} reviews find SMD "
             f"{number(row.lowest)} to {number(row.highest)}. "
         )
+    single = f" ({row.of_one_study} of {plural(row.subgroups, 'subgroup')} are one study each)"
     return (
-        f"{apart}Of {row.reviews_in_sheet} reviews {row.by_source or 'none'} "
-        f"{'compare' if row.by_source > 1 else 'compares'} exosome sources ({row.of_one_study} of "
-        f"{plural(row.subgroups, 'subgroup')} are one study each) and {row.by_isolation_method or 'none'} "
-        "isolation methods."
+        f"{apart}Of {plural(row.reviews_in_sheet, 'review')} {row.by_source or 'none'} "
+        f"{'compare' if row.by_source > 1 else 'compares'} exosome sources{single if row.subgroups else ''} "
+        f"and {row.by_isolation_method or 'none'} isolation methods."
     )
 
 
@@ -329,15 +340,17 @@ def detail(rows, whole, between, sources, tests, estimates):
         f"differences with an interval. The others: {reasons}."
     )
     lines = [question_in_words(part) for _, part in between.groupby("question", sort=False)]
-    yield "Several reviews of one question:\n\n" + "\n".join(f"- {line}" for line in lines)
+    if lines:
+        yield "Several reviews of one question:\n\n" + "\n".join(f"- {line}" for line in lines)
     told = []
     for row in sources.itertuples():
         span = f"SMD {number(row.lowest)} to {number(row.highest)} in {row.subgroups:.0f} subgroups"
         found = span if row.subgroups > 0 else f"{row.compared}, p {row.p or 'not given'}"
         told.append(f"{row.study_name}, {row.outcome_label}: {found}")
-    widest = sources.sort_values(["subgroups", "sharing_a_value"], ascending=[False, True]).iloc[0]
-    count = plural(sources["review_id"].nunique(), "review")
-    yield f"{count} compare sources. {'. '.join(told)}. {source_in_words(widest)}"
+    if len(sources):
+        widest = sources.sort_values(["subgroups", "sharing_a_value"], ascending=[False, True]).iloc[0]
+        count = plural(sources["review_id"].nunique(), "review compares", "reviews compare")
+        yield f"{count} sources. {'. '.join(told)}. {source_in_words(widest)}"
     doubtful = estimates[(estimates["use"] == "doubtful") & (estimates["subgroup_variable"] == "overall")]
     why = "; ".join(
         f"{row.study_name}, {re.split('[:;]', row.caution)[0]}"

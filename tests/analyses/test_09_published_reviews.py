@@ -167,3 +167,15 @@ def test_harm_is_said_as_harm(folders, table):
         f"{row['favour_control']} of {row['estimates']} pooled estimates, all in animals, favour the control"
     )
     assert "and 1 exosomes" in said
+
+
+def test_one_review_agrees_with_no_other(run, root, tmp_path):
+    data = shutil.copytree(root / "data", tmp_path / "data")
+    rows = [row for row in read(data).values() if row["review_id"] == "soltani2024"]
+    with (data / "published_meta_analyses.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    said = [one.words for one in run(data)[1].sentences]
+    assert "no question was asked by two reviews" in said[0]
+    assert said[1] == "Of 1 review none compares exosome sources and none isolation methods."
