@@ -515,12 +515,14 @@ def agree_words(v):
 
 def pairs_words(v):
     labs = plural(int(v["laboratories_both_ways"]), "laboratory", "laboratories")
+    wide = f"{number(max(v['times_as_wide'], 1 / v['times_as_wide']), 1)} times "
+    wide += "wider" if v["times_as_wide"] > 1 else "narrower"
     return (
         f"Within and between laboratories, {v['same_direction']} of {v['pairs_both_ways']} ratios point the "
         f"same way ({labs}, {v['methods_both_ways']} pairs of methods, {v['outcomes_both_ways']} outcomes): "
         "they share arms and so are no independent votes, and these laboratories are also among those "
-        "between which methods are compared. Intervals between laboratories are "
-        f"{number(v['times_as_wide'], 1)} times as wide (median, log scale)."
+        "between which methods are compared. Intervals between laboratories are, as a median on the log "
+        f"scale, {wide} than those within."
     )
 
 

@@ -391,7 +391,8 @@ def blood_words(row: dict) -> str:
     )
     words += "miRNAs than cells"
     words += f" ({times(row['ratio'], row['low'], row['high'])})" if row["m"] > 1 else ""
-    return f"{words}; haemolysis of the sample would do the same."
+    more = row["m"] > 1 and row["low"] > 1
+    return f"{words}{'; haemolysis of the sample would do the same' if more else ''}."
 
 
 def protein_words(proteins: pd.DataFrame) -> str:
@@ -435,9 +436,10 @@ def say(analysis: report.Analysis) -> None:
         analysis.state(blood_words(row), table="within", row={"contrast": BOTH, "outcome": SHARE})
     needed = firm.set_index("outcome").loc[DIVERSITY]
     words = f"To show that one source has {RATIO} times {needed['name']} of another, by one method, takes "
-    words += f"{needed['laboratories_needed']} laboratories per source (power {percent(POWER)})."
+    count = plural(max(int(needed["laboratories_needed"]), 2), "laboratory", "laboratories")
+    words += f"{count} per source (power {percent(POWER)})."
     row = {"rows": FIRM, "outcome": DIVERSITY}
-    analysis.state(words, table="outcomes", row=row, part="settle", defined=[POWER])
+    analysis.state(words, table="outcomes", row=row, part="settle", defined=[POWER, 2])
     for words in details(firm, every, *(analysis.tables[name] for name in ("between", "crossed", "within"))):
         analysis.write_summary(words)
     analysis.write_summary(protein_words(proteins))

@@ -170,6 +170,8 @@ def test_every_answer_has_its_branch(script, table):
     assert "methods of two laboratories: none" in script.test_words(between)
     assert "the smallest is 0.20" in script.test_words(between)
     assert "the tests here are to be believed" in script.agree_words(verdict)
+    assert "3.8 times wider" in script.pairs_words(verdict)
+    assert "10.0 times narrower" in script.pairs_words(verdict.where(verdict.index != "times_as_wide", 0.1))
     assert "agrees with" in script.agree_words({"differ_between": 1})
     assert "3 comparisons" in script.settle_words(
         verdict.where(verdict.index != "shared_by_two_laboratories", 3)

@@ -216,7 +216,8 @@ def test_sentences_follow_the_numbers(script, table):
 
     row = {"m": 5, "m_above_1": 2, "ratio": 0.8, "low": 0.2, "high": 3.0}
     assert script.blood_words(row).startswith("In 2 of 5 laboratories")
-    assert "(0.80 times, 95% CI 0.20 to 3.00)" in script.blood_words(row)
+    assert script.blood_words(row).endswith("(0.80 times, 95% CI 0.20 to 3.00).")
+    assert "haemolysis" in script.blood_words(row | {"ratio": 4.0, "low": 2.0, "high": 8.0})
     within, by_name = table("within"), outcomes.set_index("outcome")["name"]
     (words,) = script.within_words(within, by_name)
     assert "patients and healthy donors are not shown to differ in any outcome (41 laboratories" in words
