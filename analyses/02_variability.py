@@ -26,7 +26,7 @@ MAIN, ALL = ["main"], ["main", "doubtful"]
 WITHOUT, ALL_ROWS = "without doubtful rows", "all"
 MAIN_WAY, DOUBTFUL_TOO = "main", "with doubtful rows"
 SMALL, LARGE = 0.05, 0.10  # of p-values, divided among outcomes; the lower end of a share that is named
-SHARES, DRAWS, PERMUTATIONS, SEED = (0.1, 0.2, 0.4), 100, 399, 22
+SHARES, DRAWS, PERMUTATIONS, SEED = (0.1, 0.2, 0.4), 100, 199, 22
 SETTLE = (
     "One material, divided among isolation methods in several laboratories, would separate the method from "
     "the laboratory."
@@ -52,7 +52,7 @@ def main(analysis: report.Analysis) -> None:
     # Shares with intervals and tests, and what is left of them without a laboratory, a source or a method.
     shares = pd.concat([share_rows(fit, names[outcome]) for outcome, fit in fits.items()])
     analysis.write_table("shares", shares)
-    rests = pd.concat([levels(fit, names[outcome], len(fits)) for outcome, fit in fits.items()])
+    rests = pd.concat([levels(fit, names[outcome], shares) for outcome, fit in fits.items()])
     analysis.write_table("levels", rests)
 
     # Labels permuted between laboratories; other rows, variances and models.
@@ -215,7 +215,7 @@ def other_ways(cargo, outcome, name, fit):
     return pd.DataFrame(rows)
 
 
-def levels(fit, name, outcomes):
+def levels(fit, name, shares):
     """Return the laboratory, and the source or method, without which least is left of each share, with tests.
 
     Laboratories are all that used several sources or methods: they tell laboratory, source and method apart.
@@ -227,12 +227,13 @@ def levels(fit, name, outcomes):
     )
     of_laboratory = table["term"] == LABORATORY
     whole = dict(zip(found.components, found.whole_shares, strict=True))
-    pvalues = fit.test_components().to_frame()["pvalue"]
+    outcomes = shares["outcome"].nunique()
+    pvalues = shares[shares["outcome"] == name].set_index("term")["pvalue"]
     rows = []
     for component in (SOURCE, METHOD):
         for part in (table[of_laboratory], table[~of_laboratory]):
             left = part.loc[part[component].fillna(float("inf")).idxmin()]
-            p = pvalues[component]
+            p = pvalues[WORDS[component]]
             if left["term"] == LABORATORY and p < SMALL / outcomes:  # what was not found needs no second look
                 rest = fit.effects.select(
                     (fit.effects.column(LABORATORY) != left["level"]).to_numpy(), "left out"
