@@ -9,6 +9,7 @@ the same. Both are shown as ratios, side by side if both are known; contrasts ar
 laboratories compare the same methods on the same outcome. p-values are by Holm over the outcomes.
 """
 
+import math
 import re
 import warnings
 
@@ -278,7 +279,6 @@ def verdict_of(sheets, es, between, inside, pairs):
     both, labs = both_ways(pairs), per_laboratory(es)
     squares = labs.groupby("method")["y"].agg(lambda y: ((y - y.mean()) ** 2).sum()).sum()
     spread = np.sqrt(squares / (len(labs) - labs["method"].nunique()))
-    z = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)
     row = {
         "groups": main["groups"].max(),
         "laboratories": main["laboratories"].max(),
@@ -297,12 +297,23 @@ def verdict_of(sheets, es, between, inside, pairs):
         "pairs_within": int((pairs["kind"] != BETWEEN).sum()),
         "shared_by_two_laboratories": int((pairs["kind"] == JOINED).sum()),
         "sd_between_laboratories": spread,
-        "needed_per_method": int(np.ceil(2 * (z * spread / np.log(SOUGHT)) ** 2)),
+        "needed_per_method": laboratories_needed(np.log(SOUGHT) / spread),
         "comparisons_in_papers": len(papers),
         "comparisons_without_sd": len(bare),
         "papers_without_sd": bare["study_id"].nunique(),
     }
     return pd.DataFrame([row])
+
+
+def laboratories_needed(difference):
+    """Return how many laboratories per side find a difference, in SDs, by a t test with the stated power."""
+    z = stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)
+    n = max(2, math.floor(2 * (z / difference) ** 2))
+    while (
+        stats.nct.sf(stats.t.ppf(1 - ALPHA / 2, 2 * n - 2), 2 * n - 2, difference * math.sqrt(n / 2)) < POWER
+    ):
+        n += 1
+    return n
 
 
 def differing(row):

@@ -16,7 +16,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f, norm
+from scipy.stats import f, nct, norm, t
 
 import metaexo as mx
 from metaexo import errors, report
@@ -166,7 +166,6 @@ def outcome_row(key: tuple[str, str], found, tests, crossed: pd.DataFrame, proje
     low = without_one(two) if key == (FIRM, SHARE) else math.nan
     df = np.array([part.k - 1 for part in parts])
     sd = math.sqrt(df @ [part.y.var(ddof=1) for part in parts] / df.sum())
-    z = norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)
     return {
         "rows": rows,
         "outcome": outcome,
@@ -183,8 +182,17 @@ def outcome_row(key: tuple[str, str], found, tests, crossed: pd.DataFrame, proje
         "blood_without_one": base**low,
         "sd_between_laboratories": sd,
         "ratio_looked_for": RATIO,
-        "laboratories_needed": math.ceil(2 * (z * sd / math.log(RATIO, base)) ** 2),
+        "laboratories_needed": laboratories_needed(math.log(RATIO, base) / sd),
     }
+
+
+def laboratories_needed(difference):
+    """Return how many laboratories per side find a difference, in SDs, by a t test with the stated power."""
+    z = norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)
+    n = max(2, math.floor(2 * (z / difference) ** 2))
+    while nct.sf(t.ppf(1 - ALPHA / 2, 2 * n - 2), 2 * n - 2, difference * math.sqrt(n / 2)) < POWER:
+        n += 1
+    return n
 
 
 def blood_to_cells(two: pd.DataFrame) -> list[float]:
@@ -436,10 +444,10 @@ def say(analysis: report.Analysis) -> None:
         analysis.state(blood_words(row), table="within", row={"contrast": BOTH, "outcome": SHARE})
     needed = firm.set_index("outcome").loc[DIVERSITY]
     words = f"To show that one source has {RATIO} times {needed['name']} of another, by one method, takes "
-    count = plural(max(int(needed["laboratories_needed"]), 2), "laboratory", "laboratories")
-    words += f"{count} per source (power {percent(POWER)})."
+    count = int(needed["laboratories_needed"])
+    words += f"{count} laboratories per source (power {percent(POWER)})."
     row = {"rows": FIRM, "outcome": DIVERSITY}
-    analysis.state(words, table="outcomes", row=row, part="settle", defined=[POWER, 2])
+    analysis.state(words, table="outcomes", row=row, part="settle", defined=[POWER])
     for words in details(firm, every, *(analysis.tables[name] for name in ("between", "crossed", "within"))):
         analysis.write_summary(words)
     analysis.write_summary(protein_words(proteins))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower
 
 import metaexo as mx
 
@@ -239,3 +240,13 @@ def test_figures_show_the_rows_of_the_tables(script, table):
     assert [layer.x[0] for layer in points if layer.hollow] == [out["ratio"]]
     assert sorted(layer.x[0] for layer in points if not layer.hollow) == sorted(whole["ratio"])
     assert out["without"] == "PRJNA798069"
+
+
+@pytest.mark.parametrize("difference", [0.2, 0.66, 1.5, 30.0])
+def test_laboratories_needed_are_those_of_a_t_test(script, difference):
+    def power(n):
+        return TTestIndPower().power(difference, n, 0.05)
+
+    n = script.laboratories_needed(difference)
+    assert power(n) >= 0.8
+    assert n == 2 or power(n - 1) < 0.8

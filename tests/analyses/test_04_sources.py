@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import t
 from statsmodels.formula.api import ols
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower
 
 import metaexo as mx
 from metaexo.report.run import Analysis, Folders
@@ -259,3 +260,13 @@ def test_without_the_difference_of_blood_nothing_is_found(script, root):
     assert found["level"]["finding"] == "no difference shown"
     assert found["level"]["blood_to_cells"] == pytest.approx(found["ours"]["blood_to_cells"] / 100, rel=0.1)
     assert found["ours"]["blood_without_one"] <= found["ours"]["blood_to_cells"] * 1.1
+
+
+@pytest.mark.parametrize("difference", [0.2, 0.66, 1.5, 30.0])
+def test_laboratories_needed_are_those_of_a_t_test(script, difference):
+    def power(n):
+        return TTestIndPower().power(difference, n, 0.05)
+
+    n = script.laboratories_needed(difference)
+    assert power(n) >= 0.8
+    assert n == 2 or power(n - 1) < 0.8
