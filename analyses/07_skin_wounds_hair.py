@@ -191,7 +191,8 @@ def pooled_table(asked, unused, before, paths):
             more |= {
                 f"{by}_known": (one.column(by) != "Not reported").sum() for by in ("source", "isolation")
             }
-            found = {CENSORED: record(one, censored), EXACT: record(exact_of(one), alone)}
+            main = partial(censored, lean=which == ALL)
+            found = {CENSORED: record(one, main), EXACT: record(exact_of(one), alone)}
             if np.isfinite(found[CENSORED]["estimate"]):
                 found[LEAST] = record(one_per_study(es, least=True), censored)
             if 1 < one.is_exact.sum() < es.is_exact.sum():
@@ -214,18 +215,21 @@ def record(es, model):
         return found | dict.fromkeys(NUMBERS, np.nan) | {"note": error.given}
 
 
-def censored(es):
+def censored(es, lean=False):
+    """Return the numbers of the model of exact and censored effects; `lean`: also what it rests on."""
     fit = mx.CensoredRandomEffects(es).fit("REML", TEST)
-    return numbers_of(fit) | {"rests_on": rests_on(fit)}
+    return numbers_of(fit) | ({"rests_on": rests_on(fit)} if lean else {})
 
 
 def rests_on(fit):
     """Return the studies without any one of which the interval no longer says what it says."""
-    without = mx.sensitivity.leave_one_out(fit).to_frame()
     pooled = fit.pooled()
+    if pooled.low <= 0 <= pooled.high:
+        return ""
+    without = mx.sensitivity.leave_one_out(fit).to_frame()
     if pooled.low > 0:
         return ", ".join(without.index[~(without["low"] > 0)])
-    return ", ".join(without.index[~(without["high"] < 0)]) if pooled.high < 0 else ""
+    return ", ".join(without.index[~(without["high"] < 0)])
 
 
 def alone(es):
