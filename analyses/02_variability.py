@@ -27,10 +27,6 @@ WITHOUT, ALL_ROWS = "without doubtful rows", "all"
 MAIN_WAY, DOUBTFUL_TOO = "main", "with doubtful rows"
 SMALL, LARGE = 0.05, 0.10  # of p-values, divided among outcomes; the lower end of a share that is named
 SHARES, DRAWS, PERMUTATIONS, SEED = (0.1, 0.2, 0.4), 100, 199, 22
-SETTLE = (
-    "One material, divided among isolation methods in several laboratories, would separate the method from "
-    "the laboratory."
-)
 LEADING = {
     LABORATORY: "Mostly the laboratory and what goes with it (kit, sequencer, donors, disease)",
     SOURCE: "Mostly the source",
@@ -327,7 +323,6 @@ def say(analysis, shares, checked):
     )
     analysis.state(share_words(verdict), table="verdict")
     analysis.state(tests_words(verdict), table="verdict")
-    analysis.state(SETTLE, table="facts", part="settle")
     for paragraph in paragraphs(analysis, tables, shares, checked):
         analysis.write_summary(paragraph)
 
@@ -336,23 +331,32 @@ def answer_words(row):
     """Return the answer: which term leads in how many outcomes, in how many clearly, and where others do."""
     words = next(text for term, text in LEADING.items() if WORDS[term] == row["leading"])
     where = f"in all {row['of']}" if row["outcomes"] == row["of"] else f"in {row['outcomes']} of {row['of']}"
-    clear = f", in {row['beyond']}" if row["beyond"] else ", in none"
-    clear = clear if row["beyond"] < row["outcomes"] else ""
     exceptions = row["others"].replace(" in ", " leads in ", 1)
+    first, *others = (span(row[f"{term} low"], row[f"{term} high"]) for term in by_rank(row))
+    rest = ", ".join(f"{term} {share}" for term, share in zip(by_rank(row)[1:], others, strict=True))
     return (
-        f"{words}: observationally, it has the largest share of the variance of miRNA cargo {where} "
-        f"outcomes{clear} beyond the other intervals{'; ' if exceptions else ''}{exceptions}."
+        f"{words}: {first} of the variance of miRNA cargo {where} outcomes (observational), {rest}"
+        f"{'; ' if exceptions else ''}{exceptions}."
     )
+
+
+def by_rank(row):
+    """Return the leading term and those of source, isolation method and laboratory that do not lead."""
+    others = [WORDS[term] for term in (LABORATORY, SOURCE, METHOD)]
+    return [row["leading"], *(term for term in others if term != row["leading"])]
 
 
 def share_words(row):
     """Return the shares where the leading term is clear, or else leads, and where the source is large."""
     name = " beyond" if row["beyond"] else ""
-    terms = sorted((WORDS[LABORATORY], WORDS[SOURCE], WORDS[METHOD]), key=lambda term: term != row["leading"])
-    first, *others = (f"{term} {span(row[f'{term} low{name}'], row[f'{term} high{name}'])}" for term in terms)
-    where = f"in the {row['beyond']} clear outcomes" if row["beyond"] else "where it leads"
+    first, *others = (
+        f"{term} {span(row[f'{term} low{name}'], row[f'{term} high{name}'])}" for term in by_rank(row)
+    )
+    where = (
+        f"in the {row['beyond']} outcomes where its interval is apart" if row["beyond"] else "where it leads"
+    )
     large = f"; the source has {row['source_in']}" if row["source_in"] else ""
-    return f"Of the variance {where}: {first}, {', '.join(others)}{large}."
+    return f"{where}: {first}, {', '.join(others)}{large}."
 
 
 def tests_words(row):

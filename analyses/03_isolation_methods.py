@@ -539,11 +539,11 @@ def pairs_words(v):
 
 def settle_words(v):
     shared = v["shared_by_two_laboratories"]
-    comparisons = "1 comparison" if shared == 1 else f"{shared or 'no'} comparisons"
+    comparisons = "1 comparison is" if shared == 1 else f"{shared or 'no'} comparisons are"
     return (
-        f"Between laboratories {v['needed_per_method']} per method are needed to find a ratio of {SOUGHT:g} "
-        f"in the effective number of miRNAs with {100 * POWER:.0f}% power; {comparisons} of two methods on "
-        f"one material {'is' if shared == 1 else 'are'} shared by two laboratories."
+        "One material, divided among methods in several laboratories, would separate method from laboratory "
+        f"({comparisons} shared by two so far); between laboratories {v['needed_per_method']} per method "
+        f"find a ratio of {SOUGHT:g} (power {100 * POWER:.0f}%)."
     )
 
 

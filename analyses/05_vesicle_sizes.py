@@ -25,10 +25,6 @@ TERMS = {"study": "laboratory", **FACTORS, "effect": "single preparation"}
 NOT_NAMED = ("not reported",)
 ALL, CLEAR = "all", "without doubtful rows"
 NOTHING = "not shown to be associated with source, isolation method or technique"
-SETTLE = (
-    "Which isolation method gives the most repeatable vesicles would be known if two laboratories per method "
-    "isolated one material several times; fewer than two methods have them."
-)
 SEED, SHOWN = 25, 0.05
 ENDS = ["ratio", "low", "high"]
 SIZE, CV = "mean diameter", "CV over {}s"  # what a ratio is of
@@ -82,9 +78,6 @@ def main(analysis: report.Analysis) -> None:
         row=parts[["rows", "component"]].to_dict("records"),
     )
     analysis.state(in_the_mean(means), table="overall", row={"rows": ALL})
-    if repeated.undecided:
-        levels = repeated.to_frame()[["repetition", METHOD]].to_dict("records")
-        analysis.state(SETTLE, table="repeatability", row=levels, part="settle")
     analysis.write_summary(f"{resting(parts)} {within_laboratories(ratios)}")
     for paragraph in detail(table, means, parts, others):
         analysis.write_summary(paragraph)

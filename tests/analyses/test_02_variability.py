@@ -68,7 +68,7 @@ def test_shares_add_up_and_lie_in_their_intervals(table):
 
 def test_the_answer_is_that_of_the_largest_shares(folders, table):
     said = [one for one in read_answers(folders.results / "answers.csv") if one.script == NAME]
-    assert [one.part for one in said] == ["answer", "known", "known", "settle"]
+    assert [one.part for one in said] == ["answer", "known", "known"]
     assert len(said[0].words.split()) <= 45
     assert all(len(one.words.split()) <= 35 for one in said[1:])
     shares = table("shares").set_index(["outcome", "term"])
@@ -80,11 +80,16 @@ def test_the_answer_is_that_of_the_largest_shares(folders, table):
         if shares.loc[(outcome, "laboratory"), "low"]
         > max(shares.loc[(outcome, term), "high"] for term in ("source", "isolation method"))
     ]
-    assert (
-        f"in {len(lead)} of {len(wide)} outcomes, in {len(clear)} beyond the other intervals" in said[0].words
+    inside = {term: (wide.loc[lead, term].min(), wide.loc[lead, term].max()) for term in wide}
+    first, source, method = (
+        f"{100 * inside[term][0]:.0f} to {100 * inside[term][1]:.0f}%"
+        for term in ("laboratory", "source", "isolation method")
     )
+    assert f"{first} of the variance of miRNA cargo in {len(lead)} of {len(wide)} outcomes" in said[0].words
+    assert f"source {source}, isolation method {method}" in said[0].words
     assert said[0].words.endswith("; the source leads in the share of red-cell miRNAs.")
     assert "observational" in said[0].words
+    assert said[1].words.startswith(f"Where its interval is apart ({len(clear)} outcomes): ")
     spans = {term: (wide.loc[clear, term].min(), wide.loc[clear, term].max()) for term in wide}
     for term in ("laboratory", "source", "isolation method"):
         assert f"{term} {100 * spans[term][0]:.0f} to {100 * spans[term][1]:.0f}%" in said[1].words
@@ -138,18 +143,22 @@ def test_the_answer_follows_the_shares(script):
     of_source = script.ranges(shares_of(script, {"A": source, "B": source}))
     words = script.answer_words(of_source)
     assert words.startswith("Mostly the source: ")
-    assert words.endswith("in all 2 outcomes beyond the other intervals.")
-    assert "Of the variance in the 2 clear outcomes: source 70%, laboratory 15%, isolation method 10%" in (
-        script.share_words(of_source)
+    assert words.endswith(
+        "70% of the variance of miRNA cargo in all 2 outcomes (observational), laboratory 15%, "
+        "isolation method 10%."
+    )
+    assert script.share_words(of_source).startswith(
+        "Where its interval is apart (2 outcomes): source 70%, laboratory 15%, "
     )
     laboratory = (0.1, 0.2, 0.6, 0.1)
     mixed = script.ranges(shares_of(script, {"Size": laboratory, "let-7": laboratory, "Yield": source}, 0.25))
     words = script.answer_words(mixed)
     assert words.startswith("Mostly the laboratory and what goes with it (kit, sequencer, donors, disease): ")
     assert words.endswith(
-        "in 2 of 3 outcomes, in none beyond the other intervals; the source leads in the yield."
+        "60% of the variance of miRNA cargo in 2 of 3 outcomes (observational), source 10%, "
+        "isolation method 20%; the source leads in the yield."
     )
-    assert script.share_words(mixed).startswith("Of the variance where it leads: laboratory 60%")
+    assert script.share_words(mixed).startswith("Where it leads: laboratory 60%")
     tests = {
         f"{term} {way}": count
         for term, count in (("source", 2), ("isolation method", 0))
