@@ -352,9 +352,8 @@ def share_words(row):
     first, *others = (
         f"{term} {span(row[f'{term} low{name}'], row[f'{term} high{name}'])}" for term in by_rank(row)
     )
-    where = (
-        f"in the {row['beyond']} outcomes where its interval is apart" if row["beyond"] else "where it leads"
-    )
+    apart = f"Where its interval is apart ({plural(row['beyond'], 'outcome')})"
+    where = apart if row["beyond"] else "Where it leads"
     large = f"; the source has {row['source_in']}" if row["source_in"] else ""
     return f"{where}: {first}, {', '.join(others)}{large}."
 
