@@ -455,9 +455,13 @@ def answer_words(v):
     return f"Not shown: between {v['laboratories']} laboratories {none}; {within}."
 
 
+def n_words(low, high):
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
 def samples_words(inside):
     """Return how many samples the preparations of each laboratory have, and whether they are the same."""
-    n = " and ".join(f"{row.n_low} to {row.n_high}" for row in inside.itertuples())
+    n = " and ".join(n_words(row.n_low, row.n_high) for row in inside.itertuples())
     same = "of the same samples" if inside["same_samples"].all() else "not known to be of the same samples"
     return f"one laboratory each, n {n}, {same}"
 
@@ -466,7 +470,7 @@ def within_words(inside):
     """Return for each laboratory what its preparations are, and in how many outcomes they differ."""
     lines = [
         f"- {row['laboratory']}: {row['preparations']} preparations of {row['material']} "
-        f"(n {row['n_low']} to {row['n_high']}; "
+        f"(n {n_words(row['n_low'], row['n_high'])}; "
         + ("the same samples" if row["same_samples"] else "whether of the same samples is not stated")
         + f") differ in {row['differ']} of {row['outcomes']} outcomes (p by Holm {spread_of(row)})."
         for row in inside.to_dict("records")

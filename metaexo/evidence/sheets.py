@@ -13,7 +13,7 @@ import numpy as np
 from metaexo.effects import EffectSizes, Measure, get_measure
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.counts import EventCounts
-from metaexo.errors import InputError
+from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.names import NAME, study_names
 from metaexo.evidence.problems import SheetProblem
@@ -332,6 +332,12 @@ class Sheets:
         words_only = sheet == WORDS_ONLY
         view = None if words_only else VIEWS[sheet]
         plan = self.codebook.sheets[view.sheet if view else WORDS_ONLY]
+        if self._frames[plan.name].empty:
+            raise TooFewStudiesError(
+                f"{self.folder} has no {plan.file}, or one without rows",
+                f"rows in {plan.file}",
+                "add the sheet to the folder, or choose another",
+            )
         words = _closed_lists([*([self.codebook.sheets[plan.studies]] if plan.studies else []), plan])
         asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds)
         if view is None:

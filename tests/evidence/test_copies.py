@@ -159,3 +159,19 @@ def test_chance_finds_nothing_in_a_large_table() -> None:
 def test_a_table_without_numbers_is_refused(table: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="no numbers of arms"):
         copied_studies(table)
+
+
+def test_scores_of_few_values_meet_by_chance_and_make_no_copies() -> None:
+    """20 independent studies of 20 rows with means from 0.1 to 0.8 and SDs from 0.1 to 0.3."""
+    draw = np.random.default_rng(5).integers
+    arms = {f"{arm}_mean": draw(1, 9, 400) / 10 for arm in ("treatment", "control")}
+    sds = {f"{arm}_sd": draw(1, 4, 400) / 10 for arm in ("treatment", "control")}
+    table = pd.DataFrame({"study_id": [f"S{i // 20}" for i in range(400)], **arms, **sds})
+    assert copied_studies(table).empty
+    table.loc[25, ["treatment_mean", "treatment_sd"]] = table.loc[365, ["treatment_mean", "treatment_sd"]] = [
+        0.4131,
+        0.2217,
+    ]
+    shared = ["control_mean", "control_sd"]
+    table.loc[365, shared] = table.loc[25, shared] = [0.5712, 0.1934]
+    assert copied_studies(table)[["study", "other"]].to_numpy().tolist() == [["S1", "S18"]]

@@ -351,6 +351,17 @@ def test_an_effect_more_precise_than_its_arms_allow_is_said_by_check_and_by_the_
         sheets.effects("SMD")
 
 
+@pytest.mark.parametrize(("half", "found"), [("5.85", 0), ("3.6", 0), ("11.0", 1)])
+def test_an_interval_by_t_of_a_small_group_is_right(half: str, found: int, write: Write) -> None:
+    """SDs of 3, groups of 8 and 4: the standard error is 1.84; 5.85 is 1.84 times t(3), 3.6 times 1.96."""
+    arms = {"treatment_n": 8, "treatment_mean": 60, "control_n": 4, "control_mean": 50}
+    sds = {"treatment_sd": "3.00", "control_sd": "3.00", "paired": "no", "difference": 10}
+    ends = {"difference_ci_low": 10 - float(half), "difference_ci_high": 10 + float(half)}
+    row = {**OUTCOMES[0], **arms, **sds, **ends, "p_relation": "", "p_value": ""}
+    kinds = [f.kind for f in check_sheets(write(outcomes=[row])).warnings]
+    assert kinds.count(errors.EffectMismatchWarning) == found
+
+
 # Iba1 area in the cortex of fetal sheep, as a published table of a meta-analysis has it: means, SDs and n of
 # one region beside the average effect of two, whose variance is 22 times too small.
 SHEEP = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
-from metaexo.evidence import Sheets
+from metaexo.evidence import Sheets, read_sheets
+from tests.evidence.folders import Write
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,10 @@ def test_a_sheet_without_effects_is_refused_for_what_it_holds(ours: Sheets, shee
     with pytest.raises(InputError, match=words) as caught:
         ours.effects("MN", sheet=sheet)
     assert "is what was meant" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", [None, "use == 'main'"])
+def test_a_sheet_that_the_folder_does_not_have_is_said_to_be_missing(write: Write, where: str | None) -> None:
+    sheets = read_sheets(write())
+    with pytest.raises(TooFewStudiesError, match=r"no brain_outcomes\.csv"):
+        sheets.effects("SMD", sheet="brain_outcomes", where=where)

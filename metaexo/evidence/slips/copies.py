@@ -20,6 +20,8 @@ ARMS = ("treatment", "control")
 ARM_NUMBERS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
 BEYOND_CHANCE = 2
 """Digits that two studies have to share beyond those that meet once among all pairs of rows."""
+ENOUGH_VALUES = 20
+"""Values of a column from which on their range says how many digits they can tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ def find_copies(
     """Return the pairs of studies that share the numbers of rows, with the rows.
 
     Two rows share their numbers if every mean and spread of one stands in the other, whichever arm comes
-    first. A pair counts if its rows have two digits more in common than chance would give once among all
-    pairs of rows; rows of fewer than four digits are only listed with the others. Numbers that stand in three
-    studies make pairs with the first of them.
+    first. A pair counts if its rows have two digits more in common than chance would give in one pair of
+    studies, from the number of pairs and of rows that may meet. Scores from 0.1 to 0.8 have eight values and
+    so less than one digit. Numbers that stand in three studies make pairs with the first of them.
 
     Parameters
     ----------
@@ -64,29 +66,53 @@ def find_copies(
     studies : sequence of hashable
         The study of each row.
     """
-    weight = [sum(digits(cell) for arm in row for cell in arm) for row in numbers]
+    weight = _weights(numbers)
     keys = [tuple(sorted(tuple(map(_value, arm)) for arm in row if arm)) for row in numbers]
     first_of: dict[object, int] = {}  # the first row with certain numbers
     first_in: dict[tuple[object, Hashable], int] = {}  # the same within a study
     rows_of: dict[Hashable, list[int]] = {}
-    pairs: dict[tuple[Hashable, Hashable], int] = {}  # digits that two studies share
+    pairs: dict[tuple[Hashable, Hashable], list[float]] = {}  # digits of each row that two studies share
     for i, (key, study) in enumerate(zip(keys, studies, strict=True)):
         rows_of.setdefault(study, []).append(i)
         first_in.setdefault((key, study), i)
         if weight[i] >= FEWEST_DIGITS and studies[first_of.setdefault(key, i)] != study:
             pair = (studies[first_of[key]], study)
-            pairs[pair] = pairs.get(pair, 0) + weight[i]
-    compared = sum(w >= FEWEST_DIGITS for w in weight)
-    needed = BEYOND_CHANCE + math.log10(max(compared * (compared - 1) / 2, 1))
+            pairs.setdefault(pair, []).append(weight[i])
+    needed = BEYOND_CHANCE + math.log10(max(math.comb(len(rows_of), 2), 1))
     found = []
-    for (one, two), shared in pairs.items():
-        if shared >= max(needed, FEWEST_DIGITS):
+    for (one, two), each in pairs.items():
+        ways = math.comb(len(rows_of[two]), len(each)) * len(rows_of[one]) ** len(each)
+        if sum(each) - math.log10(ways) >= needed and sum(each) >= FEWEST_DIGITS:
             rows = [
                 (first_in[keys[i], one], i) for i in rows_of[two] if keys[i] and (keys[i], one) in first_in
             ]
             other_n = tuple(pair for pair in rows if _differ(numbers, sizes, *pair))
             found.append(Copy(one, two, tuple(rows), other_n))
     return tuple(found)
+
+
+def _weights(numbers: Sequence[Sequence[Arm]]) -> list[float]:
+    """Return how many digits the numbers of each row can be told apart by."""
+    cells: dict[int, list[str]] = {}  # by place in an arm: means with means, SDs with SDs
+    for row in numbers:
+        for arm in row:
+            for place, cell in enumerate(arm):
+                cells.setdefault(place, []).append(cell)
+    spans = {place: _span(typed) for place, typed in cells.items()}
+    return [sum(_told(cell, spans[i]) for arm in row for i, cell in enumerate(arm)) for row in numbers]
+
+
+def _span(cells: Sequence[str]) -> float:
+    """Return how far the middle nine tenths of a column reach; infinite where it holds few values."""
+    values = sorted(map(_value, cells))
+    out = len(values) // 20
+    return values[-1 - out] - values[out] if len(values) >= ENOUGH_VALUES else math.inf
+
+
+def _told(cell: str, span: float) -> float:
+    """Return the digits of a number, at most those by which numbers of its decimals differ in that span."""
+    decimals = len(cell.lower().partition("e")[0].partition(".")[2])
+    return min(digits(cell), math.log10(span * 10.0**decimals + 1))
 
 
 def _value(cell: str) -> float:
@@ -110,8 +136,7 @@ def copied_studies(table: pd.DataFrame, study: str = "study_id") -> pd.DataFrame
     Use it before pooling: one set of samples may stand under two accessions, or one trial in two papers.
     Counted twice, it narrows the interval and hides between-study variance. Rows share their numbers if all
     means and spreads agree, whichever arm comes first. What meets by chance is passed over: the shared rows
-    need two digits more than chance gives once among all pairs of rows, ``log10(k (k - 1) / 2) + 2``, and
-    four at least.
+    need two digits more than chance gives in one pair of studies, and four at least.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ def _p_against_interval(rows: Rows) -> Slips:
     "10.3102/10769986006002107",
 )
 def _impossible_variances(rows: Rows) -> Slips:
-    se, column = _standard_errors(rows, "effect")
+    se, _, column = _standard_errors(rows, "effect")
     at, least = _too_small(rows, se)
     for i, floor in zip(at, least, strict=True):
         yield Slip(
@@ -173,7 +173,7 @@ def _mismatches(rows: Rows, code: str, where: NDArray[np.bool_], name: str) -> S
     if log:
         with np.errstate(invalid="ignore", divide="ignore"):
             low, high = np.log(low), np.log(high)
-    se, column = _standard_errors(rows, name, log)
+    se, least, column = _standard_errors(rows, name, log)
     too_small = set(_too_small(rows, se)[0].tolist()) if name == "effect" else set()
     for i, y_low, y_high, se_low, se_high in zip(at.tolist(), *_implied(rows, code, at), strict=True):
         off = FARTHEST * se_high
@@ -188,7 +188,7 @@ def _mismatches(rows: Rows, code: str, where: NDArray[np.bool_], name: str) -> S
                 "look at the source; the effect may be of another outcome, or the average of several",
                 reading=_meant(values[i], y_low - off, y_high + off, log),
             )
-        elif i not in too_small and (se[i] < se_low / MOST_TIMES or se[i] > se_high * MOST_TIMES):
+        elif i not in too_small and (se[i] < se_low / MOST_TIMES or least[i] > se_high * MOST_TIMES):
             yield Slip(
                 i,
                 column[i],
@@ -264,14 +264,22 @@ def _taken_for(se: float, low: float, high: float) -> str:
     return ""
 
 
-def _standard_errors(rows: Rows, name: str, log: bool = False) -> tuple[Array, list[str]]:
-    """Return the standard errors of printed effects, or those of their intervals, and where they stand."""
+def _standard_errors(rows: Rows, name: str, log: bool = False) -> tuple[Array, Array, list[str]]:
+    """Return the standard errors of printed effects, or those of their intervals, and where they stand.
+
+    An interval may have been made with the normal distribution or with t on as few degrees of freedom as the
+    smaller group has: the second array has the standard errors by this t.
+    """
     level = rows.numbers("level") / 100
     level = np.where(np.isfinite(level), level, 0.95)
-    se = se_from_ci(rows.numbers(f"{name}_ci_low"), rows.numbers(f"{name}_ci_high"), level=level, log=log)
+    ends = rows.numbers(f"{name}_ci_low"), rows.numbers(f"{name}_ci_high")
+    df = np.fmin(*(rows.numbers(f"{arm}_n") for arm in ARMS)) - 1
+    se = se_from_ci(*ends, level=level, log=log)
+    by_t = se_from_ci(*ends, level=level, df=np.where(df >= 1, df, np.inf), log=log)
     given = np.full(se.shape, np.nan) if log else rows.numbers(f"{name}_se")
     columns = [f"{name}_se" if known else f"{name}_ci_low" for known in np.isfinite(given)]
-    return np.where(np.isfinite(given), given, se), columns
+    known = np.isfinite(given)
+    return np.where(known, given, se), np.where(known, given, by_t), columns
 
 
 def _too_small(rows: Rows, se: Array) -> tuple[Positions, Array]:
