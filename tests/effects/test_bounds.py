@@ -365,7 +365,7 @@ def test_results_in_words_become_bounds_and_say_what_was_assumed(sheets, contras
     refused = told[told["significance_as_worded"].str.contains("not significant|nonsignificant")]
     assert (refused["lower"] == -refused["upper"]).all()
     assert (told.loc[told["kind"] == "interval", "note"].str.contains("at the level 0.05")).all()
-    with pytest.raises(UnknownChoiceError):
+    with pytest.raises(InputError, match="bounds=True"):
         sheets.effects("SMD", sheet="direction_only")
 
 
