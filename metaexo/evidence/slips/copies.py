@@ -92,7 +92,7 @@ def find_copies(
 
 
 def _weights(numbers: Sequence[Sequence[Arm]]) -> list[float]:
-    """Return how many digits the numbers of each row can be told apart by."""
+    """Return how many digits the numbers of each row can be distinguished by."""
     cells: dict[int, list[str]] = {}  # by place in an arm: means with means, SDs with SDs
     for row in numbers:
         for arm in row:
