@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pandas as pd
 import pytest
 
@@ -23,6 +25,12 @@ def run(root, tmp_path_factory, request):
 def ours(run):
     """Return the folders and the analysis of one run on our sheets."""
     return run()
+
+
+@pytest.fixture(scope="module")
+def script(ours, request):
+    """Return the module of the script, which the run has loaded: its functions make the sentences."""
+    return sys.modules[f"analyses.{request.module.NAME}"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 
 import numpy as np
@@ -24,15 +23,6 @@ def sheet(root):
     rows = pd.read_csv(root / "data" / "cargo_groups.csv")
     known = rows["source_group"].isin(["plasma", "serum"]) & (rows["isolation_main_step"] != "not_reported")
     return rows[known & (rows["use"] == "main") & (rows["treatment_n"] > 1) & (rows["treatment_sd"] > 0)]
-
-
-@pytest.fixture(scope="module")
-def script(root):
-    """Return the functions of the script."""
-    spec = importlib.util.spec_from_file_location("isolation_methods", root / "analyses" / f"{NAME}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def restricted(y, v):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -16,12 +15,6 @@ import metaexo as mx
 
 NAME = "05_vesicle_sizes"
 RESIDUAL = "single preparation"
-
-
-@pytest.fixture(scope="module")
-def script(ours):
-    """Return the script as a module."""
-    return sys.modules[f"analyses.{NAME}"]
 
 
 @pytest.fixture(scope="module")

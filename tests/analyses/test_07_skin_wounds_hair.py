@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -39,12 +38,6 @@ def sheets(root):
 @pytest.fixture(scope="module")
 def pooled(table):
     return table("pooled").set_index(["field", "who", "rows", "evidence"]).sort_index()
-
-
-@pytest.fixture(scope="module")
-def script(ours):
-    """Return the module of the script, which the run has loaded."""
-    return sys.modules[f"analyses.{NAME}"]
 
 
 def of(rows, field, who):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import shutil
@@ -34,15 +33,6 @@ def rows(root):
         v_unbiased=1 / n1 + 1 / n2 + (1 - (df - 2) / (df * factor**2)) * g**2,
         table=table["locator"].str.extract(r"(table\d+)$")[0],
     )
-
-
-@pytest.fixture(scope="module")
-def script(root):
-    """Return the script as a module, for its sentences."""
-    spec = importlib.util.spec_from_file_location(NAME, root / "analyses" / f"{NAME}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def dersimonian_laird(y, v):

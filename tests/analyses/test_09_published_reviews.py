@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import sys
 
 import pytest
 from scipy.special import ndtri
@@ -157,9 +156,8 @@ def test_the_sentences_change_with_the_numbers(run, root, tmp_path, sheet):
     assert "and 1 isolation methods" in said
 
 
-def test_harm_is_said_as_harm(folders, table):
+def test_harm_is_said_as_harm(script, folders, table):
     """Where most estimates favour the control, the sentence leads with it."""
-    script = sys.modules[f"analyses.{NAME}"]
     row = table("agreement").iloc[0].copy()
     row["favour_exosomes"], row["favour_control"] = 1, row["favour_exosomes"]
     said = script.agreement_in_words(row)
