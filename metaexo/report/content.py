@@ -1,0 +1,159 @@
+"""What a report on one table of studies says, before it is a page, a document or files.
+
+A report is made once, from the numbers, and written in several forms. Each form reads these records and nothing
+else: whatever stands on the page stands in the document and in the tables as well, and every text in them is
+plain text, which each form escapes for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A paragraph of plain text."""
+
+    text: str
+    role: Literal["plain", "answer", "caution", "formula"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list of plain texts."""
+
+    items: tuple[str, ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """A table: values for a program, and how a reader sees each column.
+
+    Attributes
+    ----------
+    name : str
+        Lower-case letters, digits and underscores: the file is ``tables/NAME.csv``.
+    title : str
+        What the rows are, above the table.
+    frame : DataFrame
+        The values, unrounded. An empty cell is a missing value.
+    headings : mapping of str to str
+        What a reader sees above each column; columns that are not named here are in the file only.
+    formats : mapping of str to str
+        How the numbers of a column are shown: a format specification such as ".2f", or "p" for p-values and
+        "%" for fractions. Texts are shown as they are.
+    traces : tuple of str
+        For each row the identifier of the :class:`Trace` behind it, or an empty text.
+    notes : tuple of str
+        Below the table.
+    """
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    headings: Mapping[str, str]
+    formats: Mapping[str, str] = field(default_factory=dict)
+    traces: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFigure:
+    """A drawing, the file name that it gets (``figures/NAME.svg``, .pdf, .png), and what it shows in words."""
+
+    name: str
+    title: str
+    alternative: str  # for a reader who does not see it: what is drawn and what comes out
+    figure: Figure
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the user's file: its address, the heading above it, and what stands in it."""
+
+    address: str
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How one effect came from the cells of the user's file.
+
+    Attributes
+    ----------
+    name : str
+        Identifier within the report.
+    label : str
+        The study, and the outcome or time point where it has several.
+    cells : tuple of Cell
+        What was read.
+    steps : tuple of str
+        Conversions, formula with its paper, effect and sampling variance, in the order of the computation.
+    """
+
+    name: str
+    label: str
+    cells: tuple[Cell, ...]
+    steps: tuple[str, ...]
+
+
+Block = Words | Listing | ReportTable | ReportFigure
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the report under a heading of its own; `name` is its anchor."""
+
+    name: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report on one table of studies.
+
+    Attributes
+    ----------
+    title : str
+        What was compared, in whom or what.
+    source : str
+        The file that was read, with its sheet.
+    answer : tuple of str
+        Five sentences at the most: the pooled effect, heterogeneity, source, isolation, how far it can be trusted.
+    sections : tuple of Section
+        In the order of reading.
+    traces : tuple of Trace
+        One per effect.
+    script : str
+        A Python script that makes the same numbers.
+    facts : mapping of str to str
+        Versions, the digest of the file, the choices: what a reader needs to make it again.
+    """
+
+    title: str
+    source: str
+    answer: tuple[str, ...]
+    sections: tuple[Section, ...]
+    traces: tuple[Trace, ...]
+    script: str
+    facts: Mapping[str, str]
+
+    @property
+    def tables(self) -> tuple[ReportTable, ...]:
+        """All tables, in the order of reading."""
+        return tuple(b for part in self.sections for b in part.blocks if isinstance(b, ReportTable))
+
+    @property
+    def figures(self) -> tuple[ReportFigure, ...]:
+        """All figures, in the order of reading."""
+        return tuple(b for part in self.sections for b in part.blocks if isinstance(b, ReportFigure))
