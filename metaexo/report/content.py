@@ -1,8 +1,8 @@
 """What a report on one table of studies says, before it is a page, a document or files.
 
-A report is made once, from the numbers, and written in several forms. Each form reads these records and nothing
-else: whatever stands on the page stands in the document and in the tables as well, and every text in them is
-plain text, which each form escapes for itself.
+A report is made once, from the numbers, and written in several forms. Each form reads these records and
+nothing else: whatever stands on the page stands in the document and in the tables as well, and every text in
+them is plain text, which each form escapes for itself.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ReportTable:
 
 @dataclass(frozen=True, slots=True)
 class ReportFigure:
-    """A drawing, the file name that it gets (``figures/NAME.svg``, .pdf, .png), and what it shows in words."""
+    """A drawing, the name of its files (``figures/NAME.svg``, .pdf, .png), and what it shows in words."""
 
     name: str
     title: str
@@ -129,7 +129,7 @@ class Report:
     source : str
         The file that was read, with its sheet.
     answer : tuple of str
-        Five sentences at the most: the pooled effect, heterogeneity, source, isolation, how far it can be trusted.
+        Five sentences at the most: pooled effect, heterogeneity, source, isolation, how far to trust it.
     sections : tuple of Section
         In the order of reading.
     traces : tuple of Trace
