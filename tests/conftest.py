@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.browser import opened_browser
+
 os.environ.setdefault("MPLBACKEND", "agg")
 # Workers share the cores: linear algebra on several threads in each makes them wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,3 +25,10 @@ settings.load_profile(os.environ.get("METAEXO_HYPOTHESIS", "ci"))
 def root() -> Path:
     """Return the folder of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a real Chromium, the same for all tests of a file; tests are skipped where there is none."""
+    with opened_browser() as found:
+        yield found
