@@ -28,6 +28,7 @@ from metaexo.effects import one_per_study as one_per_study
 from metaexo.effects import split as split
 from metaexo.evidence import check_sheets as check_sheets
 from metaexo.evidence import evidence_sheets as evidence_sheets
+from metaexo.evidence import new_table as new_table
 from metaexo.evidence import read_sheets as read_sheets
 from metaexo.heterogeneity import attribute_heterogeneity as attribute_heterogeneity
 from metaexo.heterogeneity import confounding as confounding

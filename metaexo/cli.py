@@ -98,3 +98,19 @@ def check(folder: Path, noted: bool, strict: bool) -> None:
     found = mx.check_sheets(folder)
     click.echo(found.report(noted, shutil.get_terminal_size((120, 40)).columns))
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def new(folder: Path) -> None:
+    """Write an empty table for your studies into FOLDER: a workbook, and the same as CSV.
+
+    Nothing is written over a file.
+    """
+    workbook, table = mx.new_table(folder)
+    shown = f'"{workbook}"' if " " in str(workbook) else str(workbook)
+    out = f'"{folder / "report"}"' if " " in str(folder) else str(folder / "report")
+    click.echo(f"written: {workbook} and the same as {table.name}")
+    click.echo("1. Fill in one of the two, a row per comparison, and delete the three examples.")
+    click.echo(f"2. Check it:    metaexo check {shown}")
+    click.echo(f"3. Report it:   metaexo report {shown} --measure SMD --by source --by isolation --out {out}")

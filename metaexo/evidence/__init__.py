@@ -37,6 +37,7 @@ from metaexo.evidence.slips.statistics import (
     p_agrees,
     statistic_agrees,
 )
+from metaexo.evidence.template import new_table
 from metaexo.evidence.to_counts import EVENTS, SCOPES, chosen_for_harm
 from metaexo.evidence.to_effects import row_labels
 from metaexo.evidence.vocabulary import (
@@ -90,6 +91,7 @@ __all__ = [
     "mean_near_zero",
     "method_ratios",
     "named_studies",
+    "new_table",
     "p_agrees",
     "ratio_of_methods",
     "ratios_on_one_material",
