@@ -14,7 +14,7 @@ import metaexo as mx
 from metaexo.readable import Readable
 
 ROOT = Path(__file__).parents[2]
-FROM_METAFOR = ROOT / "docs" / "from_metafor.rst"
+FROM_METAFOR = ROOT / "docs" / "from_metafor_plots.rst"
 CALLS = re.findall(r"``((?:mx|es)\.[^`]*\))``", FROM_METAFOR.read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "figure_gallery.rst").read_text(encoding="utf-8")
 SCRIPTS = {
