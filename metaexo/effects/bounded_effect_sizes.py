@@ -143,7 +143,7 @@ class BoundedEffectSizes(EffectRows):
     Examples
     --------
     >>> import metaexo as mx
-    >>> sheets = mx.read_sheets("data")
+    >>> sheets = mx.evidence_sheets()
     >>> found = sheets.effects("SMD", where="study_id in ['chemburn_hucmsc', 'pbsc_dfu2024']", bounds=True)
     >>> found.kind
     ('interval', 'interval', 'interval', 'exact')
@@ -532,7 +532,7 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
     Examples
     --------
     >>> import metaexo as mx
-    >>> sheets = mx.read_sheets("data")
+    >>> sheets = mx.evidence_sheets()
     >>> chosen = "study_id == 'cho2020'"
     >>> numbers = sheets.effects("SMD", where="study_id == 'pbsc_dfu2024'", bounds=True)
     >>> words = sheets.effects("SMD", where=chosen, sheet="direction_only", bounds=True)

@@ -317,7 +317,7 @@ class Sheets:
         Examples
         --------
         >>> import metaexo as mx
-        >>> sheets = mx.read_sheets("data")
+        >>> sheets = mx.evidence_sheets()
         >>> es = sheets.effects("SMD", where="domain == 'clinical' and outcome_family == 'Healing time'")
         >>> es.k, es.m, es.ledger.total
         (2, 1, 227)
@@ -412,7 +412,7 @@ class Sheets:
         Examples
         --------
         >>> import metaexo as mx
-        >>> sheets = mx.read_sheets("data")
+        >>> sheets = mx.evidence_sheets()
         >>> counts = sheets.event_counts("adverse events")
         >>> counts
         EventCounts(one arm, people: k = 11 rows, m = 11 studies, 2 events among 593)

@@ -135,7 +135,7 @@ def chosen_for_harm(reports: pd.DataFrame) -> pd.Series:
     Examples
     --------
     >>> import metaexo as mx
-    >>> int(chosen_for_harm(mx.read_sheets("data").safety_events).sum())
+    >>> int(chosen_for_harm(mx.evidence_sheets().safety_events).sum())
     4
     """
     check_columns(reports, "the reports", ["design"])

@@ -467,7 +467,7 @@ def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:
     Examples
     --------
     >>> import metaexo as mx
-    >>> sheets = mx.read_sheets("data")
+    >>> sheets = mx.evidence_sheets()
     >>> wounds = sheets.effects("SMD", where="study_id == 'pbsc_dfu2024'", bounds=True)
     >>> print(mx.explain(wounds, 0).blocks[0])
     t at the threshold

@@ -50,7 +50,7 @@ def ratios_on_one_material(contrasts: pd.DataFrame, level: float = 0.95) -> pd.D
     Examples
     --------
     >>> import metaexo as mx
-    >>> found = ratios_on_one_material(mx.read_sheets("data").method_contrasts)
+    >>> found = ratios_on_one_material(mx.evidence_sheets().method_contrasts)
     >>> row = found[found["outcome"] == "log2cpm_let7a"].set_index(["method_a", "method_b"])
     >>> row.loc[("Size exclusion", "Precipitation"), ["contrasts", "ratio"]].round(2).tolist()
     [2.0, 3.5]
@@ -107,7 +107,7 @@ def ratio_of_methods(contrasts: pd.DataFrame, method: str, level: float = 0.95) 
     Examples
     --------
     >>> import metaexo as mx
-    >>> rows = mx.read_sheets("data").method_contrasts
+    >>> rows = mx.evidence_sheets().method_contrasts
     >>> rows = rows[(rows["study_id"] == "PRJEB24913") & (rows["outcome"] == "ln_effective_mirnas")]
     >>> sides = rows[["treatment_isolation_step", "control_isolation_step"]] == "Size exclusion"
     >>> found = ratio_of_methods(rows[sides.sum(axis=1) == 1], "Size exclusion")
@@ -166,7 +166,7 @@ def compare_preparations(contrasts: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> import metaexo as mx
-    >>> found = compare_preparations(mx.read_sheets("data").method_contrasts)
+    >>> found = compare_preparations(mx.evidence_sheets().method_contrasts)
     >>> print(found.loc[0, ["study_name", "outcome", "preparations", "pvalue"]].to_string())
     study_name               PRJEB24913
     outcome         ln_effective_mirnas

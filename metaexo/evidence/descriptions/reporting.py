@@ -56,7 +56,7 @@ def reporting(sheets: Sheets) -> pd.DataFrame:
     Examples
     --------
     >>> import metaexo as mx
-    >>> table = reporting(mx.read_sheets("data"))
+    >>> table = reporting(mx.evidence_sheets())
     >>> len(table), int(table["isolation"].sum())
     (252, 91)
     """

@@ -45,7 +45,7 @@ def ledger_table(
     Examples
     --------
     >>> import metaexo as mx
-    >>> sheets = mx.read_sheets("data")
+    >>> sheets = mx.evidence_sheets()
     >>> es = sheets.effects("SMD", where="contrast == 'exosome_vs_control' and use == 'main'")
     >>> found = ledger_table(es.ledger, sheets.outcomes)
     >>> len(found), int((found["step"] == "used").sum()) == es.k

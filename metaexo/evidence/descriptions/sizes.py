@@ -51,7 +51,7 @@ def choose_means(preparations: pd.DataFrame) -> Ledger:
     Examples
     --------
     >>> import metaexo as mx
-    >>> print(choose_means(mx.read_sheets("data").preparations))
+    >>> print(choose_means(mx.evidence_sheets().preparations))
     preparations.csv: 119 rows, 63 used, 56 left out
     """
     needed = ["size_statistic", "use", "caution", "line", "study_id", "source_reported"]
@@ -93,7 +93,7 @@ def laboratories(preparations: pd.DataFrame) -> pd.Series:
     Examples
     --------
     >>> import metaexo as mx
-    >>> rows = mx.read_sheets("data").preparations
+    >>> rows = mx.evidence_sheets().preparations
     >>> sorted(laboratories(rows[rows["study_id"].str.startswith("nguyens7")]).unique())
     ['Nguyen 2017; Nguyen 2019']
     """
@@ -138,7 +138,7 @@ def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     Examples
     --------
     >>> import metaexo as mx
-    >>> rows = mx.read_sheets("data").preparations
+    >>> rows = mx.evidence_sheets().preparations
     >>> found = method_ratios(rows[rows["study_id"] == "klymiuk2019"])
     >>> found["methods"][0], round(float(found["ratio"][0]), 2)
     ('Precipitation / ultracentrifugation', 3.9)
