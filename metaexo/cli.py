@@ -90,13 +90,19 @@ def _compare(committed: mx.report.Folders, made: mx.report.Folders, only: Sequen
 
 
 @main.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--all", "noted", is_flag=True, help="List what rows explain in `caution` as well.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--measure", metavar="CODE", help="Count the effects of this measure, such as SMD or RR.")
+@click.option("--all", "noted", is_flag=True, help="List everything, also what the column caution explains.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
-def check(folder: Path, noted: bool, strict: bool) -> None:
-    """Say what is wrong, or looks wrong, with the sheets in FOLDER, row by row; exit 1 on errors."""
-    found = mx.check_sheets(folder)
-    click.echo(found.report(noted, shutil.get_terminal_size((120, 40)).columns))
+def check(path: Path, measure: str | None, noted: bool, strict: bool) -> None:
+    """Say before any analysis what is wrong with the sheets in PATH, and how many effects will result.
+
+    It names each cell and what to do: errors, words that are not known and where each study goes, rows that
+    give no effect, standard errors in the place of SDs, numbers that cannot be, and the effects and studies
+    per stratum. Nothing is changed. The exit code is 1 where there are errors.
+    """
+    found = mx.check_sheets(path, measure=measure)
+    click.echo(found.report(noted, shutil.get_terminal_size((100, 40)).columns))
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)
 
 

@@ -187,6 +187,7 @@ PLAIN_SIGNS = str.maketrans(
     {
         MINUS: "-",
         "∞": "inf",
+        "α": "alpha",
         "τ": "tau",
         "ρ": "rho",
         "θ": "theta",

@@ -92,7 +92,7 @@ def test_an_error_is_told_in_words_without_a_trace(tmp_path):
 def test_check_says_that_the_sheets_of_the_repository_can_be_read(root):
     result = run("check", root / "data")
     assert result.exit_code == 0, result.output
-    assert " 0 problems" in result.output
+    assert " 0 errors" in result.output
 
 
 def test_check_names_the_line_of_a_broken_row_and_fails(root, tmp_path):

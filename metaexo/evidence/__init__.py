@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaexo.evidence.checking.sheet_check import SheetCheck
 from metaexo.evidence.codebook import Codebook, load_codebook
 from metaexo.evidence.descriptions.one_material import (
     compare_preparations,
@@ -11,7 +12,7 @@ from metaexo.evidence.descriptions.one_material import (
 from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
-from metaexo.evidence.folder import SheetCheck, check_sheets, evidence_sheets, read_sheets
+from metaexo.evidence.folder import check_sheets, evidence_sheets, read_sheets
 from metaexo.evidence.names import named_studies
 from metaexo.evidence.problems import SheetErrors, SheetProblem
 from metaexo.evidence.risk_of_bias.record import RiskOfBias, read_risk_of_bias

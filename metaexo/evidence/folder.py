@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.effects.tables.why_not import NO_CORRELATION
+from metaexo.effects.measure import get_measure
 from metaexo.errors import (
     CodebookError,
     InputError,
@@ -24,6 +23,10 @@ from metaexo.errors import (
     nearest_word,
 )
 from metaexo.evidence import reading
+from metaexo.evidence.checking.gaps import gaps_of
+from metaexo.evidence.checking.places import Place, places_of
+from metaexo.evidence.checking.prospects import prospect_of
+from metaexo.evidence.checking.sheet_check import SheetCheck
 from metaexo.evidence.codebook import (
     CODEBOOK,
     REQUIRED_SHEETS,
@@ -33,13 +36,11 @@ from metaexo.evidence.codebook import (
     find_sheets,
     load_codebook,
 )
+from metaexo.evidence.names import NAME
 from metaexo.evidence.problems import (
-    MOST_LINES,
     SheetErrors,
     SheetProblem,
     collected,
-    findings_table,
-    problems_frame,
 )
 from metaexo.evidence.reading import RawSheet, read_raw
 from metaexo.evidence.sheets import Sheets
@@ -59,145 +60,9 @@ from metaexo.evidence.vocabulary import (
     source_category,
     source_kind,
 )
-from metaexo.formatting import plural, printed
-from metaexo.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True, slots=True)
-class SheetCheck:
-    """What is wrong with a folder of sheets, and what looks wrong.
-
-    Attributes
-    ----------
-    folder : str
-        The folder.
-    problems : tuple of SheetProblem
-        Errors: the sheets cannot be used before they are mended.
-    warnings : tuple of SheetProblem
-        Possible, but they look wrong, and the row says nothing of it in `caution`.
-    cautions : tuple of SheetProblem
-        The same in rows that explain it in `caution`. Words that name kinds of findings
-        ("LargeDifferenceWarning: the paper says SD") settle these alone; others settle whatever is found.
-    rows : mapping of str to int
-        Rows of each sheet.
-    ledger : Ledger or None
-        Which rows of outcomes.csv can become an effect in some measure, and why the others cannot; None
-        before all problems are mended.
-    bounded : int
-        How many of the others give a bound: `sheets.effects("SMD", bounds=True)` keeps these.
-    """
-
-    folder: str
-    problems: tuple[SheetProblem, ...]
-    warnings: tuple[SheetProblem, ...]
-    cautions: tuple[SheetProblem, ...]
-    rows: Mapping[str, int]
-    ledger: Ledger | None = None
-    bounded: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether the sheets can be read."""
-        return not self.problems
-
-    def to_frame(self, noted: bool = False) -> pd.DataFrame:
-        """Return one row per problem and warning, with the place, the value, and the remedy.
-
-        Parameters
-        ----------
-        noted : bool
-            Whether to list what rows explain in `caution` as well.
-        """
-        return problems_frame([finding for _, finding in self.findings(noted)])
-
-    def findings(self, noted: bool = False) -> tuple[tuple[str, SheetProblem], ...]:
-        """Return everything that was found with its level: "error", "warning" or "noted".
-
-        Parameters
-        ----------
-        noted : bool
-            Whether to list what rows explain in `caution` as well.
-        """
-        levels = (("error", self.problems), ("warning", self.warnings), ("noted", self.cautions))
-        return tuple((level, f) for level, found in levels[: 3 if noted else 2] for f in found)
-
-    def report(self, noted: bool = False, width: int = 120) -> str:
-        """Return the findings as a table for a terminal, under one line of counts.
-
-        Parameters
-        ----------
-        noted : bool
-            Whether to list what rows explain in `caution` as well.
-        width : int
-            Width of the table, in characters.
-        """
-        found = findings_table(self.findings(noted), width)
-        parts = [self._counts(), *([found] if found else []), *([] if noted else self.settled())]
-        return "\n".join([*parts, *self.rows_without_effect()]).rstrip()
-
-    def settled(self) -> list[str]:
-        """Return in words what is settled by words in `caution`, kind by kind, with the lines."""
-        if not self.cautions:
-            return []
-        places: dict[str, dict[str, dict[int, None]]] = {}
-        for f in self.cautions:
-            lines = places.setdefault(f.kind.__name__, {}).setdefault(f.file, {})
-            lines.update(dict.fromkeys(f.lines or (f.line,) if f.line is not None else ()))
-        count = plural(len(self.cautions), "finding is", "findings are")
-        told = [f"{count} settled by words in `caution` of the row; metaexo check --all lists them:"]
-        for kind, files in places.items():
-            number = sum(f.kind.__name__ == kind for f in self.cautions)
-            where = "; ".join(f"{file} line {_listed(sorted(lines))}" for file, lines in files.items())
-            told.append(f"  {_in_words(kind)} ({number}): {where}")
-        return told
-
-    def rows_without_effect(self) -> list[str]:
-        """Return in words how many rows of outcomes.csv can give no effect in any measure, and why."""
-        if self.ledger is None or not self.ledger.left_out:
-            return []
-        lines: dict[str, list[int]] = {}
-        for entry in self.ledger.left_out:
-            lines.setdefault(entry.reason, []).append(entry.line)
-        total = len(self.ledger.left_out)
-        told = [f"{total} of {plural(self.ledger.total, 'row')} of {self.ledger.source} can give no effect:"]
-        for reason, at in sorted(lines.items(), key=lambda pair: -len(pair[1])):
-            told.append(f"  {plural(len(at), 'row')}: {reason} (line {_listed(at)})")
-        paired = len(lines.get(NO_CORRELATION, ()))
-        if paired:
-            told.append(
-                f"  {paired} of them need a correlation: assumed_correlation=0.5 assumes one, and says so"
-            )
-        if self.bounded:
-            told.append(
-                f'  {self.bounded} of them give a bound: sheets.effects("SMD", bounds=True) keeps these'
-            )
-        return told
-
-    def _counts(self) -> str:
-        read = ", ".join(f"{name} {n}" for name, n in self.rows.items())
-        return (
-            f"{self.folder}: {len(self.problems)} problems, {len(self.warnings)} warnings, "
-            f"{len(self.cautions)} noted; rows: {read}"
-        )
-
-    @printed
-    def __str__(self) -> str:
-        found = [f"{level:<8} {finding}" for level, finding in self.findings()]
-        return "\n".join([self._counts(), *found, *self.settled(), *self.rows_without_effect()])
-
-
-def _in_words(kind: str) -> str:
-    """Return the name of a kind of finding in words: "large difference", "unusual CV"."""
-    parts = re.findall(r"[A-Z]{2,}s?(?![a-z])|[A-Z][a-z]*", kind.removesuffix("Warning"))
-    return " ".join(part if part[1:2].isupper() else part.lower() for part in parts)
-
-
-def _listed(lines: Sequence[int]) -> str:
-    """Return the first lines of several."""
-    return ", ".join(map(str, lines[:MOST_LINES])) + (" ..." if len(lines) > MOST_LINES else "")
 
 
 def read_sheets(folder: str | Path) -> Sheets:
@@ -285,7 +150,7 @@ def evidence_sheets() -> Sheets:
     return read_sheets(find_sheets())
 
 
-def check_sheets(folder: str | Path) -> SheetCheck:
+def check_sheets(folder: str | Path, *, measure: str | None = None) -> SheetCheck:
     """Check a folder of evidence sheets without raising.
 
     Use it on the command line and while sheets are being filled.
@@ -294,22 +159,48 @@ def check_sheets(folder: str | Path) -> SheetCheck:
     ----------
     folder : str or Path
         The folder.
+    measure : str, optional
+        Code of the measure whose effects are counted. Default: the one that most rows give.
 
     Returns
     -------
     SheetCheck
-        Problems, warnings and cautions; `ok`, `to_frame()`, and `str()` for reading.
+        Problems, warnings and cautions; where each study goes (`places`); rows that give no effect and what
+        they need (`gaps`); effects and studies per stratum (`prospect`). `ok`, `to_frame()`, and `report()`
+        for reading.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If the measure is not known.
 
     Examples
     --------
     >>> import metaexo as mx
-    >>> mx.check_sheets("data").ok
-    True
+    >>> check = mx.check_sheets("data")
+    >>> check.ok, check.prospect.measure, check.prospect.effects
+    (True, 'SMD', 23)
     """
+    if measure is not None:
+        get_measure(measure)
     found, sheets = _read(_path(folder))
     if sheets is None:
         return found
-    return replace(found, ledger=sheets.ledger, bounded=sheets.rows_with_bounds())
+    prospect = prospect_of(sheets, measure)
+    names = dict(
+        zip(sheets.studies[sheets.codebook.sheets["studies"].key], sheets.studies[NAME], strict=True)
+    )
+    return replace(
+        found,
+        ledger=sheets.ledger,
+        bounded=sheets.rows_with_bounds(),
+        places=tuple(
+            replace(place, studies=tuple(dict.fromkeys(names[study] for study in place.studies)))
+            for place in found.places
+        ),
+        gaps=gaps_of(sheets, prospect.left_out),
+        prospect=prospect,
+    )
 
 
 def _path(folder: object) -> Path:
@@ -492,14 +383,21 @@ class _Reading:
         rows = {name: len(frame) for name, frame in self.frames.items() if len(frame)}
         new = tuple(f for f in self.findings if not self._is_settled(f))
         problems, new = collected(self.problems), collected(new)
-        return SheetCheck(str(self.folder), problems, new, tuple(spoken), rows)
+        return SheetCheck(str(self.folder), problems, new, tuple(spoken), rows, places=self.places())
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the studies go by their words, as they stand in the sheet."""
+        if (frame := self.frames.get("studies")) is None or not len(frame):
+            return ()
+        return places_of(frame, frame[self.codebook.sheets["studies"].key].fillna(""), self.folder)
 
     def sheets(self) -> Sheets:
         """Return the sheets, once there are no problems."""
         frames = {
             name: finish(name, frame, self.codebook, self.folder) for name, frame in self.frames.items()
         }
-        return Sheets(str(self.folder), self.codebook, MappingProxyType(frames), self.check.cautions)
+        cautions = tuple(finding for finding in self.findings if self._is_settled(finding))
+        return Sheets(str(self.folder), self.codebook, MappingProxyType(frames), cautions)
 
 
 def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | None) -> pd.DataFrame:

@@ -21,9 +21,10 @@ from metaexo.evidence.to_counts import SHEET, counts_asked, make_counts
 from metaexo.evidence.to_effects import (
     WORDS_ONLY,
     Request,
+    Survey,
     bounds_of_words,
-    count_bounds,
     leave_all_out,
+    lines_with_bounds,
     make_bounds,
     make_effects,
     survey,
@@ -170,7 +171,12 @@ class Sheets:
     @cached_property
     def ledger(self) -> Ledger:
         """Which rows of outcomes.csv can become an effect in some measure, and why the others cannot."""
-        return self._survey("outcomes")
+        return self._surveyed.ledger
+
+    @cached_property
+    def _surveyed(self) -> Survey:
+        """Which rows of outcomes.csv can become an effect, in which measure, and why the others cannot."""
+        return survey(VIEWS["outcomes"], self.codebook.sheets["outcomes"], self._named("outcomes"))
 
     @cached_property
     def ledgers(self) -> Mapping[str, Ledger]:
@@ -181,13 +187,13 @@ class Sheets:
         """Return how many rows of outcomes.csv give no effect but a bound of a standardised difference."""
         lines = {entry.line for entry in self.ledger.left_out}
         frame = self._frames["outcomes"]
-        return count_bounds(frame[frame["line"].isin(lines)]) if lines else 0
+        return len(lines_with_bounds(frame[frame["line"].isin(lines)]))
 
     def _survey(self, name: str) -> Ledger:
         """Return which rows of a sheet can become an effect at all."""
         frame, plan = self._named(name), self.codebook.sheets[name]
         if name in VIEWS:
-            return survey(VIEWS[name], plan, frame)
+            return survey(VIEWS[name], plan, frame).ledger if name != "outcomes" else self.ledger
         if name in OUTCOMES_OF:
             outcomes = self.codebook.sheets[OUTCOMES_OF[name]]
             gone = ~frame[plan.key].isin(self._frames[outcomes.name][outcomes.key]).to_numpy()

@@ -203,13 +203,22 @@ def _full_ledger(plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
     return Ledger(plan.file, tuple(int(line) for line in frame["line"]))
 
 
-def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Which rows of a sheet can become an effect in any measure, and in which."""
+
+    ledger: Ledger
+    rows: Mapping[str, Mask]  # by measure: the rows that give it
+
+
+def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Survey:
     """Return which rows can become an effect in any measure, and why the others cannot.
 
     Nothing is assumed: a paired row counts only if its correlation is reported or follows from other numbers.
     """
     if frame.empty:
-        return _full_ledger(plan, frame)
+        return Survey(_full_ledger(plan, frame), {})
+    giving: dict[str, Mask] = {}
     without, reasons = np.ones(len(frame), dtype=bool), [""] * len(frame)
     facts: dict[bool, Facts] = {}
     with warnings.catch_warnings():
@@ -220,12 +229,14 @@ def survey(view: View, plan: SheetPlan, frame: pd.DataFrame) -> Ledger:
             if alone not in facts:
                 facts[alone] = read_facts(statistics(view, frame, record))
             done = derive(record, facts[alone])
-            without &= ~(np.isfinite(done.y) & np.isfinite(done.v))
+            giving[record.code] = np.isfinite(done.y) & np.isfinite(done.v)
+            without &= ~giving[record.code]
             counted = facts[alone].has("treatment_events") & any(x.endswith("events") for x in record.inputs)
             for i, reason in enumerate(done.reasons):
                 if reason and (not reasons[i] or counted[i]):
                     reasons[i] = reason
-    return leave_out(_full_ledger(plan, frame), frame, plan.key, without, reasons, step="sheet")
+    ledger = leave_out(_full_ledger(plan, frame), frame, plan.key, without, reasons, step="sheet")
+    return Survey(ledger, giving)
 
 
 def leave_all_out(plan: SheetPlan, frame: pd.DataFrame, gone: Mask, reason: str) -> Ledger:
@@ -391,12 +402,14 @@ def bounds_of_words(plan: SheetPlan, frame: pd.DataFrame, asked: Request) -> Bou
     return _collected(plan, chosen, found, list(found.reasons), asked, LABELS, oriented=True)
 
 
-def count_bounds(rows: pd.DataFrame) -> int:
-    """Return how many rows of outcomes give an interval of a standardised mean difference."""
+def lines_with_bounds(rows: pd.DataFrame) -> set[int]:
+    """Return the lines of the rows of outcomes that give an interval of a standardised mean difference."""
+    if rows.empty:
+        return set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AssumptionWarning)
         found = bounds_from_table("SMD", statistics(VIEWS["outcomes"], rows, get_measure("SMD")))
-    return sum(kind == "interval" for kind in found.kind)
+    return {int(line) for line, kind in zip(rows["line"], found.kind, strict=True) if kind == "interval"}
 
 
 def table_from_words(rows: pd.DataFrame) -> pd.DataFrame:

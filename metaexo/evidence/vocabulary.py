@@ -76,6 +76,16 @@ class Term:
     steps: tuple[str, ...] = ()  # steps of an isolation that count as this one, beside the word itself
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Mention:
+    """A synonym that a text names: where it begins in the normal form of the text, and what it means."""
+
+    at: int
+    category: str
+    alone: bool  # whether it counts only where nothing more precise is named
+    words: str  # as they stand in the normal form
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """The categories of one kind (sources, isolation methods) and the synonyms of each."""
@@ -83,13 +93,13 @@ class Vocabulary:
     terms: Mapping[str, Term]
     _patterns: tuple[tuple[str, re.Pattern[str], str, bool], ...] = field(init=False, repr=False)
     _words: Mapping[str, str] = field(init=False, repr=False)
-    _read: dict[str, list[tuple[int, str, bool]]] = field(default_factory=dict, repr=False, compare=False)
+    _read: dict[str, list[Mention]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         found = []
         for term in self.terms.values():
             for alone, words in ((False, term.synonyms), (True, term.synonyms_if_alone)):
-                found += [(_normal(word), term.category, alone, _is_acronym(word)) for word in words]
+                found += [(normal_form(word), term.category, alone, _is_acronym(word)) for word in words]
         found.sort(key=lambda entry: -len(entry[0]))
         patterns = tuple(
             (max(word.split(), key=len), _pattern(word, acronym), category, alone)
@@ -116,19 +126,23 @@ class Vocabulary:
 
         No letter of the text is used twice: "density gradient ultracentrifugation" is one mention.
         """
+        return [(found.at, found.category, found.alone) for found in self.found(text)]
+
+    def found(self, text: str) -> list[Mention]:
+        """Return the mentions of a text with the words that make them, in the order of the text."""
         if text not in self._read:
             if len(self._read) >= MOST_READ:
                 self._read.clear()
             self._read[text] = self._mentions(text)
         return list(self._read[text])
 
-    def _mentions(self, text: str) -> list[tuple[int, str, bool]]:
-        rest = _normal(text)
+    def _mentions(self, text: str) -> list[Mention]:
+        rest = normal_form(text)
         found = []
         for piece, pattern, category, alone in self._patterns:
             if piece not in rest:
                 continue
-            found += [(match.start(), category, alone) for match in pattern.finditer(rest)]
+            found += [Mention(m.start(), category, alone, m.group()) for m in pattern.finditer(rest)]
             rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
         return sorted(found)
 
@@ -141,14 +155,14 @@ class Vocabulary:
         >>> sources.of_cells("stem cells of amniotic fluid"), sources.of_cells("amniotic fluid")
         ({14: 'placenta_amnion_msc'}, {})
         """
-        words = _normal(text)
+        words = normal_form(text)
         if not OF_CELLS.search(words):
             return {}
         return {
             match.start(): term.category
             for term in self.terms.values()
             for word in term.synonyms_of_cells
-            for match in _pattern(_normal(word), False).finditer(words)
+            for match in _pattern(normal_form(word), False).finditer(words)
         }
 
     def nearest(self, text: str) -> str | None:
@@ -159,7 +173,7 @@ class Vocabulary:
         >>> load_vocabulary("isolation").nearest("ultracentrifugashun at 100k")
         'ultracentrifugation'
         """
-        words = _normal(text[:NEAREST_IN]).split()
+        words = normal_form(text[:NEAREST_IN]).split()
         parts = {
             " ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, min(i + 4, len(words) + 1))
         }
@@ -234,7 +248,7 @@ def _term(row: Mapping[str, str | None]) -> Term:
     )
 
 
-def _normal(text: str) -> str:
+def normal_form(text: str) -> str:
     """Return text in small letters, words and numbers apart, everything else a single space."""
     text = unicodedata.normalize("NFKC", text).casefold()
     for british, american in _AMERICAN:
@@ -293,23 +307,37 @@ def _text(text: object, what: str) -> str:
 
 def _named(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], bool]:
     """Return the steps that a text names, and whether only words that count alone name them."""
+    found, only_alone = isolation_mentions(text, vocabulary)
+    return steps_of(found), bool(found) and only_alone
+
+
+def steps_of(found: Iterable[Mention]) -> tuple[str, ...]:
+    """Return the steps of an isolation that are mentioned, the same step twice in a row once."""
+    steps: list[str] = []
+    for mention in found:
+        if not steps or mention.category != steps[-1] or mention.category == "other":
+            steps.append(mention.category)
+    return tuple(steps)
+
+
+def isolation_mentions(text: str, vocabulary: Vocabulary) -> tuple[list[Mention], bool]:
+    """Return what a text names of isolation steps, and whether only words that count alone name them.
+
+    A centrifugal force that pellets vesicles is a mention of ultracentrifugation.
+    """
     normal = unicodedata.normalize("NFKC", text).casefold()
     plain = _FORCE.sub(
         lambda match: " ultracentrifugation " if _force(match) >= PELLETING_FORCE else " ", normal
     )
-    found = [m for m in vocabulary.mentions(plain) if m[1] != PREPARATORY]
-    only_alone = all(alone for _, _, alone in found)
+    found = [mention for mention in vocabulary.found(plain) if mention.category != PREPARATORY]
+    only_alone = all(mention.alone for mention in found)
     if not only_alone:
-        found = [m for m in found if not m[2]]
+        found = [mention for mention in found if not mention.alone]
     elif LOW_SPEED in vocabulary and max(map(_force, _FORCE.finditer(normal)), default=0) >= CLEARING_FORCE:
         # differential centrifugation whose largest force is given, and is not that of an ultracentrifuge
-        low = [(at, LOW_SPEED if word == ULTRA else word, alone) for at, word, alone in found]
+        low = [replace(m, category=LOW_SPEED) if m.category == ULTRA else m for m in found]
         found, only_alone = low, low == found
-    steps: list[str] = []
-    for _, category, _ in found:
-        if not steps or category != steps[-1] or category == "other":
-            steps.append(category)
-    return tuple(steps), bool(steps) and only_alone
+    return found, only_alone
 
 
 def _force(match: re.Match[str]) -> int:
@@ -473,9 +501,9 @@ def _finer(folder: Path | None) -> Vocabulary:
 
 @lru_cache(maxsize=8)
 def _with_finer(broad: Stamp, fine: Stamp) -> Vocabulary:
-    own = {_normal(word): term for term in _load(fine).terms.values() for word in term.synonyms}
+    own = {normal_form(word): term for term in _load(fine).terms.values() for word in term.synonyms}
     terms = {
-        term.category: replace(term, synonyms=tuple(w for w in term.synonyms if _normal(w) not in own))
+        term.category: replace(term, synonyms=tuple(w for w in term.synonyms if normal_form(w) not in own))
         for term in _load(broad).terms.values()
     }
     for term in _load(fine).terms.values():
@@ -496,7 +524,7 @@ def source_kind(text: str, category: str, folder: Path | None = None) -> str:
     if category != BLOOD or is_blank(text):
         return label
     kinds = load_vocabulary("source_kind", folder)
-    words = _normal(text)
+    words = normal_form(text)
     if "cord blood" in words:
         return kinds.label("cord_blood")
     named = [word for word in ("plasma", "serum") if re.search(rf"\b{word}\b", words)]
@@ -531,13 +559,17 @@ def source_category(text: str, folder: Path | None = None) -> str:
     >>> source_category("exosome product (source not shown)")
     'not_reported'
     """
-    vocabulary, words = load_vocabulary("source", folder), _text(text, "a source")
-    cells = vocabulary.of_cells(words)
-    found = [cells.get(at, category) for at, category, _ in vocabulary.mentions(words)]
-    return min(found, key=_breadth, default=NOT_REPORTED)
+    found = source_mentions(_text(text, "a source"), load_vocabulary("source", folder))
+    return min((mention.category for mention in found), key=breadth, default=NOT_REPORTED)
 
 
-def _breadth(category: str) -> int:
+def source_mentions(text: str, vocabulary: Vocabulary) -> list[Mention]:
+    """Return the sources that a text names, in its order."""
+    cells = vocabulary.of_cells(text)
+    return [replace(found, category=cells.get(found.at, found.category)) for found in vocabulary.found(text)]
+
+
+def breadth(category: str) -> int:
     """Return how little a source says: 0 for one that is precise."""
     return next((i for i, broad in enumerate(BROAD, 1) if category in broad), 0)
 

@@ -1,0 +1,166 @@
+"""How many effects will result: the measure that fits, and effects and studies per stratum."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metaexo.effects.measure import get_measure
+from metaexo.errors import MetaexoWarning, TooFewStudiesError
+from metaexo.evidence.names import NAME
+from metaexo.evidence.sheets import Sheets
+from metaexo.inputs import is_blank
+from metaexo.ledger import LeftOut
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IN_ONE_UNIT = ("MD",)
+"""Measures whose effects can be pooled only where all rows have one outcome and one unit."""
+PREFERRED = ("SMD", "RR", "OR", "RD", "MD", "ROM", "PFT")
+"""Measures that are tried, the first of those that give most effects is taken."""
+NOT_APART = "use != 'apart'"
+BY: tuple[tuple[str, ...], ...] = (("source",), ("isolation",), ("source", "isolation"), ("outcome_label",))
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """How many effects one stratum will have.
+
+    Attributes
+    ----------
+    by : tuple of str
+        What the strata are made by: source, isolation, both, or outcome_label.
+    levels : tuple of str
+        The labels of the stratum, one for each.
+    effects, studies : int
+        Effects of the measure, and the studies that give them.
+    rows : int
+        Rows of the sheet in this stratum, with an effect or without.
+    """
+
+    by: tuple[str, ...]
+    levels: tuple[str, ...]
+    effects: int
+    studies: int
+    rows: int
+
+    @property
+    def note(self) -> str:
+        """What the number of studies does not allow."""
+        if self.studies > 1:
+            return ""
+        return "one study: cannot estimate heterogeneity" if self.studies else "no effect"
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """The effects that will result from a sheet, before any analysis.
+
+    Attributes
+    ----------
+    measure : str
+        Code of the measure.
+    chosen : str
+        Why it is this one, in words.
+    giving : tuple of (str, int)
+        For each measure that was tried, how many rows give it.
+    effects, studies : int
+        Effects of the measure, and the studies that give them.
+    rows : int
+        Rows of the sheet.
+    apart : int
+        Rows that are kept apart (`use` is apart), and so are not counted.
+    turned : bool
+        Whether effects are turned so that positive means benefit.
+    contrasts : tuple of str
+        What is compared, where the effects are of several contrasts that should not be pooled.
+    strata : tuple of Stratum
+        By source, by isolation, by both, and by outcome.
+    left_out : tuple of LeftOut
+        Rows that give another measure and not this one, with the reason.
+    """
+
+    measure: str
+    chosen: str
+    giving: tuple[tuple[str, int], ...]
+    effects: int
+    studies: int
+    rows: int
+    apart: int
+    turned: bool
+    contrasts: tuple[str, ...]
+    strata: tuple[Stratum, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
+    """Return the effects that will result from outcomes.csv, by the measure that fits or the one asked for.
+
+    The measure that fits gives most effects; of several, the first of SMD, RR, OR, RD, MD, ROM, PFT. A mean
+    difference is passed over where rows have different outcomes or units.
+    """
+    frame = sheets._joined("outcomes")
+    kept = ~(frame["use"] == "apart").to_numpy()
+    giving = {code: int((mask & kept).sum()) for code, mask in sheets._surveyed.rows.items()}
+    code, why = _chosen(giving, frame[kept]) if measure is None else (get_measure(measure).code, "asked for")
+    turned = _is_known(frame["better"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetaexoWarning)
+        try:
+            es = sheets.effects(code, where=NOT_APART, orient=turned)
+        except TooFewStudiesError:
+            es = None
+    data = frame.iloc[:0] if es is None or es.data is None else es.data
+    contrasts = tuple(sorted(set(data["contrast"].dropna())))
+    possible = set(sheets.ledger.used)
+    left = () if es is None or es.ledger is None else es.ledger.left_out
+    return Prospect(
+        code,
+        why,
+        tuple(giving.items()),
+        len(data),
+        data[NAME].nunique(),
+        len(frame),
+        int((~kept).sum()),
+        turned,
+        contrasts if len(contrasts) > 1 else (),
+        tuple(stratum for by in BY for stratum in _strata(frame[kept], data, by)),
+        tuple(entry for entry in left if entry.line in possible and entry.step == "effect"),
+    )
+
+
+def _chosen(giving: Mapping[str, int], frame: pd.DataFrame) -> tuple[str, str]:
+    """Return the measure that gives most effects, and why it was taken, in words."""
+    mixed = len(frame[["outcome", "unit"]].drop_duplicates()) > 1
+    tried = [code for code in PREFERRED if code in giving and not (mixed and code in IN_ONE_UNIT)]
+    best = max(tried, key=lambda code: giving[code], default=PREFERRED[0])
+    as_many = [code for code in tried if code != best and giving[code] == giving[best] > 0]
+    others = [f"{code} {giving[code]}" for code in tried if 0 < giving[code] < giving[best]]
+    why = "it gives most effects" if not as_many else f"no other gives more ({', '.join(as_many)} as many)"
+    return best, f"{why}; {', '.join(others)}" if others else why
+
+
+def _is_known(better: Iterable[object]) -> bool:
+    return any(not is_blank(word) and word != "none" for word in better)
+
+
+def _strata(frame: pd.DataFrame, data: pd.DataFrame, by: tuple[str, ...]) -> list[Stratum]:
+    """Return the strata of the rows of a sheet, those with most effects first."""
+    if not set(by) <= set(frame.columns):
+        return []
+    found = []
+    with_effect = {_key(levels): part for levels, part in data.groupby(list(by), sort=False)}
+    for levels, part in frame.groupby(list(by), sort=False, dropna=False):
+        here = with_effect.get(_key(levels))
+        effects, studies = (0, 0) if here is None else (len(here), here[NAME].nunique())
+        found.append(Stratum(by, _key(levels), effects, studies, len(part)))
+    return sorted(found, key=lambda one: (-one.effects, -one.rows, one.levels))
+
+
+def _key(levels: object) -> tuple[str, ...]:
+    return tuple(map(str, np.atleast_1d(np.asarray(levels, dtype=object))))
