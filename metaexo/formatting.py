@@ -236,6 +236,20 @@ def one_line(text: str) -> str:
     return "".join(sign for sign in spaced if unicodedata.category(sign) not in _UNSEEN)
 
 
+def legible(text: str) -> str:
+    r"""Return text in one line that a page, a document and a workbook can hold and show as it is read.
+
+    Use it for every text from outside: signs that no file of these kinds may hold, and marks that turn the
+    direction of reading, are left out.
+
+    Examples
+    --------
+    >>> legible("Li\x00 2020\u202e\uffff, <b>day 7</b>")
+    'Li 2020, <b>day 7</b>'
+    """
+    return "".join(sign for sign in one_line(text) if ord(sign) & 0xFFFE != 0xFFFE)
+
+
 _BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 _UNSEEN = ("Cc", "Cs", "Cf")
 """Control characters, halves of pairs, and marks that turn the direction of reading."""

@@ -5,18 +5,29 @@ from __future__ import annotations
 from metaexo.report.certainty import Certainty, certainty
 from metaexo.report.collected import Folders
 from metaexo.report.compare import compare_outputs
+from metaexo.report.content import Report
+from metaexo.report.files import earlier_report, write_files
+from metaexo.report.html import html_page
 from metaexo.report.in_words import pooled_in_words
 from metaexo.report.run import Analysis, reproduce, run_alone
+from metaexo.report.word import write_docx
+from metaexo.report.workbook import write_workbook
 
 __all__ = [
     "Analysis",
     "Certainty",
     "Folders",
+    "Report",
     "certainty",
     "compare_outputs",
+    "earlier_report",
+    "html_page",
     "pooled_in_words",
     "reproduce",
     "run_alone",
+    "write_docx",
+    "write_files",
+    "write_workbook",
 ]
 
 

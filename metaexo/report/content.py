@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from metaexo.errors import InputError
+from metaexo.formatting import MINUS, MISSING, fixed, legible, number, p_value, percent, whole_or_decimals
+from metaexo.inputs import describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +66,39 @@ class ReportTable:
     formats: Mapping[str, str] = field(default_factory=dict)
     traces: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that a reader sees, in the order of the headings."""
+        return tuple(name for name in self.headings if name in self.frame.columns)
+
+    def is_number(self, column: str) -> bool:
+        """Return whether a column holds numbers, which are aligned to the right and sorted by size."""
+        return self.frame[column].dtype.kind in "iuf"
+
+    def texts(self, column: str) -> list[str]:
+        """Return what a reader sees in a column, row by row; a dash where there is no value."""
+        values = self.frame[column]
+        spec = self.formats.get(column, "")
+        if not spec and self.is_number(column):
+            spec = f".{whole_or_decimals([float(v) for v in values.dropna()])}f"
+        empty = values.isna()
+        return [MISSING if no else _shown(value, spec) for value, no in zip(values, empty, strict=True)]
+
+
+def _shown(value: Any, spec: str) -> str:
+    """Return a value of a table as a reader sees it; texts stand as they are."""
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        return "yes" if value else "no"
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        return legible(str(value))
+    if spec == "p":
+        return p_value(float(value)).removeprefix("p ").removeprefix("= ")
+    if spec.endswith("%"):
+        return percent(float(value), int(spec[1:-1] or 0))
+    if spec.startswith(".") and spec.endswith("f"):
+        return fixed(float(value), int(spec[1:-1]))
+    return format(value, spec).replace("-", MINUS) if spec else number(float(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +194,11 @@ class Report:
     def figures(self) -> tuple[ReportFigure, ...]:
         """All figures, in the order of reading."""
         return tuple(b for part in self.sections for b in part.blocks if isinstance(b, ReportFigure))
+
+
+def check_report(report: object) -> None:
+    """Refuse what is no report, before anything is written."""
+    if not isinstance(report, Report):
+        raise InputError(
+            f"report is {describe(report)}", "a Report", "hand in what mx.write_report(...) returned"
+        )

@@ -1,0 +1,191 @@
+"""A report as files: the page, the document, figures, tables, and the script that makes the numbers again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from metaexo.errors import InputError
+from metaexo.formatting import plural
+from metaexo.report.content import Report, check_report
+from metaexo.report.drawings import Drawings, file_names
+from metaexo.report.html import page_with
+from metaexo.report.word import document_with
+from metaexo.report.workbook import write_csv, write_workbook
+
+PAGE = "report.html"
+DOCUMENT = "report.docx"
+WORKBOOK = "tables.xlsx"
+SCRIPT = "analysis.py"
+LIST = "files.sha256"
+ENDINGS = ("svg", "pdf", "png")
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+def write_files(report: Report, folder: str | Path) -> tuple[Path, ...]:
+    """Write a report into a folder, in every form.
+
+    Use it to have a report that was made before in another place as well. The folder is made if it is
+    missing. It may hold an earlier report, which is replaced; nothing else in it is touched. All files are
+    made before the first is put in its place.
+
+    Parameters
+    ----------
+    report : Report
+        What the files say.
+    folder : str or Path
+        Where they go: ``report.html``, ``report.docx``, ``figures/NAME.svg``, ``.pdf`` and ``.png``,
+        ``tables/NAME.csv``, ``tables.xlsx``, ``analysis.py``, and ``files.sha256``, the list of them.
+
+    Returns
+    -------
+    tuple of Path
+        The files, the page first.
+
+    Raises
+    ------
+    InputError
+        If it is no report, the folder holds other files and no earlier report, a file of the earlier report
+        was changed since, or a file cannot be written.
+    """
+    check_report(report)
+    target = Path(folder)
+    before = earlier_report(target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".report-") as made:
+            names = _make(report, Path(made))
+            _refuse_what_is_in_use([target / name for name in names if (target / name).exists()])
+            for name in names:
+                (target / name).parent.mkdir(exist_ok=True)
+                os.replace(Path(made) / name, target / name)
+        for old in before:
+            if old.relative_to(target).as_posix() not in names:
+                old.unlink()
+                with contextlib.suppress(OSError):  # a folder that holds something else stays
+                    old.parent.rmdir()
+    except OSError as problem:
+        raise _cannot(problem, target) from problem
+    return tuple(target / name for name in names)
+
+
+def earlier_report(folder: str | Path) -> tuple[Path, ...]:
+    """Return the files of an earlier report in a folder, which a new one replaces; empty if there is none.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder; it need not be there yet.
+
+    Returns
+    -------
+    tuple of Path
+        What the earlier report wrote, as far as it is still there.
+
+    Raises
+    ------
+    InputError
+        If it is no folder, holds files and no report, or holds a report of which a file was changed since.
+    """
+    target = Path(folder)
+    if not target.exists():
+        return ()
+    if not target.is_dir():
+        raise InputError(
+            f"{target} is a file", "a folder for the report", "choose another name for the folder"
+        )
+    there = sorted(
+        one.name for one in target.iterdir() if one.name not in (".DS_Store", "desktop.ini", "Thumbs.db")
+    )
+    if not there:
+        return ()
+    listed = _listed(target)
+    if not listed:
+        raise InputError(
+            f"the folder {target} is not empty and holds no earlier report",
+            "an empty folder, a new one, or one with an earlier report",
+            f"choose another folder, such as {_unused(target)}",
+            there[:8],
+        )
+    kept = {name: digest for name, digest in listed.items() if (target / name).is_file()}
+    changed = [name for name, digest in kept.items() if digest != _digest(target / name)]
+    if changed:
+        raise InputError(
+            f"{plural(len(changed), 'file')} of the earlier report in {target} changed after it was written",
+            "a folder in which nothing of yours would be lost",
+            f"choose another folder, such as {_unused(target)}, or move what you changed to another place",
+            changed,
+        )
+    return tuple(target / name for name in (*kept, LIST))
+
+
+def _make(report: Report, folder: Path) -> list[str]:
+    """Write all files of a report into an empty folder; returned: their names, as they are listed."""
+    (folder / "figures").mkdir()
+    (folder / "tables").mkdir()
+    with Drawings.of(report) as drawings:
+        (folder / PAGE).write_text(page_with(report, drawings), encoding="utf-8", newline="\n")
+        (folder / DOCUMENT).write_bytes(document_with(report, drawings))
+        figures = [f for one in report.figures for ending in ENDINGS for f in drawings.files(one, ending)]
+        for drawn in figures:
+            shutil.move(drawn, folder / "figures" / drawn.name)
+    names = file_names([one.name for one in report.tables])
+    frames = {name: one.frame for name, one in zip(names, report.tables, strict=True)}
+    for name, frame in frames.items():
+        write_csv(folder / "tables" / f"{name}.csv", frame)
+    if frames:
+        write_workbook(folder / WORKBOOK, frames)
+    (folder / SCRIPT).write_text(report.script, encoding="utf-8", newline="\n")
+    written = [PAGE, DOCUMENT, *([WORKBOOK] if frames else []), SCRIPT]
+    written += [f"figures/{drawn.name}" for drawn in figures] + [f"tables/{name}.csv" for name in frames]
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in written]
+    (folder / LIST).write_text("".join(lines), encoding="utf-8", newline="\n")
+    return [*written, LIST]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Return names and digests of the files that an earlier report wrote; empty if there is none."""
+    try:
+        lines = (folder / LIST).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    found = [match for match in map(_LINE.fullmatch, lines) if match]
+    names = {match[2]: match[1] for match in found if _is_below(match[2])}
+    return names if PAGE in names and len(found) == len(lines) else {}
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name
+
+
+def _unused(folder: Path) -> Path:
+    number = 2
+    while (made := folder.with_name(f"{folder.name}_{number}")).exists():
+        number += 1
+    return made
+
+
+def _refuse_what_is_in_use(paths: list[Path]) -> None:
+    """Raise OSError before anything is replaced, if a file is open elsewhere (Windows) or write-protected."""
+    for path in paths:
+        with path.open("r+b"):
+            pass
+
+
+def _cannot(problem: OSError, folder: Path) -> InputError:
+    name = problem.filename or folder
+    return InputError(
+        f"{name} cannot be written: {problem.strerror or problem}",
+        f"room and the right to write in {folder}",
+        "close the file if it is open in Word, Excel or a viewer, or choose another folder",
+    )
