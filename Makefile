@@ -10,7 +10,7 @@ PY := .venv/bin/python
 PIP := -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint types layers unit reproduce check docs format parity benchmark \
+.PHONY: help env test lint types layers unit reproduce check docs linkcheck format parity benchmark \
 	test-lowest test-cluster lock clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test         lint, types, import layers, tests"
 	@echo "make check        the committed tables and figures are what the scripts make"
 	@echo "make docs         the documentation, in docs/_build/html"
+	@echo "make linkcheck    whether the addresses in the documentation still answer (network)"
 	@echo "make parity       the stored reference values, then R itself side by side"
 	@echo "make benchmark    speed, side by side with R and Python peers"
 	@echo "make test-lowest  tests and docs with the oldest supported versions"
@@ -48,8 +49,12 @@ unit: env
 	$(PY) -m pytest -n auto
 
 docs: env
-	$(PY) -m sphinx -W --keep-going -q docs docs/_build/html
+	$(PY) -m sphinx -W --keep-going -q -j auto docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+# The addresses of other sites, which needs a network.
+linkcheck: env
+	$(PY) -m sphinx -b linkcheck -q -j auto docs docs/_build/linkcheck
 
 format: env
 	$(PY) -m ruff check --fix-only --exit-zero .

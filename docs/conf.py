@@ -12,14 +12,8 @@ sys.path.insert(0, str(HERE / "extensions"))
 
 import reference_page  # noqa: E402 (it stands in the folder that was just added)
 
-# The gallery runs the analyses; what they write goes here and not into the checkout.
-os.environ["METAEXO_OUTPUT"] = str(HERE / "_build" / "gallery")
 os.environ["MPLBACKEND"] = "agg"
-for _page in (HERE / "gallery").glob("[0-9][0-9]_*"):  # pages of scripts that are gone
-    if not (HERE.parent / "analyses" / f"{_page.name.partition('.')[0]}.py").exists():
-        _page.unlink()
-
-reference_page.write(HERE / "reference.rst")
+reference_page.write(HERE)
 
 _project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -31,19 +25,20 @@ release = version = _project["version"]
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
-    "sphinx_gallery.gen_gallery",
+    "sphinx_copybutton",
+    "sphinx_design",
     "answers",
     "codebook",
     "drawn_figures",
+    "findings",
     "formulas",
+    "mathml",
     "measures_table",
+    "opening",
 ]
-exclude_patterns = ["_build", "extensions", "templates"]
+exclude_patterns = ["_build", "extensions", "gallery", "static", "templates"]
 default_role = "py:obj"
-# The names of the scripts have no spaces; the folder that a checkout stands in may have.
-suppress_warnings = ["sphinx_gallery.space_in_filename"]
 
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc shows the types in words
@@ -51,28 +46,29 @@ autodoc_default_options = {"members": True}
 numpydoc_show_class_members = False
 templates_path = ["templates"]
 
-sphinx_gallery_conf = {
-    "examples_dirs": "../analyses",
-    "gallery_dirs": "gallery",
-    "filename_pattern": r"[\\/]\d\d_\w+\.py$",
-    "ignore_pattern": r"[\\/](?!\d\d_)\w+\.py$",
-    "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("written_figures",),
-    "reset_modules": (),
-    "show_memory": False,
-    "show_signature": False,
-    "download_all_examples": False,
-    "min_reported_time": 1e9,
-    "write_computation_times": False,
-}
+html_math_renderer_name = "mathml"
+# A copied example is what is typed: without prompts and without what is printed.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
-html_theme = "alabaster"
+html_context = {"default_mode": "auto"}
+html_theme = "pydata_sphinx_theme"
 html_title = f"metaexo {release}"
 html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+# The front page and the gallery need the width.
+html_sidebars = {"index": [], "figure_gallery": []}
 html_theme_options = {
-    "description": _project["description"],
-    "page_width": "1180px",
-    "sidebar_width": "220px",
-    "code_font_size": "0.76em",
-    "fixed_sidebar": True,
+    "logo": {"text": f"metaexo {release}"},
+    "header_links_before_dropdown": 7,
+    "navigation_depth": 2,
+    "show_toc_level": 2,
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "figure_gallery": []},
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
 }

@@ -25,7 +25,8 @@ class MainAnswer(SphinxDirective):
         lines = [f"**{plain(main.question)}** {plain(main.words)}", ""]
         lines += [f"Certainty: {main.certainty} ({plain(main.reasons)}).", ""]
         if main.figure:
-            lines += [f".. image:: /../figures/{main.figure}", f"   :alt: {main.question}", ""]
+            picture = f"/../figures/{main.figure}"
+            lines += [f".. opening-figure:: {picture}", f"   :alt: {main.question}", ""]
         return self.parse_text_to_nodes(StringList(lines, source=str(FILE)))
 
 
@@ -49,8 +50,9 @@ def table(said: list[Sentence]) -> list[str]:
     lines += row("Question", "Answer", "k", "Independent", "Certainty")
     for one in said:
         if one.part == "answer":
-            cells = (one.question, one.words, str(one.k), f"{one.m} {one.units}", one.certainty)
-            lines += row(*map(plain, cells))
+            question = f":doc:`{plain(one.question)} </findings/{one.script}>`"
+            cells = (one.words, f"{one.k:,}", f"{one.m:,} {one.units}", one.certainty)
+            lines += row(question, *map(plain, cells))
     return [*lines, ""]
 
 

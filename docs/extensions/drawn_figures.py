@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from opening import opening_image
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -50,23 +51,21 @@ class Drawn(SphinxDirective):
         except Exception as problem:  # whatever it is, the page lacks a figure
             raise self.error(f"the script of figure {name!r} failed: {problem!r}") from problem
         code = nodes.literal_block(script, script, language="python")
-        return [code, *(nodes.image(uri=f"/{MADE / path.name}", alt=words) for path, words in pictures)]
+        return [code, *(opening_image(f"/{MADE / path.name}", words) for path, words in pictures)]
 
 
 class Overview(SphinxDirective):
     """``.. drawn-overview::`` shows the first page of every figure of this page, in a small size."""
 
-    option_spec: ClassVar[dict[str, Any]] = {"width": directives.length_or_percentage_or_unitless}
-
     def run(self) -> list[nodes.Node]:
         source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
-        paragraph = nodes.paragraph()
+        overview = nodes.container(classes=["thumbnails"])
         for title, name in FIGURES.findall(source):
-            width = self.options.get("width", "150px")
-            picture = nodes.image(uri=f"/{MADE / name}.svg", alt=title, width=width)
-            paragraph += nodes.reference("", "", picture, refuri=f"#{nodes.make_id(title)}", reftitle=title)
-            paragraph += nodes.Text(" ")
-        return [paragraph]
+            picture = nodes.image(uri=f"/{MADE / name}.svg", alt="", loading="lazy")
+            words, anchor = nodes.inline("", title), nodes.make_id(title)
+            link = nodes.reference("", "", picture, words, refuri=f"#{anchor}", internal=True)
+            overview += nodes.paragraph("", "", link)
+        return [overview]
 
 
 def draw(script: str, folder: Path, name: str) -> list[tuple[Path, str]]:

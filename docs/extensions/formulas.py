@@ -16,7 +16,7 @@ from metaexo.effects import Measure, get_measure
 from metaexo.effects.formulas import INPUTS, Line, Route
 
 GREEK = ("alpha", "delta", "pi", "phi")
-WORDS = {"sp": "s_p", "vd": "v_d", "zq": "z_q", "rc": "r_c", "rp": "r_p", "inf": r"\infty", "R2": "R^2"}
+WORDS = {"sp": "s_p", "vd": "v_d", "zq": "z_q", "rc": "r_c", "rp": "r_p", "inf": r"\infty", "R2": "{R^2}"}
 WORDS |= {"lnOR": r"\log\mathrm{OR}", "R2_all": r"\overline{R^2}", "t_all": r"\bar t"}
 FUNCTIONS = {"log": r"\log", "exp": r"\exp", "arcsin": r"\arcsin", "tanh": r"\tanh", "hedges": "J"}
 FUNCTIONS |= {"atanh": r"\operatorname{atanh}", "Phi": r"\Phi", "z": r"\Phi^{-1}", "smaller": r"\min"}

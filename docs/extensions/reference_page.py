@@ -1,4 +1,4 @@
-"""Writes reference.rst from the public names of each room, so that no name can be missing from it."""
+"""Writes reference.rst, and a page per room, from the public names, so that no name can be missing."""
 
 from __future__ import annotations
 
@@ -27,36 +27,82 @@ ROOMS = {
 HEAD = """Reference
 =========
 
-``import metaexo as mx`` gives the names directly under ``metaexo``; others are reached through their rooms:
-``mx.models.FitResults``.
+``import metaexo as mx`` gives the names directly under ``metaexo``; others are reached through their modules:
+``mx.models.FitResults``. Each module has a page:
 
+.. list-table::
+   :header-rows: 1
+   :widths: 30 60 10
+
+   * - Module
+     - What it is for
+     - Names
 """
-TAIL = """Errors and warnings
--------------------
+ROOM = """   * - :doc:`{title} <api/{name}>`
+     - {intro}
+     - {count}
+"""
+TOP = """
+Directly under metaexo
+----------------------
+
+.. autosummary::
+   :nosignatures:
+
+{names}
+
+.. toctree::
+   :hidden:
+
+{pages}
+   changes
+"""
+ERRORS = """Errors and warnings
+===================
+
+Every error of the package says what was given, what is needed, which rows are concerned, and what to do.
 
 .. automodule:: metaexo.errors
    :members:
 """
 
 
-def write(path: Path) -> None:
-    """Write the page, if it is not there already as it should be."""
-    rooms = {f"metaexo.{name}": title for name, title in ROOMS.items() if find_spec(f"metaexo.{name}")}
-    text = HEAD + "".join(section(name, title) for name, title in rooms.items()) + TAIL
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-
-
-def section(name: str, title: str) -> str:
-    """Return the part of the page on one module."""
-    module = import_module(name)
-    names = sorted(
-        (shortest_name(module.__name__, public) for public in public_names(module)), key=order_of_appearance
+def write(docs: Path) -> None:
+    """Write `reference.rst` and a page per room in `api/`, if they are not there as they should be."""
+    api = docs / "api"
+    api.mkdir(exist_ok=True)
+    rooms = {name: title for name, title in ROOMS.items() if find_spec(f"metaexo.{name}")}
+    pages, text, listed = {"errors": ERRORS}, HEAD, set()
+    for name, title in rooms.items():
+        module = import_module(f"metaexo.{name}")
+        names = sorted(
+            (shortest_name(module.__name__, public) for public in public_names(module)),
+            key=order_of_appearance,
+        )
+        listed.update(names)
+        intro = " ".join((inspect.getdoc(module) or "").split("\n\n", 1)[0].split())
+        text += ROOM.format(title=title, name=name, intro=intro, count=len(names))
+        pages[name] = page(title, intro, names)
+    text += ROOM.format(
+        title="Errors and warnings", name="errors", intro="What is raised, and what to do.", count=""
     )
-    intro = (inspect.getdoc(module) or "").split("\n\n", 1)[0]
-    lines = [title, "-" * len(title), "", intro, ""]
-    lines += [".. autosummary::", "   :toctree: api", "   :nosignatures:", ""]
-    return "\n".join([*lines, *(f"   {public}" for public in names), "", ""])
+    at_the_top = sorted((name for name in listed if name.count(".") == 1), key=order_of_appearance)
+    links = [f"   api/{name}" for name in (*rooms, "errors")]
+    text += TOP.format(names="\n".join(f"   {name}" for name in at_the_top), pages="\n".join(links))
+    for stale in api.glob("*.rst"):
+        if stale.stem not in pages and stale.stem not in listed:
+            stale.unlink()
+    wanted = {docs / "reference.rst": text} | {api / f"{name}.rst": words for name, words in pages.items()}
+    for path, words in wanted.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != words:
+            path.write_text(words, encoding="utf-8")
+
+
+def page(title: str, intro: str, names: list[str]) -> str:
+    """Return the page on one room."""
+    lines = [title, "=" * len(title), "", intro, ""]
+    lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
+    return "\n".join([*lines, *(f"   {name}" for name in names), ""])
 
 
 def public_names(module: object) -> list[str]:

@@ -318,8 +318,8 @@ def permutation_test(
 
     .. math::
 
-        p = \\frac{1}{A} \\sum_{a=1}^{A} 1\\{|T_a| \\ge |T|\\}, \\quad \\text{or} \\quad
-        p = \\frac{1 + \\sum_{b=1}^{B} 1\\{|T_b| \\ge |T|\\}}{1 + B}
+        p = \frac{1}{A} \sum_{a=1}^{A} 1\{|T_a| \ge |T|\}, \quad \text{or} \quad
+        p = \frac{1 + \sum_{b=1}^{B} 1\{|T_b| \ge |T|\}}{1 + B}
 
     with B arrangements drawn at random.
 

@@ -1,0 +1,77 @@
+"""Formulas as MathML, made while the documentation is built: a browser shows them without script or network.
+
+A formula that the converter would show wrongly, such as a command that it does not know, is a warning, which
+stops the build.
+"""
+
+from __future__ import annotations
+
+import re
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+# What the converter lays out; it passes over the name of any other environment without a word.
+KNOWN = {"split", "align*", "cases", "array", "matrix", "pmatrix", "bmatrix", "vmatrix"}
+ROWS = re.compile(r"\\begin\{(?:split|align\*|cases|array|[pbv]?matrix)\}")
+# A command as text, an ampersand as text, a break of the line that browsers pass over.
+LEFT_OVER = re.compile(r"\\[A-Za-z]+|\\\\|<mi>&(?:amp;)?</mi>|linebreak=")
+# The converter writes \sim as the sign of a keyboard, without the space of a relation around it.
+SIM = ("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
+LOGGER = logging.getLogger(__name__)
+
+
+def mathml(latex: str, *, display: bool) -> str:
+    """Return a formula as MathML; raise ValueError if some of it would be shown wrongly."""
+    latex = latex.strip()
+    for old in ("aligned", "align", "gather", "gathered"):
+        latex = latex.replace(f"{{{old}}}", "{split}")
+    unknown = set(re.findall(r"\\begin\{(.*?)\}", latex)) - KNOWN
+    if unknown:
+        raise ValueError(f"{latex!r}: the environment {unknown.pop()!r} is not known")
+    if display and (r"\\" in latex or "&" in latex) and not ROWS.search(latex):
+        latex = rf"\begin{{split}}{latex}\end{{split}}"
+    try:
+        made = convert(latex, display="block" if display else "inline")
+    except Exception as problem:  # the converter has a class of its own for each fault
+        raise ValueError(f"{latex!r}: {type(problem).__name__}") from problem
+    made = made.replace(*SIM)
+    left_over = LEFT_OVER.search(made)
+    if left_over:
+        raise ValueError(f"{latex!r}: {left_over[0]!r} is left over")
+    return made
+
+
+def written(latex: str, node: nodes.Node, *, display: bool) -> str:
+    """Return a formula as MathML, or as it stands with a warning."""
+    try:
+        return mathml(latex, display=display)
+    except ValueError as problem:
+        LOGGER.warning("formula %s", problem, location=node)
+        return nodes.unescape(latex)
+
+
+def inline(self: HTML5Translator, node: nodes.math) -> None:
+    self.body.append(f'<span class="math">{written(node.astext(), node, display=False)}</span>')
+    raise nodes.SkipNode
+
+
+def block(self: HTML5Translator, node: nodes.math_block) -> None:
+    """Write a displayed formula; an empty line in it starts another. A long one scrolls, also by keys."""
+    self.body.append(self.starttag(node, "div", CLASS="math", tabindex="0", role="group"))
+    if node.get("number"):
+        self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})</span>')
+    parts = re.split(r"\n\s*\n", node.astext().strip())
+    self.body += [written(part, node, display=True) for part in parts]
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Make this way to write formulas known to Sphinx."""
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
