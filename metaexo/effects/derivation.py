@@ -35,6 +35,8 @@ class Derivation:
 
 
 REPORTED = Derivation("reported")
+AVERAGED = "average within study"
+"""Formula of an effect that is the average of several effects of one study."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

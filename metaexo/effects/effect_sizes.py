@@ -21,7 +21,7 @@ from metaexo.effects.check import (
     read_variances,
     study_column_of,
 )
-from metaexo.effects.derivation import Derivation, Origin
+from metaexo.effects.derivation import AVERAGED, Derivation, Origin
 from metaexo.effects.effect_rows import EffectRows
 from metaexo.effects.least_variances import variances_too_small
 from metaexo.effects.measure import Measure, get_measure
@@ -250,7 +250,10 @@ class EffectSizes(EffectRows):
         computed = self.origin is not None and not self.origin.from_table
         if computed or self._data is None:
             return
-        rows, least, corrected = variances_too_small(self.measure.code, self.v, self._data)
+        v = self.v
+        if self.derived:  # the average of several effects of a study may be more precise than one of them
+            v = np.where([mark.formula == AVERAGED for mark in self.derived], np.inf, v)
+        rows, least, corrected = variances_too_small(self.measure.code, v, self._data)
         if not rows.size:
             return
         told = [

@@ -232,6 +232,7 @@ class Sheets:
         orient: bool = ...,
         *,
         assumed_sd: Mapping[str, float] | str | None = ...,
+        better: Literal["higher", "lower"] | None = ...,
         bounds: Literal[False] = ...,
     ) -> EffectSizes: ...
 
@@ -245,6 +246,7 @@ class Sheets:
         orient: bool = ...,
         *,
         assumed_sd: Mapping[str, float] | str | None = ...,
+        better: Literal["higher", "lower"] | None = ...,
         bounds: Literal[True],
     ) -> BoundedEffectSizes: ...
 
@@ -257,6 +259,7 @@ class Sheets:
         orient: bool = True,
         *,
         assumed_sd: Mapping[str, float] | str | None = None,
+        better: Literal["higher", "lower"] | None = None,
         bounds: bool = False,
     ) -> EffectSizes | BoundedEffectSizes:
         """Return the effects of the rows of a sheet, with a ledger of all its rows.
@@ -291,6 +294,8 @@ class Sheets:
             rows that have no effect for want of it (percentage changes, means alone, groups of one, an SD of
             0); see :func:`metaexo.effects.effects_with_assumed_sd`, and :func:`metaexo.effects.pooled_sd`
             for an SD from the other groups. These rows are marked as assumed.
+        better : {"higher", "lower"}, optional
+            Direction of benefit of the rows whose column `better` is blank; "none" in a row stays as it is.
         bounds : bool
             Keep rows that give only "p < 0.05", "p > 0.05" or a direction as intervals; see
             :func:`metaexo.effects.bounds_from_table`.
@@ -335,6 +340,8 @@ class Sheets:
         _check_sheet(sheet, bounds, self.codebook)
         if assumed_correlation is not None:
             assumed_correlation = check_number("assumed_correlation", assumed_correlation)
+        if better is not None:
+            check_choice("better", better, ("higher", "lower"))
         words_only = sheet == WORDS_ONLY
         view = None if words_only else VIEWS[sheet]
         plan = self.codebook.sheets[view.sheet if view else WORDS_ONLY]
@@ -345,7 +352,9 @@ class Sheets:
                 "add the sheet to the folder, or choose another",
             )
         words = _closed_lists([*([self.codebook.sheets[plan.studies]] if plan.studies else []), plan])
-        asked = Request(get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds)
+        asked = Request(
+            get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds, better or ""
+        )
         if view is None:
             return bounds_of_words(plan, self._joined(WORDS_ONLY), asked)
         make = make_bounds if bounds else make_effects

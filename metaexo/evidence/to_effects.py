@@ -73,6 +73,7 @@ class Request:
     # the words that columns with a closed list may hold
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: bool = False
+    better: str = ""  # direction of benefit of rows that do not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Reques
     y, reasons = done.y, list(done.reasons)
     turned = asked.turn and view.turns and record.orientation == "negate"
     if turned:
-        y, unturned = orient(y, directions_of_benefit(view, rows))
+        y, unturned = orient(y, directions_of_benefit(view, rows, asked.better))
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
     kept, ledger, gone = leave_rows_out(plan, chosen, reasons, asked)
     return EffectSizes(
@@ -170,9 +171,14 @@ def leave_rows_out(
     return kept, ledger, gone
 
 
-def directions_of_benefit(view: View, rows: pd.DataFrame) -> str | Sequence[str]:
-    """Return which direction is the benefit: one word for a view, or one per row; "none" where not known."""
-    return view.better or ([*rows["better"]] if "better" in rows else "none")
+def directions_of_benefit(view: View, rows: pd.DataFrame, otherwise: str = "") -> str | Sequence[str]:
+    """Return which direction is the benefit: one word for a view, or one per row; "none" where not known.
+
+    `otherwise`: the word for rows that do not say it.
+    """
+    if view.better or "better" not in rows:
+        return view.better or otherwise or "none"
+    return [*(rows["better"].fillna(otherwise) if otherwise else rows["better"])]
 
 
 def sd_of_rows(
@@ -376,7 +382,8 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
     reasons = list(found.reasons)
     turned = asked.turn and view.turns
     if turned:
-        signs, unturned = orient(np.ones(len(chosen.frame)), directions_of_benefit(view, chosen.frame))
+        directions = directions_of_benefit(view, chosen.frame, asked.better)
+        signs, unturned = orient(np.ones(len(chosen.frame)), directions)
         found = found.turned(signs)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
     origin = _origin(table, np.arange(len(table)), asked, sd)

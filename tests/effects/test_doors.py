@@ -15,6 +15,7 @@ import metaexo as mx
 from metaexo.effects import bounded_effects
 from metaexo.effects.least_variances import least_variances
 from metaexo.errors import (
+    AssumptionWarning,
     ImpossibleVarianceWarning,
     InputError,
     MetaexoError,
@@ -179,6 +180,13 @@ def test_values_beyond_what_is_computed_rightly_are_refused(y: float, v: float) 
 
 def test_variances_of_zero_are_taken() -> None:
     assert mx.EffectSizes([0.0, 1.0], [0.0, 1.0]).v.tolist() == [0.0, 1.0]
+
+
+def test_an_average_of_effects_may_be_more_precise_than_its_groups_allow() -> None:
+    sizes = pd.DataFrame({"treatment_n": [5, 5], "control_n": [6, 6]})
+    es = mx.EffectSizes([0.1, 0.2], [0.37, 0.37], measure="SMD", study=["a", "a"], data=sizes)
+    with pytest.warns(AssumptionWarning, match="averaged"):
+        assert mx.aggregate(es, correlation=0.1).v[0] < 1 / 5 + 1 / 6
 
 
 def test_variance_below_what_the_groups_allow() -> None:

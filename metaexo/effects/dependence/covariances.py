@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import check_table, look_up, read_variances
-from metaexo.effects.derivation import Derivation
+from metaexo.effects.derivation import AVERAGED, Derivation
 from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
@@ -419,7 +419,7 @@ def _mark(es: EffectSizes, block: Block, known: bool) -> Derivation:
     if block.rows.size == 1:
         return es.derived[int(block.rows[0])] if es.derived else Derivation("reported")
     note = f"average of {block.rows.size} effects, their correlation {'known' if known else 'assumed'}"
-    return Derivation("converted" if known else "assumed", "average within study", note)
+    return Derivation("converted" if known else "assumed", AVERAGED, note)
 
 
 def _constant_columns(es: EffectSizes, blocks: Sequence[Block]) -> pd.DataFrame | None:

@@ -1,0 +1,62 @@
+"""The model of a report: one row per study and combination of levels, random effects, robust by study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from metaexo.effects import EffectSizes, aggregate
+from metaexo.errors import DependentEffectsWarning, MetaexoWarning
+from metaexo.heterogeneity.levels import factor_levels
+from metaexo.models import RandomEffects
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.report.own.asked import CORRELATION
+
+
+def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
+    """Return one effect per study and combination of levels: the average of those that share both.
+
+    The correlation of their sampling errors is assumed. Effects of which there is one are as they were.
+    """
+    levels = [factor_levels(effects, factor).tolist() for factor in by]
+    studies = list(effects.study or effects.row_ids)
+    cells = [" | ".join(cell) for cell in zip(studies, *levels, strict=True)]
+    if len(set(cells)) == len(cells):
+        return effects
+    with quiet([]):
+        rows = aggregate(effects.with_columns(study=cells), correlation=CORRELATION)
+        rows = rows.with_columns(study=rows.column("study_name").tolist())
+    return rows.with_labels(_labels(rows, by))
+
+
+def _labels(rows: EffectSizes, by: tuple[str, ...]) -> list[str]:
+    """Return the study of each row, and the levels that distinguish it where the study has several."""
+    levels = [factor_levels(rows, factor).tolist() for factor in by]
+    found = []
+    for i, study in enumerate(rows.study):
+        same = [j for j, other in enumerate(rows.study) if other == study]
+        told = [words[i] for words in levels if len({words[j] for j in same}) > 1]
+        found.append(", ".join([study, *told]))
+    return found
+
+
+def pooled_fit(rows: EffectSizes, method: str, test: str, level: float) -> RandomEffectsResults:
+    """Return the random-effects model of rows; its intervals are robust if a study has several."""
+    fit = RandomEffects(rows, dependence="accept").fit(method, test, level)
+    return fit.robust("study") if rows.m < rows.k else fit
+
+
+@contextmanager
+def quiet(said: list[str]) -> Iterator[None]:
+    """Collect what the package warns of, each text once; other warnings go their way."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        if not isinstance(one.message, MetaexoWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif not isinstance(one.message, DependentEffectsWarning):
+            text = str(one.message)
+            if text not in said:
+                said.append(text)

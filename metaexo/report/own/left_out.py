@@ -1,0 +1,225 @@
+"""What was left out and why, what was assumed, and how each number came from the cells of the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from metaexo.effects import explain
+from metaexo.evidence import Sheets
+from metaexo.formatting import number, plural
+from metaexo.heterogeneity.levels import readable
+from metaexo.ledger import LeftOut
+from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, Trace, Words
+from metaexo.report.own.asked import CORRELATION
+from metaexo.report.own.part import Part
+from metaexo.report.own.questions import SET_APART, Questions
+from metaexo.report.own.words import factor_words, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALWAYS = ("study", "source_reported", "source_category", "isolation_reported", "isolation_category")
+KEYS = ("study_id", "study")
+
+
+# -- cells ---------------------------------------------------------------------------------------------------
+
+
+def cell_of(sheets: Sheets, line: int, column: str) -> str:
+    """Return the address of a cell of the user's file; of a folder its file, line and column."""
+    reading = getattr(sheets, "reading", None)
+    return f"outcomes.csv line {line}, {column}" if reading is None else str(reading.cell(line, column))
+
+
+def heading_of(sheets: Sheets, column: str) -> str:
+    """Return the heading above a column of the user's file."""
+    reading = getattr(sheets, "reading", None)
+    return column if reading is None else str(reading.heading(column))
+
+
+def text_of(sheets: Sheets, line: int, column: str, value: object) -> str:
+    """Return what stands in a cell of the user's file."""
+    reading = getattr(sheets, "reading", None)
+    if reading is not None:
+        return str(reading.text(line, column))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# -- what was left out ---------------------------------------------------------------------------------------
+
+
+def left_out_of(questions: Questions) -> list[LeftOut]:
+    """Return the rows of the sheet that stand in no question, each once, in the order of the sheet."""
+    used: set[int] = set()
+    found: dict[int, LeftOut] = {}
+    for ledger in (questions.ledger, *(part.every.ledger for part in questions.parts)):
+        if ledger is None:
+            continue
+        if ledger is not questions.ledger:
+            used |= set(ledger.used)
+        for entry in ledger.left_out:
+            before = found.get(entry.line)
+            if before is None or (before.step == "selection" and entry.step != "selection"):
+                found[entry.line] = entry
+    return [found[line] for line in sorted(set(found) - used)]
+
+
+def left_out_section(sheets: Sheets, questions: Questions) -> Section:
+    """Return the section on the rows without an effect in this report: reasons counted, then row by row."""
+    import pandas as pd
+
+    entries = left_out_of(questions)
+    used = sum(part.every.k for part in questions.parts)
+    total = questions.ledger.total
+    if not entries:
+        return Section(
+            "left_out", "What was left out", (Words(f"Nothing: all {plural(total, 'row')} gave an effect."),)
+        )
+    words = [_reason(entry) for entry in entries]
+    counts = [f"{plural(n, 'row')}: {reason}" for reason, n in Counter(words).most_common()]
+    rows = [
+        {
+            "cell": cell_of(sheets, entry.line, KEYS[0]), "line": entry.line, "study": entry.study,
+            "outcome": readable(entry.item), "reason": reason,
+        }
+        for entry, reason in zip(entries, words, strict=True)
+    ]  # fmt: skip
+    headings = {"cell": "Cell", "study": "Study", "outcome": "Outcome", "reason": "Why it is left out"}
+    blocks: tuple[Block, ...] = (
+        Words(f"{used} of {plural(total, 'row')} gave an effect for this report, {len(entries)} did not."),
+        Listing(tuple(counts)),
+        ReportTable("left_out", "Rows that are not in this report", pd.DataFrame(rows), headings),
+    )
+    return Section("left_out", "What was left out", blocks)
+
+
+def _reason(entry: LeftOut) -> str:
+    """Return why a row is left out, in words for a reader of the report."""
+    if entry.step == "selection":
+        return SET_APART if entry.reason.endswith("use != 'apart'") and "and" not in entry.reason else (
+            "another outcome or selection than that of this report"
+        )  # fmt: skip
+    return entry.reason
+
+
+# -- what was assumed ----------------------------------------------------------------------------------------
+
+
+def assumed_section(sheets: Sheets, questions: Questions) -> Section:
+    """Return the section on what was decided, converted and assumed."""
+    lines = list(questions.notes)
+    reading = getattr(sheets, "reading", None)
+    if reading is not None:
+        lines += [_sentence(text) for text in reading.notes]
+    lines += _cautions(sheets, questions)
+    for part in questions.parts:
+        before = f"{part.title}: " if len(questions.parts) > 1 else ""
+        lines += [_sentence(f"{before}{text}") for text in _of_part(part)]
+    lines = list(dict.fromkeys(lines))
+    blocks: tuple[Block, ...] = (Listing(tuple(lines)),) if lines else (Words("Nothing was assumed."),)
+    return Section("assumed", "What was decided and assumed", blocks)
+
+
+def _cautions(sheets: Sheets, questions: Questions) -> list[str]:
+    """Return what looks wrong with rows of this report, as the check of the sheets says it."""
+    used = {line for part in questions.parts if part.every.ledger for line in part.every.ledger.used}
+    found = sheets.cautions
+    found = found[(found["sheet"] == "outcomes") & found["line"].isin(used) & (found["kind"] != "caution")]
+    return [
+        f"To be looked at, {cell_of(sheets, int(line), KEYS[0])}: {_sentence(str(words))}"
+        for line, words in zip(found["line"], found["words"], strict=True)
+    ]
+
+
+def _of_part(part: Part) -> list[str]:
+    """Return what was decided and assumed for one question."""
+    found = []
+    if part.pooled_outcomes:
+        found.append(f"outcomes of one family were pooled, as was asked for: {listed(part.pooled_outcomes)}")
+    if part.every.measure.orientation == "negate" and not part.every.oriented:
+        found.append("the sheet does not say which direction is the benefit, so effects were not turned")
+    elif part.asked.better is not None:
+        found.append(f"where the sheet does not say it, {part.asked.better} values were taken as the benefit")
+    if part.averaged:
+        averaged = [name for name, n in Counter(part.every.study).items() if n > 1]
+        names = [factor_words(name) for name in part.asked.by]
+        found.append(
+            f"effects of one study with the same {listed(names)} were averaged ({listed(averaged)}), with a "
+            f"correlation of {CORRELATION:g} between their sampling errors assumed"
+            if names
+            else f"effects of one study were averaged ({listed(averaged)}), with a correlation of "
+            f"{CORRELATION:g} between their sampling errors assumed"
+        )
+    for how, verb in (("converted", "converted"), ("assumed", "assumed")):
+        marks = [
+            (label, mark)
+            for label, mark in zip(part.every.row_labels, part.every.derived, strict=False)
+            if mark.how == how
+        ]
+        kinds: dict[str, list[str]] = {}
+        for label, mark in marks:
+            kinds.setdefault(mark.note or mark.formula, []).append(label)
+        found += [f"{verb} ({what}): {listed(labels)}" for what, labels in kinds.items()]
+    return [*found, *part.said]
+
+
+def _sentence(text: str) -> str:
+    """Return words as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+# -- traces --------------------------------------------------------------------------------------------------
+
+
+def traces_of(sheets: Sheets, part: Part) -> list[Trace]:
+    """Return how each effect of a part came from its cells."""
+    es, data = part.every, part.every.data
+    steps_after = _averages(part)
+    found = []
+    for i in range(es.k):
+        one = explain(es, i)
+        cells = [] if data is None else _cells(sheets, data.iloc[i], [entry.name for entry in one.inputs])
+        steps = [f"{es.measure.code}: {es.measure.name}"]
+        steps += [f"Note: {one.mark.note}"] if one.mark.note else []
+        steps += [str(block) for block in one.blocks] or [f"{one.remark}: {es.measure.formula()}"]
+        if one.turned:
+            steps.append("Lower values are better, so the sign is changed.")
+        steps.append(
+            f"Effect {number(float(es.y[i]), 4)}, sampling variance {number(float(es.v[i]), 4)}; "
+            f"shown as {one.shown_as}"
+        )
+        after = steps_after.get(es.study[i] if es.study else "")
+        found.append(
+            Trace(
+                part.called(f"row_{i + 1}"),
+                es.row_labels[i],
+                tuple(cells),
+                tuple(steps + ([after] if after else [])),
+            )
+        )
+    return found
+
+
+def _averages(part: Part) -> dict[str, str]:
+    """Return for each study of several effects in how many rows it is pooled."""
+    several = {name: n for name, n in Counter(part.every.study).items() if n > 1}
+    pooled = Counter(part.rows.study)
+    return {
+        name: f"This study has {n} effects, which are pooled as {plural(pooled[name], 'row')} of the forest."
+        for name, n in several.items()
+        if pooled[name] < n
+    }
+
+
+def _cells(sheets: Sheets, row: pd.Series, used: list[str]) -> list[Cell]:
+    """Return the cells behind an effect: its study, source and isolation, and the numbers that went in."""
+    line = int(row["line"])
+    columns = [
+        name for name in (*KEYS, "outcome", "source_reported", "isolation_reported", *used) if name in row
+    ]
+    return [
+        Cell(cell_of(sheets, line, name), heading_of(sheets, name), text_of(sheets, line, name, row[name]))
+        for name in dict.fromkeys(columns)
+        if row[name] == row[name] and row[name] is not None
+    ]

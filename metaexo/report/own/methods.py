@@ -1,0 +1,189 @@
+"""How it was done: the methods paragraph with the papers that were really used, and the versions."""
+
+from __future__ import annotations
+
+from metaexo.effects import Measure
+from metaexo.effects.measure import DOI
+from metaexo.formatting import TEST_NAMES, level_words, plural
+from metaexo.ledger import versions
+from metaexo.numeric.estimators import get_estimator
+from metaexo.report.content import Block, Listing, Section, Words
+from metaexo.report.own.asked import CORRELATION, DRAWS, PERMUTATIONS, SEED
+from metaexo.report.own.part import ENOUGH, Part
+from metaexo.report.own.questions import Questions
+from metaexo.report.own.words import factor_words, listed, measure_words
+
+KNAPP_HARTUNG = "Knapp G, Hartung J (2003), Statistics in Medicine 22, 2693-2710, doi:10.1002/sim.1482"
+HETEROGENEITY = "Higgins JPT, Thompson SG (2002), doi:10.1002/sim.1186"
+Q_PROFILE = "Viechtbauer W (2007), doi:10.1002/sim.2514"
+PREDICTION = (
+    "Higgins JPT, Thompson SG, Spiegelhalter DJ (2009), Journal of the Royal Statistical Society A 172, "
+    "137-159, doi:10.1111/j.1467-985X.2008.00552.x"
+)
+AVERAGES = (
+    "Borenstein M, Hedges LV, Higgins JPT, Rothstein HR (2009), Introduction to Meta-Analysis, chapter 24, "
+    "doi:10.1002/9780470743386"
+)
+ROBUST = "Pustejovsky JE, Tipton E (2018), doi:10.1080/07350015.2016.1247004"
+WELCH = "Welch BL (1951), Biometrika 38, 330-336, doi:10.1093/biomet/38.3-4.330"
+SHARES = "Groemping U (2007), The American Statistician 61, 139-147, doi:10.1198/000313007X188252"
+EGGER = "Egger M, Davey Smith G, Schneider M, Minder C (1997), doi:10.1136/bmj.315.7109.629"
+LEAVE_OUT = "Viechtbauer W, Cheung MW-L (2010), Research Synthesis Methods 1, 112-125, doi:10.1002/jrsm.11"
+CENSORED = "Tobin J (1958), Econometrica 26, 24-36, doi:10.2307/1907382"
+GRADE = "Guyatt GH et al. (2008), GRADE, BMJ 336, 924-926, doi:10.1136/bmj.39489.470347.AD"
+PRISMA = "Page MJ et al. (2021), The PRISMA 2020 statement, BMJ 372, n71, doi:10.1136/bmj.n71"
+
+
+def methods_section(questions: Questions) -> Section:
+    """Return the section on how it was done."""
+    paragraphs = _paragraphs(questions)
+    blocks: list[Block] = [Words(text) for text, _ in paragraphs]
+    papers = dict.fromkeys(paper for _, papers in paragraphs for paper in papers)
+    blocks += [Words("Papers behind the methods that were used:"), Listing(tuple(papers), ordered=True)]
+    return Section("methods", "Methods", tuple(blocks))
+
+
+def _paragraphs(questions: Questions) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each paragraph with its papers."""
+    found = [_effects(questions), _pooling(questions), _dependence(questions.parts)]
+    found += [_strata(questions), _attribution(questions.parts), _trust(questions.parts)]
+    listed_versions = listed([f"{name} {version}" for name, version in versions().items()])
+    found.append(
+        (
+            "The certainty was rated by the rules of GRADE without a judgement of risk of bias, which is not "
+            "in the sheet. This report follows the items on synthesis of PRISMA 2020 (13a to 13f, 20b to "
+            f"20d). It was made with {listed_versions}.",
+            (GRADE, PRISMA),
+        )
+    )
+    return [pair for pair in found if pair[0]]
+
+
+def _effects(questions: Questions) -> tuple[str, tuple[str, ...]]:
+    measure: Measure = questions.asked.known_measure
+    scale = " and pooled as its logarithm" if measure.display_log else ""
+    turned = [part.every.oriented for part in questions.parts]
+    words = (
+        " Effects were turned so that a positive effect is a benefit."
+        if all(turned) and turned
+        else " Effects were not turned towards benefit."
+        if measure.orientation == "negate"
+        else ""
+    )
+    zero = (
+        f" {measure.zero_cells:g} was added to each cell of a study with a zero cell."
+        if measure.zero_cells and _has_zero(questions)
+        else ""
+    )
+    return (
+        f"The {measure_words(measure)} ({measure.code}) was computed for each row of the sheet{scale}; what "
+        "the sheet reports otherwise (standard errors, intervals, quartiles, test statistics) was converted, "
+        f"and each conversion is listed with its row.{words}{zero}",
+        tuple(paper.rstrip(".") for paper in measure.papers if DOI.search(paper)),
+    )
+
+
+def _has_zero(questions: Questions) -> bool:
+    """Return whether a row has no event in one of its groups."""
+    for part in questions.parts:
+        data = part.every.data
+        for name in ("treatment_events", "control_events"):
+            if data is not None and name in data and bool((data[name] == 0).any()):
+                return True
+    return False
+
+
+def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
+    asked = questions.asked
+    if not any(part.fit is not None for part in questions.parts):
+        return "", ()
+    estimator = get_estimator(asked.method)
+    robust = all(part.dependent for part in questions.parts if part.fit is not None)
+    level = level_words(asked.level)
+    papers = [HETEROGENEITY, Q_PROFILE]
+    if asked.method == "EE":
+        model, papers = "an equal-effects model (no variance between studies)", [HETEROGENEITY]
+    else:
+        model = f"a random-effects model, the variance between studies (τ²) estimated by {estimator.name}"
+        papers = [f"{estimator.name}: doi:{estimator.reference}", *papers, PREDICTION]
+    how = "" if robust else f" by {TEST_NAMES[asked.test]}"
+    if asked.test.startswith("knapp-hartung") and not robust:
+        papers.append(KNAPP_HARTUNG)
+    return (
+        f"Effects were pooled with {model}, with {level} intervals{how}. Heterogeneity is described by τ², "
+        "I² and Cochran's Q, with Q-profile intervals, and by the prediction interval of the effect in a new "
+        "study.",
+        tuple(papers),
+    )
+
+
+def _dependence(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
+    words, papers = [], []
+    if any(part.averaged for part in parts):
+        words.append(
+            "Effects of one study with the same levels of all factors were averaged, with a correlation of "
+            f"{CORRELATION:g} between their sampling errors assumed, so that no study counts several times."
+        )
+        papers.append(AVERAGES)
+    if any(part.dependent for part in parts):
+        words.append(
+            "Where a study still has several rows (of different levels), intervals and tests are robust to "
+            "their dependence (CR2 with Satterthwaite's degrees of freedom)."
+        )
+        papers.append(ROBUST)
+    if not words:
+        return "Every study has one effect; the study is the unit of every test.", ()
+    return " ".join([*words, "The study is the unit of every test."]), tuple(papers)
+
+
+def _strata(questions: Questions) -> tuple[str, tuple[str, ...]]:
+    by = questions.asked.by
+    if not by:
+        return "", ()
+    names = listed([factor_words(name) for name in by])
+    text = (
+        f"Studies were stratified by {names}, with a variance between studies of its own in each stratum. A "
+        "stratum of one study is shown with its own effect and is in no test; studies that do not report a "
+        "factor are a stratum of their own and in no test."
+    )
+    if not any(part.between for part in questions.parts):
+        return text, ()
+    robust = all(part.dependent for part in questions.parts if part.between)
+    test = "a cluster-robust test" if robust else "Welch's test"
+    return (
+        f"{text} Strata were compared by {test}, and by permuting labels between whole studies ("
+        f"{plural(PERMUTATIONS, 'permutation')} at most, seed {SEED}), with and without strata of two "
+        "studies.",
+        () if robust else (WELCH,),
+    )
+
+
+def _attribution(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
+    if not any(part.attribution is not None and part.attribution.explained is not None for part in parts):
+        return "", ()
+    return (
+        "The variance between studies was attributed to the factors by their mean contribution over all "
+        f"orders; whole studies were permuted ({PERMUTATIONS} permutations), and intervals come from {DRAWS} "
+        f"draws of the fitted model (seed {SEED}). Where the factors are confounded, no shares are given.",
+        (SHARES,),
+    )
+
+
+def _trust(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
+    words, papers = [], []
+    if any(part.small_studies is not None for part in parts):
+        words.append(f"Small-study effects were tested by regression where there were {ENOUGH} rows or more.")
+        papers.append(EGGER)
+    if any(part.left_out is not None for part in parts):
+        words.append("Each study was left out in turn.")
+        papers.append(LEAVE_OUT)
+    if any(part.fit is not None for part in parts):
+        words.append(
+            "Other analyses were chosen by fixed rules, before their results were seen: other estimators of "
+            "τ² and intervals, without doubtful rows, without rows that were assumed or converted, and a "
+            "multilevel model where studies have several effects."
+        )
+    if any(part.censored is not None for part in parts):
+        words.append("Results with a p-value alone were added as censored observations.")
+        papers.append(CENSORED)
+    return " ".join(words), tuple(papers)

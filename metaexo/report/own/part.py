@@ -1,0 +1,200 @@
+"""One question of a report: its effects, and every number that is made of them, each made once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from metaexo import sensitivity
+from metaexo.bias import RegressionTest, regression_test
+from metaexo.effects import BoundedEffectSizes, EffectSizes, join_bounded
+from metaexo.effects.bounded_effect_sizes import as_bounded
+from metaexo.errors import MetaexoError
+from metaexo.heterogeneity import AttributionResults, StratifiedResults, attribute_heterogeneity, stratify
+from metaexo.heterogeneity.strata.between import BetweenTests
+from metaexo.models import CensoredRandomEffects
+from metaexo.models.censored.results import CensoredResults
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.report.own.asked import DRAWS, PERMUTATIONS, SEED, Asked
+from metaexo.report.own.fits import one_row_each, pooled_fit, quiet
+from metaexo.report.own.other import other_analyses
+from metaexo.sensitivity import LeaveOneOut
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENOUGH = 10
+"""Effects from which on small-study effects are tested; fewer tell nothing (Sterne et al. 2011)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One question: one outcome, one kind of comparison, one kind of subject.
+
+    Attributes
+    ----------
+    name : str
+        Before the names of its tables and figures; empty for the only part of a report.
+    title : str
+        What is asked, in words.
+    asked : Asked
+        The choices.
+    every : EffectSizes
+        All effects, one per row of the sheet.
+    bounds : BoundedEffectSizes or None
+        Results of studies without an effect that are known as a bound only; None if there are none.
+    pooled_outcomes : tuple of str
+        The outcomes that stand in it, where several were asked for together as a family.
+    said : list of str
+        What was warned of when its numbers were made, each once.
+    """
+
+    name: str
+    title: str
+    asked: Asked
+    every: EffectSizes
+    bounds: BoundedEffectSizes | None = None
+    pooled_outcomes: tuple[str, ...] = ()
+    said: list[str] = field(default_factory=list)
+
+    def called(self, name: str) -> str:
+        """Return the name of a table, a figure or a section of this part."""
+        return f"{self.name}_{name}" if self.name else name
+
+    @cached_property
+    def rows(self) -> EffectSizes:
+        """The effects that are pooled: one per study and combination of levels of the factors."""
+        return one_row_each(self.every, self.asked.by)
+
+    @property
+    def averaged(self) -> bool:
+        """Whether effects of one study were averaged."""
+        return self.rows.k < self.every.k
+
+    @property
+    def dependent(self) -> bool:
+        """Whether a study still has several rows, of different levels."""
+        return self.rows.m < self.rows.k
+
+    @cached_property
+    def _fitted(self) -> tuple[RandomEffectsResults | None, str]:
+        if self.rows.m < 2:
+            return None, "one study: there is nothing to pool"
+        try:
+            with quiet(self.said):
+                return pooled_fit(self.rows, self.asked.method, self.asked.test, self.asked.level), ""
+        except MetaexoError as error:
+            return None, error.given
+
+    @property
+    def fit(self) -> RandomEffectsResults | None:
+        """The pooled effect; None where there is none."""
+        return self._fitted[0]
+
+    @property
+    def no_fit(self) -> str:
+        """Why there is no pooled effect; empty where there is one."""
+        return self._fitted[1]
+
+    @cached_property
+    def strata(self) -> dict[str, StratifiedResults]:
+        """The strata by each factor."""
+        asked = self.asked
+        with quiet(self.said):
+            return {
+                factor: stratify(self.rows, factor, method=asked.method, test=asked.test, level=asked.level)
+                for factor in asked.by
+            }
+
+    @cached_property
+    def between(self) -> dict[str, BetweenTests]:
+        """The tests between strata by each factor that has two strata to compare."""
+        with quiet(self.said):
+            return {
+                factor: found.between_tests(SEED, PERMUTATIONS)
+                for factor, found in self.strata.items()
+                if found.between is not None
+            }
+
+    @cached_property
+    def attribution(self) -> AttributionResults | None:
+        """What the factors explain of the heterogeneity; None with fewer than two factors or studies."""
+        asked = self.asked
+        if len(asked.by) < 2 or self.rows.m < 2:
+            return None
+        method = "REML" if asked.method == "EE" else asked.method
+        with quiet(self.said):
+            return attribute_heterogeneity(
+                self.rows, asked.by, draws=DRAWS, permutations=PERMUTATIONS, seed=SEED, level=asked.level,
+                method=method, progress=False,
+            )  # fmt: skip
+
+    @cached_property
+    def _small(self) -> tuple[RegressionTest | None, str]:
+        if self.rows.k < ENOUGH:
+            return None, ""
+        try:
+            with quiet(self.said):
+                return regression_test(self.rows, level=self.asked.level), ""
+        except MetaexoError as error:
+            return None, error.given
+
+    @property
+    def small_studies(self) -> RegressionTest | None:
+        """The test for small-study effects; None where there is none."""
+        return self._small[0]
+
+    @property
+    def no_small_studies(self) -> str:
+        """Why the test could not be made although there are enough effects; may be empty."""
+        return self._small[1]
+
+    @cached_property
+    def left_out(self) -> LeaveOneOut | None:
+        """The pooled effect without each study in turn; None with fewer than three studies."""
+        if self.fit is None or self.rows.m < 3:
+            return None
+        with quiet(self.said):
+            return sensitivity.leave_one_out(self.fit, "study")
+
+    @cached_property
+    def _censored(self) -> tuple[CensoredResults | None, str]:
+        if self.bounds is None:
+            return None, ""
+        try:
+            with quiet(self.said):
+                known = join_bounded(as_bounded(self.rows), first_of_each_study(self.bounds))
+                model = CensoredRandomEffects(known, dependence="accept")
+                return model.fit(level=self.asked.level), ""
+        except MetaexoError as error:
+            return None, error.given
+
+    @property
+    def censored(self) -> CensoredResults | None:
+        """The pooled effect with bounds taken along; None where there are none, or it has no fit."""
+        return self._censored[0]
+
+    @property
+    def no_censored(self) -> str:
+        """Why there is no pooled effect with bounds; empty where there is one, or are no bounds."""
+        return self._censored[1]
+
+    @cached_property
+    def analyses(self) -> pd.DataFrame | None:
+        """Other defensible analyses, a row each, that of the report first; None without a pooled effect."""
+        if self.fit is None:
+            return None
+        return other_analyses(self.every, self.asked, self.averaged, self.said)
+
+
+def first_of_each_study(bounds: BoundedEffectSizes) -> BoundedEffectSizes:
+    """Return one bound per study, the first of each: bounds of one study say much the same."""
+    rows = [bounds.study.index(study) == i for i, study in enumerate(bounds.study)]
+    return bounds.select(rows, "another bound of the same study is taken")
+
+
+def name_of(text: str) -> str:
+    """Return a text as a name of files: small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:40].strip("_") or "part"

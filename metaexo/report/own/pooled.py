@@ -1,0 +1,191 @@
+"""The pooled effect and the heterogeneity: two tables, and what they say in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from metaexo.formatting import interval, level_words, number, p_value, percent
+from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.report.content import Block, ReportTable, Section, Words
+from metaexo.report.own.part import Part
+from metaexo.report.own.words import (
+    counted,
+    direction,
+    ends,
+    groups_of,
+    measure_words,
+    row_with_interval,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SOME, MUCH = 0.4, 0.75
+"""Ends of ranges of I2 in the Cochrane Handbook: up to 40% might not be important, from 75% considerable."""
+
+
+def pooled_section(part: Part) -> Section:
+    """Return the section on the pooled effect and the heterogeneity."""
+    title = "Pooled effect and heterogeneity"
+    if part.fit is None:
+        return Section(part.called("pooled"), title, (Words(pooled_sentence(part)),))
+    blocks: list[Block] = [Words(pooled_sentence(part)), pooled_table(part, part.fit)]
+    blocks += [heterogeneity_table(part, part.fit), Words(heterogeneity_sentence(part))]
+    blocks += [Words(f"{text[:1].upper()}{text[1:]}.", "caution") for text in part.fit.cautions()]
+    return Section(part.called("pooled"), title, tuple(blocks))
+
+
+def pooled_frame(fit: RandomEffectsResults) -> pd.DataFrame:
+    """Return the pooled effect as its measure is shown, with counts and test."""
+    frame = fit.predict(scale="measure").reset_index(drop=True)
+    frame.insert(0, "m", fit.effects.m)
+    frame.insert(0, "k", fit.k)
+    frame["pvalue"] = fit.pvalues.to_numpy()
+    return frame
+
+
+def pooled_table(part: Part, fit: RandomEffectsResults) -> ReportTable:
+    """Return the table of the pooled effect."""
+    frame, level = pooled_frame(fit), level_words(part.asked.level)
+    headings = {
+        "m": "Studies",
+        "k": "Rows pooled",
+        "estimate": part.every.measure.display,
+        "low": f"{level} CI, lower",
+        "high": f"{level} CI, upper",
+        "prediction_low": f"{level} prediction interval, lower",
+        "prediction_high": f"{level} prediction interval, upper",
+        "pvalue": "p",
+    }
+    if frame["pvalue"].isna().all() or math.isnan(part.every.measure.null):
+        del headings["pvalue"]
+    formats = dict.fromkeys(("estimate", "low", "high", "prediction_low", "prediction_high"), ".2f")
+    return ReportTable(
+        part.called("pooled"), f"Pooled effect: {part.title}", frame, headings, {**formats, "pvalue": "p"},
+        notes=(_direction_note(part),),
+    )  # fmt: skip
+
+
+def _direction_note(part: Part) -> str:
+    """Return what the sign of an effect means."""
+    first, second = groups_of(part)
+    if math.isnan(part.every.measure.null):
+        return "One group: there is no value of no effect."
+    what = "A ratio above 1" if part.every.measure.display_log else "A positive effect"
+    if part.every.oriented:
+        return f"{what} is in favour of {first}: effects were turned where lower values are better."
+    return (
+        f"{what} means higher values with {first} than with {second}. The sheet does not say which direction "
+        "is the benefit, so effects were not turned."
+    )
+
+
+def heterogeneity_table(part: Part, fit: RandomEffectsResults) -> ReportTable:
+    """Return the table of heterogeneity."""
+    level = level_words(part.asked.level)
+    headings = {
+        "tau2": "τ²", "tau2_low": f"{level} CI, lower", "tau2_high": f"{level} CI, upper", "tau": "τ",
+        "i2": "I²", "i2_low": "I², lower", "i2_high": "I², upper", "q": "Q",
+        "q_df": "df", "q_pvalue": "p (Q)",
+    }  # fmt: skip
+    formats = dict.fromkeys(("tau2", "tau2_low", "tau2_high", "tau"), ".3f")
+    formats |= {"i2": "%", "i2_low": "%", "i2_high": "%", "q": ".2f", "q_df": ".0f", "q_pvalue": "p"}
+    scale = " on the scale of logarithms" if part.every.measure.display_log else ""
+    notes = [f"τ² is the variance of true effects between studies{scale}; I² is the share of the variation "
+             "between the effects that is not chance."]  # fmt: skip
+    if part.dependent:
+        notes.append("τ², I² and Q take the rows of one study as independent; the interval does not.")
+    return ReportTable(
+        part.called("heterogeneity"), "Heterogeneity", heterogeneity_frame(fit), headings, formats,
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def heterogeneity_frame(fit: RandomEffectsResults) -> pd.DataFrame:
+    """Return one row: tau2 and I2 with their intervals, Q with its test."""
+    import pandas as pd
+
+    row = {"tau2": fit.tau2, "tau": fit.tau, "i2": fit.i2}
+    if fit.is_random and (fit.effects.v > 0).all():
+        found = fit.conf_int_heterogeneity()
+        (_, row["tau2_low"], row["tau2_high"]) = found.tau2
+        (_, row["i2_low"], row["i2_high"]) = found.i2
+    q = fit.q
+    row |= {"q": q.statistic, "q_df": q.df[0], "q_pvalue": q.pvalue}
+    return pd.DataFrame([row])
+
+
+def pooled_sentence(part: Part) -> str:
+    """Return the first sentence of the answer: the pooled effect, or what stands in its place."""
+    what, level = measure_words(part.every.measure), part.asked.level
+    if part.fit is None:
+        shown = [
+            f"{part.rows.row_labels[i]}: {row_with_interval(part.rows, i, level)}" for i in range(part.rows.k)
+        ]
+        few = shown[:6] + ([f"and {len(shown) - 6} more"] if len(shown) > 6 else [])
+        why = "so that nothing can be pooled" if part.every.m < 2 else f"and cannot be pooled: {part.no_fit}"
+        gives = "gives an effect" if part.every.m == 1 else "give effects"
+        return f"{counted(part).capitalize()} {gives}, {why}; {what} {'; '.join(few)}."
+    pooled = part.fit.pooled()
+    clause = direction(part, pooled.low, pooled.high)
+    text = (
+        f"Across {counted(part)} the pooled {what} is "
+        f"{with_interval(part.rows, level, pooled.estimate, pooled.low, pooled.high)}"
+    )
+    text += f", {clause}" if clause else ""
+    if pooled.prediction_low is not None and pooled.prediction_high is not None and part.fit.tau2 > 0:
+        low, high = ends(part.rows, pooled.prediction_low, pooled.prediction_high)
+        text += (
+            f"; in a new study like these an effect from {interval(low, high)} is to be expected "
+            f"({level_words(level)} prediction interval)"
+        )
+    if part.averaged or part.dependent:
+        text += f"; several effects of one study were {_dependence(part)}"
+    return f"{text}."
+
+
+def _dependence(part: Part) -> str:
+    """Return how several effects of one study were taken, in words."""
+    ways = ["averaged first"] if part.averaged else []
+    ways += ["kept together by intervals that are robust by study"] if part.dependent else []
+    return ", or ".join(ways)
+
+
+def heterogeneity_sentence(part: Part) -> str:
+    """Return the second sentence: how far the effects differ, and what that means."""
+    fit = part.fit
+    if fit is None:
+        return "How far effects differ between studies cannot be said from one study."
+    row = heterogeneity_frame(fit).iloc[0]
+    q = f"Q test {p_value(row['q_pvalue'])}"
+    i2 = f"I² = {percent(row['i2'])}"
+    if "i2_low" in row and not math.isnan(row["i2_low"]):
+        i2 += f", {level_words(part.asked.level)} CI {percent(row['i2_low'])} to {percent(row['i2_high'])}"
+    if fit.method == "EE":
+        return f"All studies are taken to share one true effect, as was asked for ({i2}; {q})."
+    few = "" if part.every.m >= 10 else ", which with few studies does not show that they agree"
+    if fit.tau2 == 0:
+        return f"The effects vary no more than by chance ({i2}; {q}){few}."
+    tau = f"τ = {number(row['tau'])}"
+    if row["q_pvalue"] >= 1 - part.asked.level:
+        return (
+            f"The effects vary somewhat more than by chance, but the test does not show that they differ "
+            f"({i2}; {tau}; {q}){few}."
+        )
+    much = "considerably" if row["i2"] > MUCH else "clearly" if row["i2"] > SOME else "somewhat"
+    return (
+        f"The true effects differ {much} between studies ({i2}; {tau}; {q}), so the pooled effect is the "
+        f"average of different effects{_crossing(part, fit)}."
+    )
+
+
+def _crossing(part: Part, fit: RandomEffectsResults) -> str:
+    """Return what a prediction interval on both sides of no effect means, where the average is decided."""
+    found, null = fit.pooled(), part.every.measure.null
+    if found.prediction_low is None or found.prediction_high is None or math.isnan(null):
+        return ""
+    if found.low <= null <= found.high or not found.prediction_low <= null <= found.prediction_high:
+        return ""
+    return ", and in some settings there may be no effect or the opposite one"

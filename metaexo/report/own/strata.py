@@ -1,0 +1,255 @@
+"""Effects by source and by isolation method: forests, strata, tests between them, and what explains what."""
+
+from __future__ import annotations
+
+from metaexo.effects import back_pooled
+from metaexo.formatting import level_words, p_value, plural
+from metaexo.heterogeneity import StratifiedResults
+from metaexo.heterogeneity.attribution.estimability import Estimability
+from metaexo.heterogeneity.levels import readable
+from metaexo.heterogeneity.strata.fit import Stratum
+from metaexo.plots import forest
+from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
+from metaexo.report.own.part import Part
+from metaexo.report.own.words import (
+    factor_words,
+    figure_of,
+    groups_of,
+    listed,
+    measure_words,
+    small,
+    with_interval,
+)
+
+MOST_NAMED = 4
+
+
+def strata_section(part: Part, factor: str) -> Section:
+    """Return the section on one factor: what is found, the forest, the strata, the tests between them."""
+    found = part.strata[factor]
+    blocks: list[Block] = [Words(strata_sentence(part, factor))]
+    blocks += [forest_by(part, factor), strata_table(part, factor)]
+    tests = part.between.get(factor)
+    if tests is not None:
+        blocks.append(_tests_table(part, factor))
+        blocks += [Words(f"{text[:1].upper()}{text[1:]}.", "caution") for text in tests.cautions()]
+    elif found.between_note:
+        blocks.append(Words(f"{found.between_note[:1].upper()}{found.between_note[1:]}.", "caution"))
+    return Section(part.called(f"by_{factor}"), f"By {factor_words(factor)}", tuple(blocks))
+
+
+# -- the forest ----------------------------------------------------------------------------------------------
+
+
+def forest_by(part: Part, factor: str | None) -> ReportFigure:
+    """Return the forest plot by a factor, or of all rows without strata."""
+    title = part.title if factor is None else f"{part.title}, by {factor_words(factor)}"
+    shown = part.rows if factor is None else part.strata[factor]
+    if factor is None and part.fit is not None:
+        shown = part.fit  # type: ignore[assignment]
+    others = [one for one in part.asked.by if one != factor]
+    first, second = groups_of(part)
+    turned = part.every.oriented
+    favours = None if turned else (f"lower with {first}", f"higher with {first}")
+    of_groups = part.every.measure.orientation == "negate"
+    favours = (f"favours {second}", f"favours {first}") if turned else favours
+    ax = forest(
+        shown, columns=others, titles={one: factor_words(one).capitalize() for one in others},
+        favours=favours if of_groups else None, level=part.asked.level, title=title,
+    )  # fmt: skip
+    name = part.called("forest" if factor is None else f"forest_by_{factor}")
+    return ReportFigure(name, title, _seen(part, factor), figure_of(ax))
+
+
+def _seen(part: Part, factor: str | None) -> str:
+    """Return in words what a forest shows, and what comes out."""
+    what = f"Forest plot of {plural(part.rows.k, 'row')} from {plural(part.rows.m, 'study', 'studies')}"
+    parts = [f"{what}, {measure_words(part.every.measure)} with {level_words(part.asked.level)} intervals"]
+    if part.fit is not None:
+        found = part.fit.pooled()
+        pooled = with_interval(part.rows, part.asked.level, found.estimate, found.low, found.high)
+        parts.append(f"pooled {pooled}")
+    if factor is not None:
+        parts += [_stratum_words(part, s) for s in part.strata[factor].strata]
+    return f"{'; '.join(parts)}."
+
+
+# -- the strata ----------------------------------------------------------------------------------------------
+
+
+def strata_table(part: Part, factor: str) -> ReportTable:
+    """Return the table of the strata."""
+    frame, level = part.strata[factor].to_frame(), level_words(part.asked.level)
+    several = frame["stratum"] != "all"
+    names = ("estimate", "low", "high", "prediction_low", "prediction_high")
+    by_name = {s.name: s.effects for s in part.strata[factor].strata}
+    for name in names:
+        frame[f"{name}_shown"] = [
+            float(back_pooled(by_name.get(stratum, part.rows), [value])[0])
+            for stratum, value in zip(frame["stratum"], frame[name], strict=True)
+        ]
+    frame.loc[~several, "stratum"] = "All studies"
+    headings = {
+        "stratum": factor_words(factor).capitalize(), "m": "Studies", "k": "Rows",
+        "estimate_shown": part.every.measure.display, "low_shown": f"{level} CI, lower",
+        "high_shown": f"{level} CI, upper", "prediction_low_shown": "Prediction, lower",
+        "prediction_high_shown": "Prediction, upper", "tau2": "τ²", "i2": "I²", "note": "Note",
+    }  # fmt: skip
+    formats = {f"{name}_shown": ".2f" for name in names} | {"tau2": ".3f", "i2": "%"}
+    frame.attrs = {}
+    return ReportTable(
+        part.called(f"by_{factor}"), f"Pooled effect by {factor_words(factor)}", frame, headings, formats,
+        notes=("A stratum of one study has the effect of that study; it is in no test.",),
+    )  # fmt: skip
+
+
+def _tests_table(part: Part, factor: str) -> ReportTable:
+    """Return the table of the tests between strata."""
+    frame = part.between[factor].to_frame()
+    headings = {
+        "test": "Test", "number": "Strata compared", "left_out": "Left out", "statistic": "Statistic",
+        "df1": "df", "df2": "df of the denominator", "pvalue": "p", "note": "Note",
+    }  # fmt: skip
+    formats = {"statistic": ".2f", "df1": ".0f", "df2": ".1f", "pvalue": "p"}
+    return ReportTable(
+        part.called(f"tests_by_{factor}"), f"Do effects differ by {factor_words(factor)}?", frame, headings,
+        formats,
+    )  # fmt: skip
+
+
+def _stratum_words(part: Part, stratum: Stratum) -> str:
+    """Return a stratum with its effect: "Adipose MSC 0.80 (95% CI 0.40 to 1.20; 5 studies)"."""
+    pooled = stratum.pooled if stratum.pooled is not None else stratum.single
+    studies = plural(stratum.m, "study", "studies")
+    if pooled is None:
+        return f"{stratum.name} ({studies})"
+    values = (pooled.estimate, pooled.low, pooled.high)
+    text = with_interval(stratum.effects, part.asked.level, *values)
+    return f"{stratum.name} {text.removesuffix(')')}; {studies})"
+
+
+def strata_sentence(part: Part, factor: str) -> str:
+    """Return the sentence of the answer on one factor: whether effects differ by it, or why it is open."""
+    found, one, many = part.strata[factor], factor_words(factor), factor_words(factor, many=True)
+    reported = [s for s in found.strata if s.reported]
+    lacking = sum(s.m for s in found.strata if not s.reported)
+    if not reported:
+        return f"No study reports its {one}, so whether effects differ by it cannot be said."
+    missing = f"; {plural(lacking, 'study does', 'studies do')} not report it" if lacking else ""
+    if len(reported) == 1:
+        who = "The only study" if part.rows.m == 1 else "All studies"
+        verb = "has" if part.rows.m == 1 else "have"
+        who = f"{who} that report{'s' if part.rows.m == 1 else ''} it" if lacking else who
+        why = f"so whether effects differ by it cannot be said{missing}"
+        return f"{who} {verb} one {one} ({reported[0].name}), {why}."
+    tests = part.between.get(factor)
+    if tests is None:
+        return f"{_untested(found, reported, one, many)}{missing}."
+    return f"{_tested(part, factor, found)}{missing}."
+
+
+def _untested(found: StratifiedResults, reported: list[Stratum], one: str, many: str) -> str:
+    """Return why strata that there are cannot be compared."""
+    single = [s for s in reported if found.clusters_in(s) < 2]
+    start = f"Whether effects differ by {one} cannot be tested"
+    if len(single) == len(reported):
+        return f"{start}: each of {len(reported)} {many} has one study only"
+    large = [s.name for s in reported if s not in single]
+    return (
+        f"{start}: only {listed(large)} has two studies or more, {listed([s.name for s in single])} one each"
+    )
+
+
+def _tested(part: Part, factor: str, found: StratifiedResults) -> str:
+    """Return what the tests between strata find, with the strata, the largest effect first."""
+    tests, alpha = part.between[factor], 1 - part.asked.level
+    compared = sorted(found.compared, key=lambda s: -(s.pooled.estimate if s.pooled else 0.0))
+    named = compared if len(compared) <= MOST_NAMED else [compared[0], compared[-1]]
+    strata = listed([_stratum_words(part, s) for s in named])
+    if len(named) < len(compared):
+        strata = f"from {strata} among {len(compared)} strata"
+    p = {"of the test": tests.formula.pvalue, "by permutation": tests.permutation.pvalue}
+    known = {words: value for words, value in p.items() if value == value}
+    words = ", ".join(f"{p_value(value)} {how}" for how, value in known.items())
+    words = words.replace(" of the test", "")
+    if all(value < alpha for value in known.values()):
+        few = _small_strata(found, tests.formula_without.pvalue, alpha)
+        return f"Effects differ by {factor_words(factor)} ({words}): {strata}{few}"
+    if any(value < alpha for value in known.values()):
+        return f"The tests disagree on whether effects differ by {factor_words(factor)} ({words}): {strata}"
+    return (
+        f"A difference between {factor_words(factor, many=True)} was not shown ({words}), and with "
+        f"{plural(sum(s.m for s in compared), 'study', 'studies')} that does not show there is none: {strata}"
+    )
+
+
+def _small_strata(found: StratifiedResults, without: float, alpha: float) -> str:
+    """Return that a difference rests on strata of two studies, where it does."""
+    if not found.small or without < alpha:
+        return ""
+    names = listed([s.name for s in found.small])
+    also = f" ({p_value(without)} without)" if without == without else ""
+    return f"; this rests on strata of two studies, {names}{also}"
+
+
+# -- what explains the heterogeneity -------------------------------------------------------------------------
+
+
+def attribution_section(part: Part) -> Section | None:
+    """Return the section on what the factors explain; None with fewer than two factors or studies."""
+    found = part.attribution
+    if found is None:
+        return None
+    names = listed([factor_words(name) for name in part.asked.by], "or")
+    blocks: list[Block] = [Words(found.verdict.sentence)]
+    if found.verdict.reasons:
+        blocks.append(Listing(tuple(f"{why[:1].upper()}{why[1:]}" for why in found.verdict.reasons)))
+    blocks.append(crossing_table(part, found.estimability))
+    frame = found.to_frame()
+    frame.attrs = {}
+    if frame["share"].notna().any():
+        frame.insert(0, "part", [readable(name) for name in frame["name"]])
+        headings = {
+            "part": "Part", "tau2": "τ²", "share": "Share", "low": "Lower", "high": "Upper",
+            "chance": "By chance", "pvalue": "p", "pvalue_alone": "p alone", "note": "Note",
+        }  # fmt: skip
+        formats = {"tau2": ".3f", "pvalue": "p", "pvalue_alone": "p"}
+        formats |= dict.fromkeys(("share", "low", "high", "chance"), "%")
+        note = (
+            f"{level_words(part.asked.level)} intervals. Shares are not cut off at zero, so that they add up."
+        )
+        blocks.append(
+            ReportTable(
+                part.called("attribution"),
+                "What the between-study variance goes with",
+                frame,
+                headings,
+                formats,
+                notes=(note,),
+            )
+        )
+    return Section(part.called("attribution"), f"Is it {names}?", tuple(blocks))
+
+
+def crossing_table(part: Part, found: Estimability) -> ReportTable:
+    """Return which combinations of levels have how many studies; combinations of none are listed too."""
+    import pandas as pd
+
+    rows = [
+        dict(zip(found.by, cell.levels, strict=True)) | {"m": cell.m, "k": cell.k} for cell in found.cells
+    ]
+    headings = {name: factor_words(name).capitalize() for name in found.by} | {"m": "Studies", "k": "Rows"}
+    return ReportTable(
+        part.called("crossing"),
+        f"How {listed([factor_words(name, many=True) for name in found.by])} meet in the studies",
+        pd.DataFrame(rows), headings,
+        notes=("Where one of them comes with one of the other only, their effects cannot be told apart.",),
+    )  # fmt: skip
+
+
+def settling_pair(found: Estimability) -> str:
+    """Return a combination of levels that would link what no study links: "Plant by size exclusion"."""
+    if len(found.groups) < 2 or found.used.p != 2:
+        return ""
+    first, second = found.groups[0].levels, found.groups[1].levels
+    return f"{small(readable(first[0][0]))} with {small(readable(second[1][0]))}"

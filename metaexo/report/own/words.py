@@ -1,0 +1,103 @@
+"""Words of a report that several of its sections share: effects with their intervals, directions, factors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from metaexo.effects import EffectSizes, Measure, back_by_rows, back_pooled
+from metaexo.formatting import interval, level_words, number, plural
+from metaexo.heterogeneity.levels import readable
+from metaexo.report.own.part import Part
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FACTORS = {"source": ("source", "sources"), "isolation": ("isolation method", "isolation methods")}
+GROUPS = {
+    "exosome_vs_control": ("exosomes", "the control"),
+    "post_vs_pre": ("values after treatment", "values before treatment"),
+    "method_a_vs_method_b": ("the first method", "the second method"),
+    "source_a_vs_source_b": ("the first source", "the second source"),
+}
+
+
+def measure_words(measure: Measure) -> str:
+    """Return what the effects are called: "standardised mean difference (Hedges' g)", "risk ratio"."""
+    name = measure.display if measure.rescaled else measure.name
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+
+
+def groups_of(part: Part) -> tuple[str, str]:
+    """Return what the two groups of the comparison are called."""
+    data = part.every.data
+    contrast = "" if data is None or "contrast" not in data else str(data["contrast"].iloc[0])
+    return GROUPS.get(contrast, ("the first group", "the second group"))
+
+
+def factor_words(factor: str, many: bool = False) -> str:
+    """Return a factor as a reader knows it: "isolation method", "isolation methods"."""
+    one = readable(factor)
+    return FACTORS.get(factor, (one, f"levels of {one}"))[many]
+
+
+def small(name: str) -> str:
+    """Return a title for the middle of a sentence."""
+    return name[:1].lower() + name[1:] if name[1:2].islower() else name
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Return words as a list in a sentence."""
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def ends(effects: EffectSizes, *values: float | None) -> list[float]:
+    """Return values on the scale of the analysis as the measure shows them; a missing one is NaN."""
+    given = np.array([np.nan if value is None else value for value in values], dtype=float)
+    return [float(value) for value in back_pooled(effects, given)]
+
+
+def with_interval(effects: EffectSizes, level: float, *values: float | None) -> str:
+    """Return "0.80 (95% CI 0.42 to 1.18)" of an estimate and its ends on the scale of the analysis."""
+    middle, low, high = ends(effects, *values)
+    return f"{number(middle)} ({level_words(level)} CI {interval(low, high)})"
+
+
+def row_with_interval(effects: EffectSizes, i: int, level: float) -> str:
+    """Return one effect with its normal interval."""
+    limits = effects.conf_int(level)
+    values = np.column_stack([effects.y, limits.iloc[:, 0], limits.iloc[:, 1]])
+    middle, low, high = (float(back_by_rows(effects, values[:, j])[i]) for j in range(3))
+    return f"{number(middle)} ({level_words(level)} CI {interval(low, high)})"
+
+
+def direction(part: Part, low: float, high: float) -> str:
+    """Return what an interval says of the direction, as a clause; empty where there is no value of no effect.
+
+    low, high: its ends on the scale of the analysis.
+    """
+    null = part.every.measure.null
+    if math.isnan(null) or math.isnan(low):
+        return ""
+    first, second = groups_of(part)
+    if low <= null <= high:
+        return "which does not exclude no effect"
+    if part.every.oriented:
+        return f"in favour of {first if low > null else second}"
+    return f"{'higher' if low > null else 'lower'} with {first} than with {second}"
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that axes stand on."""
+    figure: Any = axes.figure
+    return cast("Figure", figure)
+
+
+def counted(part: Part) -> str:
+    """Return how many studies and effects a part has: "12 studies (14 effects)"."""
+    studies = plural(part.every.m, "study", "studies")
+    return studies if part.every.k == part.every.m else f"{studies} ({plural(part.every.k, 'effect')})"

@@ -1,0 +1,97 @@
+"""The numbers of a report: those of direct calls, those of its script, and every number of its answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.report.answers import unsupported_numbers
+from metaexo.report.content import Report, ReportTable
+
+
+def table(report: Report, name: str) -> pd.DataFrame:
+    return next(one.frame for one in report.tables if one.name == name)
+
+
+def cells(report: Report) -> list[tuple[str, object]]:
+    return [(c, v) for one in report.tables for c in one.frame for v in one.frame[c].tolist()]
+
+
+def test_the_numbers_are_those_of_the_models(usual: tuple[Path, Report]) -> None:
+    path, report = usual
+    es = mx.read_sheets(path).effects("SMD")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.MetaexoWarning)
+        rows = mx.aggregate(es, correlation=0.6)
+    fit = mx.RandomEffects(rows).fit()
+    pooled = table(report, "pooled").iloc[0]
+    assert (pooled["k"], pooled["m"]) == (12, 12)
+    np.testing.assert_allclose(pooled[["estimate", "low", "high"]].astype(float), [
+        fit.estimate, fit.pooled().low, fit.pooled().high,
+    ], rtol=1e-12)  # fmt: skip
+    found = table(report, "heterogeneity").iloc[0]
+    assert found["tau2"] == pytest.approx(fit.tau2, rel=1e-12)
+    assert found["q"] == pytest.approx(fit.q.statistic, rel=1e-12)
+    strata = mx.stratify(rows, by="source").to_frame()
+    shown = table(report, "by_source")
+    np.testing.assert_allclose(shown["estimate_shown"], strata["estimate"], rtol=1e-12)
+    assert shown["stratum"].tolist()[:3] == strata["stratum"].tolist()[:3]
+    characteristics = table(report, "characteristics")
+    np.testing.assert_allclose(characteristics["y"], es.y, rtol=1e-12)
+    assert len(report.traces) == es.k == 13
+
+
+def test_every_number_of_the_answer_stands_in_a_table(usual: tuple[Path, Report]) -> None:
+    _, report = usual
+    assert len(report.answer) == 5
+    for sentence in report.answer:
+        assert unsupported_numbers(sentence, cells(report)) == []
+
+
+def test_the_script_makes_the_same_numbers(usual: tuple[Path, Report], tmp_path: Path) -> None:
+    _, report = usual
+    (tmp_path / "analysis.py").write_text(report.script, encoding="utf-8")
+    assert report.script.count("\n") < 100
+    root = Path(mx.__file__).parents[1]
+    env = os.environ | {"PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "analysis.py"], cwd=tmp_path, env=env, check=True, capture_output=True)
+    made = {path.stem: pd.read_csv(path) for path in (tmp_path / "numbers").iterdir()}
+    ours = {one.name: one for one in report.tables}
+    assert set(ours) - set(made) == {"crossing"} | ({"left_out"} & set(ours))
+    for name, frame in made.items():
+        assert_same(ours[name], frame)
+
+
+def assert_same(ours: ReportTable, theirs: pd.DataFrame) -> None:
+    numbers = ours.frame.select_dtypes("number")
+    columns = [column for column in numbers if column in theirs]
+    assert columns
+    assert len(theirs) == len(ours.frame)
+    for column in columns:
+        np.testing.assert_allclose(
+            ours.frame[column].astype(float),
+            theirs[column],
+            rtol=1e-10,
+            atol=1e-12,
+            err_msg=f"{ours.name} {column}",
+        )
+
+
+def test_each_effect_leads_to_its_cells(usual: tuple[Path, Report]) -> None:
+    _, report = usual
+    first = report.traces[0]
+    texts = {cell.heading: cell.text for cell in first.cells}
+    assert texts["treatment_sd"] == "10"
+    assert texts["control_sd"] == "9.5"
+    assert all("2" in cell.address for cell in first.cells)
+    row = table(report, "characteristics").iloc[0]
+    assert f"Effect {row['y']:.4f}, sampling variance {row['v']:.4f}" in first.steps[-1]
+    assert f"{row['effect_shown']:.2f}" in first.steps[-1]
