@@ -135,7 +135,7 @@ _TREATED, _CONTROL = _arm("treatment", "treated"), _arm("control", "controls")
 FIELDS: tuple[Field, ...] = (
     Field("study_id", STUDY, "First author and year. The same in all rows of one study.", width=22),
     Field("year", STUDY, "Year of publication.", "studies", width=8),
-    Field("doi", STUDY, "DOI, without https://doi.org/ before it.", "studies", width=22),
+    Field("doi", STUDY, "DOI alone, as in 10.1000/example.1.", "studies", width=22),
     Field(
         "source_reported",
         VESICLES,
@@ -583,7 +583,9 @@ def _validation(field: Field, column: Column, place: str | None) -> DataValidati
         check = DataValidation(type="list", formula1=place, allow_blank=True)
         check.errorStyle = "information" if field.free else "stop"
         check.showErrorMessage = not field.free  # a list that only suggests does not ask back
-        check.error = f"Choose a word of the list of {field.name}, or leave the cell empty."
+        check.error = f"Choose a word of the list of {field.name}" + (
+            "." if column.required else ", or leave the cell empty."
+        )
     elif column.is_number:
         check = _of_numbers(column)
         check.error = (
