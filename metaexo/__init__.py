@@ -16,7 +16,7 @@ from __future__ import annotations
 # Module -> its names that are public here, in the order in which a reader meets them. The file __init__.pyi
 # tells type checkers the same, and a test holds the two together.
 _HOMES = {
-    "metaexo.evidence": ("new_table", "read_sheets", "check_sheets", "evidence_sheets"),
+    "metaexo.evidence": ("new_table", "read_table", "read_sheets", "check_sheets", "evidence_sheets"),
     "metaexo.datasets": ("load_dataset",),
     "metaexo.effects": (
         "EffectSizes",

@@ -30,6 +30,7 @@ from metaexo.evidence import check_sheets as check_sheets
 from metaexo.evidence import evidence_sheets as evidence_sheets
 from metaexo.evidence import new_table as new_table
 from metaexo.evidence import read_sheets as read_sheets
+from metaexo.evidence import read_table as read_table
 from metaexo.heterogeneity import attribute_heterogeneity as attribute_heterogeneity
 from metaexo.heterogeneity import confounding as confounding
 from metaexo.heterogeneity import estimability as estimability

@@ -365,6 +365,30 @@ class UnknownStudyError(SheetError):
     """A row whose study is not in the sheet of studies."""
 
 
+class WorkbookError(SheetError):
+    """A file that cannot be opened as a table: damaged, protected, of another format, or far too large."""
+
+
+class WorksheetError(SheetError):
+    """A workbook with several worksheets, or none, that read as a table of studies."""
+
+
+class UnclearColumnError(SheetError):
+    """A heading that can be read in more than one way, or that is only like one that is known."""
+
+
+class UnclearCellError(SheetError):
+    """A cell that can be read in more than one way."""
+
+
+class MergedCellsError(SheetError):
+    """Merged cells among the rows: which rows the value holds for cannot be known."""
+
+
+class UncomputedCellError(SheetError):
+    """A formula without a stored result, or one that gave an error."""
+
+
 # --------------------------------------------------------------------- Warnings: words and columns of sheets
 
 

@@ -12,9 +12,10 @@ from metaexo.evidence.descriptions.one_material import (
 from metaexo.evidence.descriptions.reporting import REPORTING_ITEMS, reporting
 from metaexo.evidence.descriptions.rows import count_reasons, days_after, ledger_table, same_subjects
 from metaexo.evidence.descriptions.sizes import choose_means, laboratories, method_ratios
-from metaexo.evidence.folder import check_sheets, evidence_sheets, read_sheets
+from metaexo.evidence.folder import check_sheets, evidence_sheets, read_sheets, read_table
 from metaexo.evidence.names import named_studies
 from metaexo.evidence.problems import SheetErrors, SheetProblem
+from metaexo.evidence.reading import Reading
 from metaexo.evidence.risk_of_bias.record import RiskOfBias, read_risk_of_bias
 from metaexo.evidence.risk_of_bias.tool import BiasTool, bias_tool, bias_tools
 from metaexo.evidence.sheets import Sheets
@@ -57,6 +58,7 @@ __all__ = [
     "BiasTool",
     "Codebook",
     "Multiple",
+    "Reading",
     "RiskOfBias",
     "SheetCheck",
     "SheetErrors",
@@ -98,6 +100,7 @@ __all__ = [
     "ratios_on_one_material",
     "read_risk_of_bias",
     "read_sheets",
+    "read_table",
     "repeated_numbers",
     "reporting",
     "row_labels",

@@ -1,11 +1,12 @@
-"""Reading and checking a folder of sheets; categories, labels and outcome families are added."""
+"""Reading and checking sheets, of a folder or a file; categories, labels and outcome families are added."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import warnings
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,9 @@ from metaexo.errors import (
     CodebookError,
     InputError,
     MetaexoError,
+    MissingCellError,
     MissingSheetError,
+    SheetError,
     UnknownOutcomeWarning,
     nearest_word,
 )
@@ -42,10 +45,12 @@ from metaexo.evidence.problems import (
     SheetProblem,
     collected,
 )
-from metaexo.evidence.reading import RawSheet, read_raw
+from metaexo.evidence.reading import Placed, RawSheet, Reading, read_raw
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import find_slips
 from metaexo.evidence.slips.rows import ARMS
+from metaexo.evidence.tables.cells import TEXTS, WORKBOOKS
+from metaexo.evidence.tables.table import Tables, read_tables
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,
@@ -65,29 +70,40 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_sheets(folder: str | Path) -> Sheets:
-    """Read and check a folder of evidence sheets.
+def read_sheets(
+    path: str | Path, *, columns: Mapping[str, str | None] | None = None, sheet: str | None = None
+) -> Sheets:
+    """Read and check evidence sheets: a folder of CSV files, or one file.
 
-    Use it for your own sheets, a folder with `studies.csv` and `outcomes.csv`; the other sheets may be
-    missing. Those of metaexo are in `data/`; :func:`evidence_sheets` finds them wherever it is installed. The
+    Use it for your own sheets: a folder with `studies.csv` and `outcomes.csv` (the other sheets may be
+    missing), a workbook with worksheets of these names, or one flat table, as :func:`read_table` reads it.
+    The sheets of metaexo are in `data/`; :func:`evidence_sheets` finds them wherever it is installed. The
     codebook is that of metaexo unless the folder has a `datapackage.json` or a `vocabulary/` of its own.
     Columns of your own are kept.
 
     Parameters
     ----------
-    folder : str or Path
-        The folder.
+    path : str or Path
+        The folder or the file.
+    columns : mapping of str to str, optional
+        Of a file: what headings mean; see :func:`read_table`.
+    sheet : str, optional
+        Of a workbook: the worksheet that holds a flat table.
 
     Returns
     -------
     Sheets
-        Tables, ledger, and `effects()`.
+        Tables, ledger, `reading` and `effects()`.
 
     Raises
     ------
     SheetErrors
-        All problems of all sheets at once, each an error of its own class that names file, line, study,
-        column, value, what is allowed and what to do.
+        All problems of all sheets at once, each an error of its own class that names file, line or cell,
+        study, column, value, what is allowed and what to do.
+    SheetError
+        If the file cannot be opened, or has several worksheets that read as data.
+    UnknownChoiceError
+        If a heading, a column or a worksheet that was named is not there.
 
     Warns
     -----
@@ -102,7 +118,84 @@ def read_sheets(folder: str | Path) -> Sheets:
     >>> len(sheets.outcomes), sheets.ledger.total
     (227, 227)
     """
-    check, sheets = _read(_path(folder))
+    return _without_problems(_read(_asked(path, columns, sheet)))
+
+
+def read_table(
+    path: str | Path, *, columns: Mapping[str, str | None] | None = None, sheet: str | None = None
+) -> Sheets:
+    r"""Read a table of studies, one row per comparison: an Excel workbook or a CSV file.
+
+    Use it for a spreadsheet as you have it. Headings are read by their words ("Exosome mean", "n control",
+    "EV mean (SD)", "Author (year)"; two rows of headings; German ones), numbers with decimal commas, in
+    per cent, or two in one cell ("5.0 ± 1.0", "12/20"), any separator and encoding. What is certain is read,
+    and `reading.notes` says what was read as what. What can be read in two ways, such as "1,000" or an SD
+    that may be an SE, is refused with the cell and the option that settles it. The file is not changed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file: .xlsx, .csv, .tsv or .txt.
+    columns : mapping of str to str, optional
+        What headings mean, where their words do not say it: ``{"my heading": "treatment_sd"}``. Several
+        columns that stand in one cell are written as they stand: ``"treatment_mean ± treatment_sd"``; one
+        value that holds for several is written ``"treatment_n and control_n"``; ``""`` keeps a column
+        as your own. On the command line: ``--map "my heading=treatment_sd"``.
+    sheet : str, optional
+        The worksheet, if several read as data.
+
+    Returns
+    -------
+    Sheets
+        `outcomes` with the columns of outcomes and of their studies in each row, `studies` with one row per
+        study, `effects()`, and `reading`: notes, and the cell of every value.
+
+    Raises
+    ------
+    SheetErrors
+        All problems at once; each names the cell, what stands there, what is allowed and what to do.
+    SheetError
+        If the file cannot be opened, or has several worksheets that read as data.
+    UnknownChoiceError
+        If a heading, a column or a worksheet that was named is not there.
+
+    Warns
+    -----
+    SheetWarning
+        As in :func:`read_sheets`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import metaexo as mx
+    >>> path = Path(tempfile.mkdtemp(), "studies.csv")
+    >>> _ = path.write_text(
+    ...     "Study;Source;Isolation;Exosome mean;Exosome SD;Exosome n;Control mean;Control SD;Control n\n"
+    ...     "Li 2020;adipose MSC;UC;5,1;1,2;10;3,9;1,1;10\n"
+    ...     "Wu 2021;bone marrow MSC;SEC;4,4;0,9;8;3,7;1,0;8\n"
+    ... )
+    >>> sheets = mx.read_table(path)
+    >>> sheets.reading.cell(2, "treatment_sd"), sheets.reading.text(2, "treatment_sd")
+    ('E2', '1,2')
+    >>> print(sheets.reading.notes[0])
+    the cells are separated by semicolons
+    >>> sheets.effects("SMD").y.round(2)
+    array([1. , 0.7])
+    """
+    asked = _asked(path, columns, sheet)
+    if asked.path.is_dir():
+        raise InputError(
+            f"{asked.path} is a folder",
+            "a workbook or a CSV file",
+            _files_in(asked.path) or "use read_sheets for a folder with studies.csv and outcomes.csv",
+        )
+    return _without_problems(_read(asked))
+
+
+def _without_problems(found: tuple[SheetCheck, Sheets | None]) -> Sheets:
+    """Return sheets that have no problem, with a warning per kind of finding."""
+    check, sheets = found
     if sheets is None:
         raise SheetErrors(check.folder, check.problems)
     kinds: dict[type, list[SheetProblem]] = {}
@@ -117,7 +210,7 @@ def read_sheets(folder: str | Path) -> Sheets:
             f"{places}{more}. What to do: {findings[0].remedy}. Words in the column `caution` of a row "
             f"silence this for the row (all findings, unless they name kinds such as {kind.__name__})",
             kind,
-            stacklevel=2,
+            stacklevel=3,
         )
     return sheets
 
@@ -150,29 +243,39 @@ def evidence_sheets() -> Sheets:
     return read_sheets(find_sheets())
 
 
-def check_sheets(folder: str | Path, *, measure: str | None = None) -> SheetCheck:
-    """Check a folder of evidence sheets without raising.
+def check_sheets(
+    path: str | Path,
+    *,
+    measure: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    sheet: str | None = None,
+) -> SheetCheck:
+    """Check evidence sheets, of a folder or a file, without raising.
 
     Use it on the command line and while sheets are being filled.
 
     Parameters
     ----------
-    folder : str or Path
-        The folder.
+    path : str or Path
+        The folder or the file.
     measure : str, optional
         Code of the measure whose effects are counted. Default: the one that most rows give.
+    columns : mapping of str to str, optional
+        Of a file: what headings mean; see :func:`read_table`.
+    sheet : str, optional
+        Of a workbook: the worksheet that holds a flat table.
 
     Returns
     -------
     SheetCheck
-        Problems, warnings and cautions; where each study goes (`places`); rows that give no effect and what
-        they need (`gaps`); effects and studies per stratum (`prospect`). `ok`, `to_frame()`, and `report()`
-        for reading.
+        Problems, warnings and cautions; what was read as what (`notes`); where each study goes (`places`);
+        rows that give no effect and what they need (`gaps`); effects and studies per stratum (`prospect`).
+        `ok`, `to_frame()`, and `report()` for reading.
 
     Raises
     ------
     UnknownChoiceError
-        If the measure is not known.
+        If the measure is not known, or a heading, a column or a worksheet that was named is not there.
 
     Examples
     --------
@@ -183,7 +286,13 @@ def check_sheets(folder: str | Path, *, measure: str | None = None) -> SheetChec
     """
     if measure is not None:
         get_measure(measure)
-    found, sheets = _read(_path(folder))
+    asked = _asked(path, columns, sheet)
+    try:
+        found, sheets = _read(asked)
+    except SheetError as error:
+        where = error.rows[0] if error.rows else asked.path.name
+        problem = SheetProblem(type(error), error.given, error.needed, error.remedy, where)
+        return SheetCheck(str(asked.path), (problem,), (), (), {})
     if sheets is None:
         return found
     prospect = prospect_of(sheets, measure)
@@ -203,18 +312,61 @@ def check_sheets(folder: str | Path, *, measure: str | None = None) -> SheetChec
     )
 
 
-def _path(folder: object) -> Path:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be read."""
+
+    path: Path
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    sheet: str | None = None
+
+
+def _asked(path: object, columns: object, sheet: object) -> _Asked:
+    """Return what is to be read; refuse what is no path, no mapping and no name."""
+    if columns is None:
+        columns = {}
+    if not isinstance(columns, Mapping) or not all(
+        isinstance(key, str) and (value is None or isinstance(value, str)) for key, value in columns.items()
+    ):
+        raise InputError(
+            f"columns is {columns!r}"[:200],
+            "a mapping of headings to columns",
+            'write columns={"my heading": "treatment_sd"}',
+        )
+    if sheet is not None and not isinstance(sheet, str):
+        raise InputError(f"sheet is {sheet!r}"[:200], "the name of a worksheet", 'write sheet="Sheet1"')
+    asked = _Asked(_path(path), dict(columns), sheet)
+    if (asked.columns or sheet is not None) and asked.path.is_dir():
+        raise InputError(
+            f"{asked.path} is a folder, and columns or sheet were given",
+            "a workbook or a CSV file",
+            _files_in(asked.path)
+            or "leave them out: the sheets of a folder have the columns of the codebook",
+        )
+    return asked
+
+
+def _files_in(folder: Path) -> str:
+    """Return a remedy that names the tables in a folder; empty if there is none."""
+    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (*WORKBOOKS, *TEXTS)]
+    names = [str(p) for p in found if not p.name.startswith("~")]
+    if not names:
+        return ""
+    return f"name the file: {' or '.join(repr(name) for name in names[:4])}"
+
+
+def _path(path: object) -> Path:
     """Return a path; refuse what is none."""
-    text = str(folder) if isinstance(folder, str | PathLike) else ""
+    text = str(path) if isinstance(path, str | PathLike) else ""
     if (
         text.strip()
         and "\0" not in text
-        and all(len(part.encode()) <= LONGEST_NAME for part in Path(text).parts)
+        and all(len(part.encode(errors="surrogatepass")) <= LONGEST_NAME for part in Path(text).parts)
     ):
         return Path(text)
     raise InputError(
-        f"the folder is {folder!r}"[:200],
-        "the path of a folder with studies.csv and outcomes.csv",
+        f"the path is {path!r}"[:200],
+        "the path of a folder with studies.csv and outcomes.csv, or of a workbook or CSV file",
         'read_sheets("data")',
     )
 
@@ -248,35 +400,33 @@ def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
     near = nearest_word(plan.file, others)
     what, remedy = f"there is no {plan.file} in {folder}", f"add {plan.file}"
     books = _workbooks(folder)
-    if folder.is_file() and not books:
-        what, remedy = f"{folder} is a file, not a folder", f"name the folder: {str(folder.parent)!r}"
-    elif books:
+    if books:
         what = f"{what}, but there is the workbook {books[0].name}"
-        remedy = (
-            f'save each of its sheets as "CSV UTF-8" under the names {" and ".join(_REQUIRED)}, in one folder'
-        )
+        remedy = f"name it: {str(books[0])!r}"
     elif near:
         remedy = f"rename {near} to {plan.file}, if it is that sheet"
+    elif len(others) == 1 and folder.is_dir():
+        remedy = f"name the file, if it holds all: {str(folder / others[0])!r}"
     elif not folder.exists():
-        what, remedy = f"there is no folder {folder}", "look at the path; it begins at the working folder"
-    needed = "a folder with " + " and ".join(_REQUIRED)
+        what, remedy = (
+            f"there is no folder or file {folder}",
+            "look at the path; it begins at the working folder",
+        )
+    needed = "a workbook or CSV file, or a folder with " + " and ".join(_REQUIRED)
     return SheetProblem(MissingSheetError, what, needed, remedy, plan.file, nearest=near)
 
 
 LONGEST_NAME = 255
 """Bytes that the name of a file may have."""
 _REQUIRED = tuple(f"{name}.csv" for name in REQUIRED_SHEETS)
-_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 
 
 def _workbooks(folder: Path) -> list[Path]:
-    """Return the workbooks in a folder, or beside it under its name, or in its place."""
-    if folder.suffix.lower() in _WORKBOOKS:
-        return [folder]
+    """Return the workbooks in a folder, or beside it under its name."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    beside = [folder.with_name(folder.name + suffix) for suffix in _WORKBOOKS] if folder.name else []
+    beside = [folder.with_name(folder.name + suffix) for suffix in WORKBOOKS] if folder.name else []
     found = [*inside, *(path for path in beside if path.is_file())]
-    return [path for path in found if path.suffix.lower() in _WORKBOOKS and not path.name.startswith("~")]
+    return [path for path in found if path.suffix.lower() in WORKBOOKS and not path.name.startswith("~")]
 
 
 _KIND = re.compile(r"\b[A-Z][A-Za-z]*Warning\b")
@@ -286,15 +436,15 @@ MOST_KEPT = 4
 _KEPT: dict[bytes, tuple[SheetCheck, Sheets]] = {}
 
 
-def _read(folder: Path) -> tuple[SheetCheck, Sheets | None]:
-    """Return what was found in a folder, and its sheets unless there are problems.
+def _read(asked: _Asked) -> tuple[SheetCheck, Sheets | None]:
+    """Return what was found in a folder or a file, and its sheets unless there are problems.
 
-    A folder without problems is read once: as long as no byte of its files changes, the next call copies the
+    What has no problems is read once: as long as no byte of its files changes, the next call copies the
     tables of the first.
     """
-    content = _content(folder)
+    content = _content(asked)
     if content not in _KEPT:
-        made = _Reading(folder)
+        made = _Reading(asked)
         check = made.check
         if check.problems:
             return check, None
@@ -308,12 +458,15 @@ def _read(folder: Path) -> tuple[SheetCheck, Sheets | None]:
     return check, replace(sheets, _frames=MappingProxyType(frames))
 
 
-def _content(folder: Path) -> bytes | None:
-    """Return the fingerprint of all that is read of a folder, and of its path; None if it cannot be read."""
-    found = hashlib.blake2b(f"{folder}\n{Path.cwd()}".encode(errors="surrogatepass"))
+def _content(asked: _Asked) -> bytes | None:
+    """Return the fingerprint of all that is read, and of its path; None if it cannot be read."""
+    said = f"{asked.path}\n{Path.cwd()}\n{sorted(asked.columns.items(), key=repr)}\n{asked.sheet}"
+    found = hashlib.blake2b(said.encode(errors="surrogatepass"))
+    folder = asked.path.parent if asked.path.is_file() else asked.path
     try:
         books = dict.fromkeys([find_codebook(folder), find_codebook()])
         sheets = [folder / plan.file for plan in load_codebook(folder).sheets.values()]
+        sheets = [asked.path] if asked.path.is_file() else sheets
         places = dict.fromkeys([folder, *(book.parent for book in books)])
         words = [path for place in places for path in sorted((place / "vocabulary").glob("*.csv"))]
         for path in filter(Path.is_file, (*books, *words, *sheets)):
@@ -327,19 +480,26 @@ def _content(folder: Path) -> bytes | None:
 
 
 class _Reading:
-    """One pass over a folder: raw sheets, values, problems and findings."""
+    """One pass over a folder or a file: raw sheets, values, problems and findings."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, asked: _Asked) -> None:
+        self.path = asked.path
+        self.folder = asked.path.parent if asked.path.is_file() else asked.path
         self.problems: list[SheetProblem] = []
         self.findings: list[SheetProblem] = []
         self.frames: dict[str, pd.DataFrame] = {}
         self.spoken: dict[tuple[str, int | None], frozenset[str]] = {}  # kinds that words name; empty: all
+        self.placed: dict[str, Placed] = {}
+        self.tables: Tables | None = None
         try:
-            self.codebook = load_codebook(folder)
+            self.codebook = load_codebook(self.folder)
         except CodebookError as error:
             self.problems.append(_of_codebook(error))
             return
+        if self.path.is_file():
+            self.tables = read_tables(self.path, self.codebook, asked.columns, asked.sheet, self.folder)
+            self.codebook, self.placed = self.tables.codebook, self.tables.placed
+        flat = self.tables is not None and self.tables.flat
         studies: dict[str, set[str]] = {}
         for name, plan in self.codebook.sheets.items():
             sheet = self._raw(plan)
@@ -347,7 +507,7 @@ class _Reading:
             sheet.problems = [p for p in sheet.problems if issubclass(p.kind, MetaexoError)]
             frame = to_values(sheet)
             if sheet.rows:
-                check_across(sheet, frame, studies.get(plan.studies))
+                check_across(sheet, frame, None if flat else studies.get(plan.studies))
                 found = find_slips(*_without_bad_cells(sheet, frame), self.codebook.outcomes, self.folder)
                 sheet.problems += [slip for slip in found if issubclass(slip.kind, MetaexoError)]
                 self.findings += [slip for slip in found if not issubclass(slip.kind, MetaexoError)]
@@ -356,14 +516,41 @@ class _Reading:
                 studies[name] = set(frame[plan.key].dropna())
             self.problems += sheet.problems
             self.frames[name] = frame
+        if self.tables is not None:
+            self._of_file(self.tables)
 
     def _raw(self, plan: SheetPlan) -> RawSheet:
+        if self.tables is not None:
+            return self.tables.raws.get(plan.name) or RawSheet(plan)
         path = self.folder / plan.file
         if path.is_file():
-            return read_raw(path, plan)
+            sheet = read_raw(path, plan)
+            columns = {name: at for at, name in enumerate(sheet.header)}
+            texts = dict(zip(sheet.lines, sheet.rows, strict=True))
+            self.placed[plan.name] = Placed(plan.file, "", columns, sheet.header, texts, by_letter=False)
+            return sheet
         if plan.name in REQUIRED_SHEETS:
             self.problems.append(_missing(self.folder, plan))
         return RawSheet(plan)
+
+    def _of_file(self, tables: Tables) -> None:
+        """Name the cells of all problems, and give a flat table the sheet of its studies."""
+        names = {plan.file: name for name, plan in tables.codebook.sheets.items()}
+        told = Reading(str(self.path), tables.worksheet, (), tables.placed)
+        self.problems = [
+            _with_cells(p, told, names[p.file])
+            for p in self.problems
+            if not (p.kind is MissingCellError and p.column == "effect_measure" and not p.cells)
+            or "effect_measure" in tables.raws[names[p.file]].header
+        ]
+        self.findings = [
+            _with_cells(p, told, names[p.file]) for p in self.findings if p.column not in tables.assumed
+        ]
+        if tables.flat and not self.problems:
+            plan = tables.codebook.sheets["studies"]
+            studies, notes = studies_of(self.frames["outcomes"], plan)
+            self.frames = {**self.frames, "studies": studies}
+            tables.notes += notes
 
     def _note_cautions(self, plan: SheetPlan, frame: pd.DataFrame) -> None:
         if "caution" in frame:
@@ -383,13 +570,23 @@ class _Reading:
         rows = {name: len(frame) for name, frame in self.frames.items() if len(frame)}
         new = tuple(f for f in self.findings if not self._is_settled(f))
         problems, new = collected(self.problems), collected(new)
-        return SheetCheck(str(self.folder), problems, new, tuple(spoken), rows, places=self.places())
+        if self.tables is not None and self.tables.flat:
+            table = self.frames["outcomes"]
+            rows = {"studies": table["study_id"].nunique(), "outcomes": len(table)}
+        return SheetCheck(
+            str(self.path), problems, new, tuple(spoken), rows, places=self.places(), notes=self._notes
+        )
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        return tuple(self.tables.notes) if self.tables is not None else ()
 
     def places(self) -> tuple[Place, ...]:
         """Return where the studies go by their words, as they stand in the sheet."""
-        if (frame := self.frames.get("studies")) is None or not len(frame):
+        name = "outcomes" if self.tables is not None and self.tables.flat else "studies"
+        if (frame := self.frames.get(name)) is None or not len(frame):
             return ()
-        return places_of(frame, frame[self.codebook.sheets["studies"].key].fillna(""), self.folder)
+        return places_of(frame, frame[self.codebook.sheets[name].key].fillna(""), self.folder)
 
     def sheets(self) -> Sheets:
         """Return the sheets, once there are no problems."""
@@ -397,7 +594,73 @@ class _Reading:
             name: finish(name, frame, self.codebook, self.folder) for name, frame in self.frames.items()
         }
         cautions = tuple(finding for finding in self.findings if self._is_settled(finding))
-        return Sheets(str(self.folder), self.codebook, MappingProxyType(frames), cautions)
+        worksheet = self.tables.worksheet if self.tables is not None else ""
+        told = Reading(str(self.path), worksheet, self._notes, self.placed)
+        return Sheets(str(self.path), self.codebook, MappingProxyType(frames), cautions, told)
+
+
+def _with_cells(problem: SheetProblem, told: Reading, sheet: str) -> SheetProblem:
+    """Return a problem of a file with its cells, the heading, and what stands in the cell."""
+    if problem.cells or problem.line is None:
+        return problem
+    column = problem.column
+    lines = problem.lines or (problem.line,)
+    cells = tuple(told.cell(line, column, sheet) for line in lines)
+    heading = told.heading(column, sheet)
+    text = told.text(problem.line, column, sheet) if problem.value else ""
+    return replace(
+        problem, cells=cells, heading="" if heading == column else heading, value=text or problem.value
+    )
+
+
+def studies_of(rows: pd.DataFrame, plan: SheetPlan) -> tuple[pd.DataFrame, list[str]]:
+    """Return the studies of a flat table, one row each, and what differs between the rows of a study.
+
+    Words that differ are joined by "; "; numbers and words of closed lists that differ are left empty.
+    """
+    import pandas as pd
+
+    first = rows[rows[plan.key].notna()].drop_duplicates(plan.key)
+    data: dict[str, list[object]] = {plan.key: list(first[plan.key]), "line": list(first["line"])}
+    differing: dict[str, list[str]] = {}
+    for name, column in plan.columns.items():
+        if name == plan.key:
+            continue
+        if name not in rows:
+            data[name] = [None] * len(first)
+            continue
+        known = rows.loc[rows[name].notna(), [plan.key, name]].drop_duplicates()
+        values: dict[object, list[object]] = {}
+        for study, value in zip(known[plan.key], known[name], strict=True):
+            values.setdefault(study, []).append(value)
+        data[name] = [
+            _of_study(values.get(study, []), joins=not (column.is_number or column.words))
+            for study in data[plan.key]
+        ]
+        unlike = [str(study) for study, found in values.items() if len(found) > 1]
+        if unlike and name not in ("use", "caution"):
+            differing[name] = unlike
+        if column.is_number:
+            data[name] = [np.nan if value is None else value for value in data[name]]
+    for kind in VOCABULARIES:  # one category for several sources, or methods, would be that of the first
+        several = set(differing.get(f"{kind}_reported", ()))
+        data[f"{kind}_category"] = [
+            NOT_REPORTED if str(study) in several else value
+            for study, value in zip(data[plan.key], data[f"{kind}_category"], strict=True)
+        ]
+    notes = [
+        f"{name} differs between the rows of {', '.join(found[:4])}{' ...' if len(found) > 4 else ''}: "
+        "every row keeps its own"
+        for name, found in differing.items()
+    ]
+    return pd.DataFrame({name: data[name] for name in ("line", *plan.columns)}), notes
+
+
+def _of_study(values: list[object], *, joins: bool) -> object:
+    """Return what the rows of a study say of one thing."""
+    if len(values) == 1:
+        return values[0]
+    return "; ".join(map(str, values)) if values and joins else None
 
 
 def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | None) -> pd.DataFrame:
@@ -467,9 +730,12 @@ def _add_steps(frame: pd.DataFrame, folder: Path | None) -> None:
     """Add the label of the step that decides the isolation, of the row and of both arms of a comparison."""
     parts = ("isolation_step", "main_step", "isolation", "label")
     places = [tuple(f"{arm}_{part}" for part in parts) for arm in ARMS]
+    column = dict(_columns_of_kinds(frame)).get("isolation", "")
+    of_row = ("isolation_step", "isolation_main_step", column, "isolation_reported")
     if "control_isolation" not in frame:
-        column = dict(_columns_of_kinds(frame)).get("isolation", "")
-        places = [("isolation_step", "isolation_main_step", column, "isolation_reported")]
+        places = [of_row]
+    elif "isolation_category" in frame:
+        places.append(of_row)
     for added, *names in places:
         if names[1] not in frame:
             continue
@@ -525,7 +791,10 @@ def _methods(text: object, category: str, folder: Path | None) -> str:
 
 def _outcome_label(codebook: Codebook, word: str) -> str:
     known = codebook.outcomes.get(word)
-    return known.label if known else word.replace("_", " ").capitalize()
+    if known:
+        return known.label
+    words = word.replace("_", " ")
+    return words.capitalize() if words.islower() else words
 
 
 def _small(label: str) -> str:

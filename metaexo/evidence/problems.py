@@ -53,6 +53,10 @@ class SheetProblem:
         What may have been meant, in words; empty if nothing is likely.
     lines : tuple of int
         All lines of which the same is to be said, `line` first; empty if it is one.
+    cells : tuple of str
+        The cells of a workbook or a CSV file with headings of its own ("Data!F7"); empty for a folder.
+    heading : str
+        The heading that the column has in the file, where it is not its name.
     """
 
     kind: type[MetaexoError] | type[Warning]
@@ -67,10 +71,16 @@ class SheetProblem:
     nearest: str | None = None
     reading: str = ""
     lines: tuple[int, ...] = ()
+    cells: tuple[str, ...] = ()
+    heading: str = ""
 
     @property
     def place(self) -> str:
-        """File and lines in words."""
+        """File and lines, or cells, in words."""
+        if self.cells:
+            more = len(self.cells) - MOST_LINES
+            shown = ", ".join(self.cells[:MOST_LINES])
+            return f"{self.file} {shown}{f' and {more} more' if more > 0 else ''}"
         if self.line is None:
             return self.file
         if len(self.lines) < 2:
@@ -84,7 +94,9 @@ class SheetProblem:
         """The place in words: file, line, study and column."""
         parts = [self.place]
         parts += [f"study {self.study}"] if self.study and len(self.lines) < 2 else []
-        parts += [f"column {self.column}"] if self.column else []
+        name = f"{self.heading!r}" if self.heading else ""
+        name = f"{name} ({self.column})" if name and self.column != self.heading else name or self.column
+        parts += [f"column {name}"] if name else []
         return ", ".join(parts)
 
     def __str__(self) -> str:
@@ -105,9 +117,13 @@ def collected(problems: Iterable[SheetProblem]) -> tuple[SheetProblem, ...]:
     """Return problems with those that say the same of the same cell in several rows as one."""
     groups: dict[SheetProblem, list[SheetProblem]] = {}
     for problem in problems:
-        groups.setdefault(replace(problem, line=None, study=""), []).append(problem)
+        groups.setdefault(replace(problem, line=None, study="", cells=()), []).append(problem)
     return tuple(
-        replace(group[0], lines=tuple(p.line for p in group if p.line is not None))
+        replace(
+            group[0],
+            lines=tuple(p.line for p in group if p.line is not None),
+            cells=tuple(cell for p in group for cell in p.cells),
+        )
         if len(group) > 1 and group[0].line is not None
         else group[0]
         for group in groups.values()

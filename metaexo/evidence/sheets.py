@@ -17,6 +17,7 @@ from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.names import NAME, study_names
 from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.reading import Reading
 from metaexo.evidence.to_counts import SHEET, counts_asked, make_counts
 from metaexo.evidence.to_effects import (
     WORDS_ONLY,
@@ -73,12 +74,15 @@ class Sheets:
         What a reader must know of single rows: sheet, line, study, use, kind, words.
     codebook : Codebook
         What every column means.
+    reading : Reading
+        How the file was read: `notes` say what was taken as what, `cell(line, column)` where a value stands.
     """
 
     folder: str
     codebook: Codebook = field(repr=False)
     _frames: Mapping[str, pd.DataFrame] = field(repr=False)
     _findings: tuple[SheetProblem, ...] = field(repr=False, default=())
+    reading: Reading = field(repr=False, default_factory=lambda: Reading(""))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is kept of pickled or copied sheets: the tables, not what follows from them."""
@@ -351,6 +355,8 @@ class Sheets:
                 f"rows in {plan.file}",
                 "add the sheet to the folder, or choose another",
             )
+        if sheet == "outcomes" and not self._frames[sheet]["better"].notna().any():
+            orient = False  # no row says which direction is better, and the reading has said so
         words = _closed_lists([*([self.codebook.sheets[plan.studies]] if plan.studies else []), plan])
         asked = Request(
             get_measure(measure), where, assumed_correlation, assumed_sd, orient, words, bounds, better or ""

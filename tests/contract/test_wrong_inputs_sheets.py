@@ -66,8 +66,9 @@ DIVERSITY = SHEETS.method_contrasts.query("study_id == 'PRJEB24913' and outcome 
 ARMS = pd.DataFrame({"treatment_label": ["gel", "gel"], "control_label": ["no gel", "saline"]})
 JUDGED = pd.DataFrame({"study": ["a", "b"], **{f"D{i}": ["low", "high"] for i in range(1, 6)}})
 FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
-    "read_sheets": {"folder": DATA},
-    "check_sheets": {"folder": DATA},
+    "read_sheets": {"path": DATA},
+    "read_table": {"path": DATA / "outcomes.csv"},
+    "check_sheets": {"path": DATA},
     "evidence_sheets": {},
     "bias_tool": {"tool": "RoB 2"},
     "bias_tools": {},
@@ -175,7 +176,10 @@ def test_every_public_function_is_here() -> None:
     assert public == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in ("read_sheets", "check_sheets")])
+READERS = ("read_sheets", "read_table", "check_sheets")
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in READERS])
 def test_wrong_arguments_of_functions(name: str) -> None:
     function, right = getattr(evidence, name), FUNCTIONS[name]
     function(**right)
@@ -184,10 +188,10 @@ def test_wrong_arguments_of_functions(name: str) -> None:
             answers(function, right, **{argument: wrong})
 
 
-@pytest.mark.parametrize("name", ["read_sheets", "check_sheets"])
+@pytest.mark.parametrize("name", READERS)
 def test_wrong_folders(name: str) -> None:
     for wrong in WRONG:
-        answers(getattr(evidence, name), {}, folder=wrong)
+        answers(getattr(evidence, name), {}, path=wrong)
 
 
 @pytest.mark.parametrize("argument", COUNTS)

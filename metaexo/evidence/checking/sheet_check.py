@@ -80,6 +80,8 @@ class SheetCheck:
     prospect : Prospect or None
         How many effects will result: the measure that fits, effects and studies per stratum; None before all
         problems are mended.
+    notes : tuple of str
+        Of a file: what was read as what; empty for a folder.
     """
 
     folder: str
@@ -92,6 +94,7 @@ class SheetCheck:
     places: tuple[Place, ...] = ()
     gaps: tuple[Gap, ...] = ()
     prospect: Prospect | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -282,7 +285,7 @@ def _article(code: str) -> str:
 
 def _what_was_read(check: SheetCheck) -> list[str]:
     sheets = [f"{name} ({plural(n, 'row')})" for name, n in check.rows.items()]
-    return [f"{check.folder}: {', '.join(sheets)}"] if sheets else []
+    return [*([f"{check.folder}: {', '.join(sheets)}"] if sheets else []), *check.notes]
 
 
 def _of_kinds(found: Iterable[SheetProblem], kinds: tuple[type, ...]) -> list[SheetProblem]:

@@ -216,7 +216,7 @@ def _unknown_outcomes(rows: Rows) -> Slips:
     "unclear category",
     "words for source and isolation that lead to no category, or to a broad one",
     UnknownCategoryWarning,
-    sheets=("studies", "preparations", "safety_events"),
+    sheets=("studies", "outcomes", "preparations", "safety_events"),
 )
 def _unclear_categories(rows: Rows) -> Slips:
     for kind in VOCABULARIES:

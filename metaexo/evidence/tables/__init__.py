@@ -1,0 +1,1 @@
+"""A table of one's own, workbook or CSV, read as a sheet: cells, headings, values, what is unclear."""

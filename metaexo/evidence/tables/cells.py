@@ -1,0 +1,445 @@
+"""From a file to grids of text: worksheets of a workbook, or CSV with any separator and encoding."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import datetime
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metaexo.errors import (
+    EmptySheetError,
+    EncodingError,
+    MergedCellsError,
+    MetaexoError,
+    SeparatorError,
+    SheetSizeError,
+    UnclearCellError,
+    UncomputedCellError,
+    WorkbookError,
+)
+from metaexo.evidence.reading import LARGEST_FILE, letters
+from metaexo.formatting import plural
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
+
+WORKBOOKS = (".xlsx", ".xlsm")
+TEXTS = (".csv", ".tsv", ".txt", ".tab")
+LARGEST_CONTENT = 150_000_000
+"""Bytes that the parts of a workbook may have once they are unpacked."""
+OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""First bytes of a workbook of the format before 2007, and of one that is encrypted."""
+MOST_SHEETS = 60
+MOST_COLUMNS = 2_000
+LONGEST_CELL = 32_767
+"""Letters that a cell of a spreadsheet may have."""
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+OTHERS = {
+    ".xls": "the format of Excel before 2007",
+    ".xlsb": "a binary workbook",
+    ".ods": "a workbook of LibreOffice",
+    ".numbers": "a workbook of Apple Numbers",
+    ".docx": "a document of Word",
+    ".doc": "a document of Word",
+    ".pdf": "a PDF file",
+    ".json": "a JSON file",
+    ".rds": "a file of R",
+    ".sav": "a file of SPSS",
+}
+SAVE = 'open it and save it as "Excel workbook (.xlsx)" or as "CSV UTF-8", then name that file'
+
+
+class Number(str):
+    """The text of a cell that holds a number, not words: no decimal mark of it is in doubt."""
+
+    __slots__ = ()
+
+
+class Percent(Number):
+    """The text of a number that the workbook shows in per cent: 0.5 is shown, and read, as "50%"."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A cell that cannot be taken as it stands, and why."""
+
+    kind: type[MetaexoError]
+    what: str
+    allowed: str
+    remedy: str
+
+
+@dataclass(slots=True)
+class Grid:
+    """The cells of one worksheet, or of a CSV file, as text."""
+
+    file: str
+    sheet: str = ""  # name of the worksheet; empty for CSV
+    lines: list[int] = field(default_factory=list)  # number of each row that is not blank, as Excel counts
+    rows: list[list[str]] = field(default_factory=list)
+    odd: dict[tuple[int, int], Odd] = field(default_factory=dict)  # by line and column
+    merged: list[tuple[int, int, int, int]] = field(default_factory=list)  # first and last line, column
+    notes: list[str] = field(default_factory=list)
+    separator: str = ""
+    hidden: bool = False
+
+    def address(self, line: int, column: int) -> str:
+        """Return where a cell stands: "Data!F7"."""
+        return f"{self.sheet}!{letters(column)}{line}" if self.sheet else f"{letters(column)}{line}"
+
+    def spread(self, span: tuple[int, int, int, int]) -> str:
+        """Return a range of cells in the notation of a spreadsheet."""
+        first, last, left, right = span
+        return f"{self.address(first, left)}:{letters(right)}{last}"
+
+
+def read_grids(path: Path) -> list[Grid]:
+    """Return the cells of a file, one grid per worksheet; a file that cannot be read is refused in words."""
+    ending = path.suffix.lower()
+    content = _content(path)
+    if ending in WORKBOOKS or (content[:4] == b"PK\x03\x04" and ending not in OTHERS):
+        return _workbook(path, content)
+    if ending in OTHERS or content[:8] == OLD or content[:5] == b"%PDF-":
+        what = OTHERS.get(ending, "no table of text")
+        raise WorkbookError(
+            f"{path.name} is {what}", "an Excel workbook (.xlsx), or a CSV file", SAVE, path.name
+        )
+    return [_text(path, content)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise SheetSizeError(
+                f"{path.name} has {size / 1e6:.0f} MB",
+                f"at most {LARGEST_FILE / 1e6:.0f} MB",
+                "keep the rows of one question in a file of their own; pictures make workbooks large",
+                path.name,
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise WorkbookError(
+            f"{path} cannot be opened ({error.strerror or error})",
+            "a file that can be read",
+            "close it in Excel, or look at its permissions",
+            path.name,
+        ) from None
+    if not content.strip():
+        raise EmptySheetError(
+            f"{path.name} is empty", "a header and rows", "look at the path, or save it again", path.name
+        )
+    return content
+
+
+# ----------------------------------------------------------------------------------------------- Workbooks
+
+
+def _workbook(path: Path, content: bytes) -> list[Grid]:
+    if content[:8] == OLD:  # a workbook of the old format, or an encrypted one
+        raise WorkbookError(
+            f"{path.name} is protected with a password, or is of the format of Excel before 2007",
+            "an Excel workbook (.xlsx) without a password",
+            "open it in Excel, take the password off (File, Info), and save it as .xlsx",
+            path.name,
+        )
+    has_formulas = _check_parts(path, content)
+    book = _opened(path, content, values=True)
+    formulas = _opened(path, content, values=False) if has_formulas else None
+    sheets = [sheet for sheet in book.worksheets if sheet.title][:MOST_SHEETS]
+    return [_worksheet(path, sheet, formulas[sheet.title] if formulas else None) for sheet in sheets]
+
+
+def _damaged(path: Path, why: object) -> WorkbookError:
+    words = " ".join(str(why).split())[:120] or type(why).__name__
+    return WorkbookError(
+        f"{path.name} cannot be read as a workbook ({words})",
+        "an Excel workbook (.xlsx) that Excel opens",
+        "open it in Excel and save it again as .xlsx, or save it as CSV UTF-8",
+        path.name,
+    )
+
+
+def _check_parts(path: Path, content: bytes) -> bool:
+    """Refuse a workbook that is damaged, far too large or hostile; return whether it has formulas."""
+    has_formulas = False
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as parts:
+            infos = parts.infolist()
+            size = sum(info.file_size for info in infos if info.filename.endswith((".xml", ".rels")))
+            if size > LARGEST_CONTENT:
+                raise SheetSizeError(
+                    f"the worksheets of {path.name} have {size / 1e6:.0f} MB",
+                    f"at most {LARGEST_CONTENT / 1e6:.0f} MB",
+                    "delete empty rows and columns at the end, or save the worksheet as CSV UTF-8",
+                    path.name,
+                )
+            for info in infos:
+                if not info.filename.endswith((".xml", ".rels")):
+                    continue
+                text = parts.read(info)
+                if b"<!DOCTYPE" in text or b"<!ENTITY" in text or text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                    raise _damaged(path, "its XML has definitions of its own")
+                worksheet = info.filename.startswith("xl/worksheets/")
+                has_formulas = has_formulas or (worksheet and (b"<f>" in text or b"<f " in text))
+    except MetaexoError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from None
+    return has_formulas
+
+
+def _opened(path: Path, content: bytes, *, values: bool) -> Any:
+    import warnings
+
+    import openpyxl
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # parts of a workbook that hold no cells, such as drop-down lists
+            return openpyxl.load_workbook(io.BytesIO(content), data_only=values)
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
+    grid = Grid(path.name, sheet.title, hidden=sheet.sheet_state != "visible")
+    found: dict[int, dict[int, str]] = {}
+    for (line, column), cell in sorted(
+        sheet._cells.items()
+    ):  # only cells that are there: a sheet may end far off
+        if column > MOST_COLUMNS:
+            continue
+        value = cell.value
+        at = line, column - 1
+        formula = formulas._cells.get((line, column)) if formulas is not None else None
+        if value is None:
+            if formula is not None and formula.data_type == "f":
+                text = formula.value if isinstance(formula.value, str) else "a formula"
+                grid.odd[at] = _uncomputed(text)
+                found.setdefault(line, {})[column - 1] = text
+            continue
+        text = _shown(cell, value)
+        if not text:
+            continue
+        found.setdefault(line, {})[column - 1] = text
+        odd = _oddity(cell, value, text)
+        if odd is not None:
+            grid.odd[at] = odd
+    for span in sheet.merged_cells.ranges:
+        grid.merged.append((span.min_row, span.max_row, span.min_col - 1, span.max_col - 1))
+    for line in sorted(found):
+        cells = found[line]
+        grid.lines.append(line)
+        grid.rows.append([cells.get(i, "") for i in range(max(cells) + 1)])
+    _note_hidden(grid, sheet)
+    return grid
+
+
+def _shown(cell: Any, value: object) -> str:
+    """Return the value of a cell as text: numbers with a decimal point, and in per cent where shown so."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        text = repr(value)
+        if isinstance(value, float):
+            text = format(value, ".15g") if len(text.strip("-0.")) > 16 else text
+            text = text.removesuffix(".0")
+        if "%" in (cell.number_format or ""):
+            return Percent(f"{(Decimal(text) * 100).normalize():f}%")
+        return Number(text)
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value).strip()[: LONGEST_CELL + 1]
+
+
+def _oddity(cell: Any, value: object, text: str) -> Odd | None:
+    """Return why a cell cannot be taken as it stands: a date, an error of a formula, a text without end."""
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time | datetime.timedelta):
+        return Odd(
+            UnclearCellError,
+            f"the cell holds a date or a time ({text}): Excel makes dates of what looks like one, such as "
+            "10-12, 3/4 or 2.5",
+            "numbers, or words",
+            "type what the paper says again; format the cell as Text first where it is a range",
+        )
+    if cell.data_type == "e" and text.upper() != "#N/A":
+        return Odd(
+            UncomputedCellError,
+            f"the formula of the cell gives the error {text}",
+            "a value",
+            "mend the formula, or write the value",
+        )
+    if len(text) > LONGEST_CELL:
+        return Odd(
+            SheetSizeError,
+            f"the cell holds more than {LONGEST_CELL:,} letters",
+            "what one cell of a spreadsheet can hold",
+            "shorten the text",
+        )
+    return None
+
+
+def _uncomputed(text: str) -> Odd:
+    return Odd(
+        UncomputedCellError,
+        f"the formula {text[:60]} has no stored result",
+        "a value",
+        "open the file in Excel and save it, which stores the results, or paste as values",
+    )
+
+
+def _note_hidden(grid: Grid, sheet: Worksheet) -> None:
+    """Say which rows and columns are hidden; they are read like the others."""
+    rows = [line for line in grid.lines if line in sheet.row_dimensions and sheet.row_dimensions[line].hidden]
+    width = max((len(row) for row in grid.rows), default=0)
+    columns = [
+        letters(at)
+        for dimension in sheet.column_dimensions.values()
+        if dimension.hidden
+        for at in range((dimension.min or 1) - 1, min(dimension.max or 0, width))
+    ]
+    if rows:
+        shown = ", ".join(map(str, rows[:12])) + (" ..." if len(rows) > 12 else "")
+        verb = (
+            "is hidden or filtered out, and was" if len(rows) == 1 else "are hidden or filtered out, and were"
+        )
+        grid.notes.append(
+            f"{plural(len(rows), 'row')} ({shown}) of the worksheet {verb} read like the others"
+        )
+    if columns:
+        verb = "is hidden, and was" if len(columns) == 1 else "are hidden, and were"
+        grid.notes.append(
+            f"{plural(len(columns), 'column')} ({', '.join(columns[:12])}) {verb} read like the others"
+        )
+
+
+def merged_cells(grid: Grid, span: tuple[int, int, int, int], value: str) -> Odd:
+    """Return why merged cells among the rows cannot be taken as they stand."""
+    down = span[1] > span[0]
+    what = f"{value!r}" if value else "nothing"
+    return Odd(
+        MergedCellsError,
+        f"the cells {grid.spread(span)} are merged and hold {what[:80]}",
+        "one value in each cell",
+        f"unmerge them and write the value in {'every row' if down else 'every column'} for which it holds",
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- Text
+
+
+def _text(path: Path, content: bytes) -> Grid:
+    grid = Grid(path.name)
+    text = _decoded(path, content, grid)
+    if "\0" in text:
+        raise EncodingError(
+            f"{path.name} holds bytes that are no text", "a CSV file, or a workbook (.xlsx)", SAVE, path.name
+        )
+    grid.separator = "," if path.suffix.lower() == ".csv" else "\t"
+    if text[:4].casefold() == "sep=":  # a line by which Excel is told the separator; it counts no row for it
+        text = text.partition("\n")[2]
+    return _split(grid, text)
+
+
+def _decoded(path: Path, content: bytes, grid: Grid) -> str:
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if content.startswith(mark):
+            try:
+                return content.decode(encoding)
+            except UnicodeDecodeError as error:
+                raise EncodingError(
+                    f"{path.name} begins as {encoding} and is not ({error.reason})",
+                    "UTF-8 text",
+                    'save the file as "CSV UTF-8"',
+                    path.name,
+                ) from None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    try:
+        text = content.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise EncodingError(
+            f"byte {error.start} of {path.name} (0x{content[error.start]:02x}) is no UTF-8 or Windows-1252",
+            "UTF-8 text",
+            'save the file as "CSV UTF-8"',
+            path.name,
+        ) from None
+    strange = sorted({letter for letter in text if ord(letter) > 127})
+    shown = " ".join(strange[:8])
+    grid.notes.append(f"the file is not UTF-8 and was read as Windows-1252; its special letters are {shown}")
+    return text
+
+
+def _split(grid: Grid, text: str) -> Grid:
+    """Split text at the separator that gives the most even rows."""
+    sample = "".join(text[:200_000].splitlines(keepends=True)[:200])
+    best = max(SEPARATORS, key=lambda mark: _evenness(sample, mark))
+    if _evenness(sample, best) > (0, 0):
+        grid.separator = best
+    if grid.separator != ",":
+        grid.notes.append(f"the cells are separated by {SEPARATORS[grid.separator]}")
+    line = 0
+    try:
+        for line, cells in enumerate(_records(text, grid.separator), 1):
+            stripped = [cell.strip() for cell in cells[:MOST_COLUMNS]]
+            while stripped and not stripped[-1]:
+                stripped.pop()
+            if stripped:
+                grid.lines.append(line)
+                grid.rows.append(stripped)
+                for at, cell in enumerate(stripped):
+                    if len(cell) > LONGEST_CELL:
+                        grid.odd[line, at] = Odd(
+                            SheetSizeError,
+                            f"the cell holds {len(cell):,} letters",
+                            f"at most {LONGEST_CELL:,}, what one cell of a spreadsheet can hold",
+                            "shorten the text, or close the quotes of an earlier cell",
+                        )
+    except csv.Error as error:
+        raise SeparatorError(
+            f"from row {line + 1} on the text of {grid.file} cannot be split into cells ({error})",
+            'cells with quotes closed; text that holds the separator or a quote in "double quotes"',
+            "close the quotes of this row, or save the file again from the spreadsheet",
+            f"{grid.file} row {line + 1}",
+        ) from None
+    return grid
+
+
+def _records(text: str, mark: str) -> Iterator[list[str]]:
+    before = csv.field_size_limit()
+    csv.field_size_limit(LARGEST_FILE)
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _evenness(sample: str, mark: str) -> tuple[float, int]:
+    """Return how many rows have the commonest number of cells above one, and that number."""
+    try:
+        widths = [len(cells) for cells in _records(sample, mark) if any(cell.strip() for cell in cells)]
+    except csv.Error:
+        widths = [line.count(mark) + 1 for line in sample.splitlines() if line.strip()]
+    several = [width for width in widths if width > 1]
+    if not several:
+        return 0, 0
+    common = max(set(several), key=lambda width: (several.count(width), width))
+    return several.count(common) / len(widths), common

@@ -1,0 +1,613 @@
+"""From the headings of a table to the columns of the codebook; what is not certain is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from metaexo.errors import (
+    DuplicateColumnError,
+    MetaexoError,
+    MissingColumnError,
+    UnclearColumnError,
+    UnknownChoiceError,
+)
+from metaexo.evidence.codebook import Column, Stamp, find_vocabulary, stamp, vocabulary_rows
+from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.reading import MISSPELT, letters
+from metaexo.evidence.tables.cells import Grid
+
+VOCABULARY = "heading"
+ARMS = ("treatment", "control")
+HEADER_WITHIN = 40
+"""Rows at the top of a sheet among which the header is looked for."""
+LONGEST_HEADING = 120
+LONGEST_PHRASE = 6
+TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("mean", "sd"): ("mean", "sd"),
+    ("mean", "se"): ("mean", "se"),
+    ("mean", "n"): ("mean", "n"),
+    ("mean", "sd", "n"): ("mean", "sd", "n"),
+    ("mean", "se", "n"): ("mean", "se", "n"),
+    ("mean", "ci"): ("mean", "ci_low", "ci_high"),
+    ("median", "iqr"): ("median", "q1", "q3"),
+    ("median", "q1", "q3"): ("median", "q1", "q3"),
+    ("median", "range"): ("median", "min", "max"),
+    ("median", "min", "max"): ("median", "min", "max"),
+    ("events", "n"): ("events", "n"),
+    ("n", "n"): ("events", "n"),
+    ("ci",): ("ci_low", "ci_high"),
+    ("iqr",): ("q1", "q3"),
+    ("range",): ("min", "max"),
+}
+"""Statistics that stand in one cell, as headings name them, and the columns that they are."""
+OF_EFFECT = {"se": "effect_se", "ci_low": "effect_ci_low", "ci_high": "effect_ci_high"}
+IN_ONE_CELL = ("±", "(", "[", "/", "of")
+"""What joins two statistics of one cell in a heading."""
+COUNTED = {"ai": "treatment_events", "ci": "control_events"}
+"""Headings of tables for metafor, where both are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words of headings."""
+
+    arms: Mapping[str, str]
+    statistics: Mapping[str, str]
+    columns: Mapping[str, str]
+    measures: Mapping[str, str]
+    fillers: frozenset[str]
+    distractors: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a heading says."""
+
+    columns: tuple[str, ...] = ()  # columns of the codebook; several where they stand in one cell
+    arm: str = ""
+    statistics: tuple[str, ...] = ()  # statistics without an arm, or with it
+    measure: str = ""  # what the effects of the column are
+    left: tuple[str, ...] = ()  # words that are not understood
+    unit: str = ""
+
+    @property
+    def sure(self) -> bool:
+        """Whether every word is understood, and leads to columns."""
+        return bool(self.columns) and not self.left
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One column of the table, and what it was read as."""
+
+    at: int
+    heading: str
+    columns: tuple[str, ...] = ()  # empty: a column of the user's own
+    both: bool = False  # one value that holds for all columns
+    by_user: bool = False
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Layout:
+    """The header of a table, and what its columns are."""
+
+    line: int  # row of the header
+    start: int  # position of the first row below it
+    headings: list[str]
+    groups: list[str]
+    mapped: list[Mapped] = field(default_factory=list)
+    constants: dict[str, str] = field(default_factory=dict)  # columns that a heading gives for every row
+    notes: list[str] = field(default_factory=list)
+    problems: list[SheetProblem] = field(default_factory=list)
+
+    def taken(self) -> set[str]:
+        """Return the columns of the codebook that the table has."""
+        return {name for column in self.mapped for name in column.columns}
+
+
+def load_headings(folder: Path | None = None) -> Vocabulary:
+    """Return the words of headings, with those of a folder of one's own."""
+    return _load(stamp(find_vocabulary(VOCABULARY, folder)))
+
+
+@lru_cache(maxsize=8)
+def _load(file: Stamp) -> Vocabulary:
+    kinds: dict[str, dict[str, str]] = {}
+    for row in vocabulary_rows(file[0], ("read_as", "kind", "synonyms")):
+        words = kinds.setdefault(row["kind"], {})
+        words.update({" ".join(tokens(word)): row["read_as"] for word in row["synonyms"].split("|")})
+    arms, statistics, columns, measures = (
+        MappingProxyType(kinds.get(kind, {})) for kind in ("arm", "statistic", "column", "measure")
+    )
+    return Vocabulary(
+        arms,
+        statistics,
+        columns,
+        measures,
+        frozenset(kinds.get("filler", {})),
+        frozenset(kinds.get("distractor", {})),
+    )
+
+
+def tokens(heading: str) -> list[str]:
+    """Return the words of a heading in small letters, numbers and signs apart.
+
+    Examples
+    --------
+    >>> tokens("EV mean (SD)"), tokens("n1"), tokens("meanExo +/- S.E.M.")
+    (['ev', 'mean', '(', 'sd', ')'], ['n', '1'], ['mean', 'exo', '±', 's', 'e', 'm'])
+    """
+    text = unicodedata.normalize("NFKC", heading[:LONGEST_HEADING])
+    text = re.sub(r"\+\s*/?\s*[-\u2212\u2013]", "±", text)
+    text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
+    return re.findall(r"[^\W\d_]+|\d+|[±%/()\[\]]", text.casefold())
+
+
+def meaning(heading: str, known: Mapping[str, Column], words: Vocabulary) -> Meaning:
+    """Return what a heading says: a column, statistics of an arm, or a measure of effect.
+
+    Examples
+    --------
+    >>> from metaexo.evidence.codebook import load_codebook
+    >>> known = load_codebook().sheets["outcomes"].columns
+    >>> meaning("EV mean (SD)", known, load_headings()).columns
+    ('treatment_mean', 'treatment_sd')
+    >>> meaning("N control", known, load_headings()).columns
+    ('control_n',)
+    """
+    found = tokens(heading)
+    plain = [token for token in found if token not in "()[]/"]
+    bare, unit = _without_brackets(found)
+    by_name = {" ".join(tokens(name)): name for name in known}
+    for phrase, inside in ((" ".join(plain), ""), (" ".join(bare), " ".join(unit))):
+        if phrase in by_name:
+            return Meaning((by_name[phrase],), unit=inside)
+        if phrase in words.measures:
+            return Meaning(("effect",), measure=words.measures[phrase], unit=inside)
+        if phrase in words.columns and words.columns[phrase] in known:
+            return Meaning((words.columns[phrase],), unit=inside)
+    if bare and " ".join(bare) in words.measures and "ci" in unit:
+        return Meaning(("effect", "effect_ci_low", "effect_ci_high"), measure=words.measures[" ".join(bare)])
+    return _statistics(found, known, words)
+
+
+def _without_brackets(found: Sequence[str]) -> tuple[list[str], list[str]]:
+    outside: list[str] = []
+    inside: list[str] = []
+    depth = 0
+    for token in found:
+        if token in "([":
+            depth += 1
+        elif token in ")]":
+            depth = max(depth - 1, 0)
+        else:
+            (inside if depth else outside).append(token)
+    return [token for token in outside if token != "/"], inside
+
+
+def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabulary) -> Meaning:
+    """Return the arm and the statistics of a heading, with the words that are not understood."""
+    arms: list[str] = []
+    statistics: list[str] = []
+    left: list[str] = []
+    unit: list[str] = []
+    joined = True  # whether the next statistic stands in the same cell by what is written before it
+    depth = i = 0
+    while i < len(found):
+        token = found[i]
+        if token in IN_ONE_CELL or token in ")]" or token == "±":
+            depth += (token in "([") - (token in ")]")
+            joined = joined or token in IN_ONE_CELL
+            i += 1
+            continue
+        for size in range(min(LONGEST_PHRASE, len(found) - i), 0, -1):
+            phrase = " ".join(found[i : i + size])
+            if phrase in words.statistics:
+                if not joined and statistics:
+                    left.append(phrase)
+                else:
+                    statistics.append(words.statistics[phrase])
+                joined = False
+                break
+            if phrase in words.arms:
+                arms.append(words.arms[phrase])
+                break
+        else:
+            size = 1
+            if token in words.distractors or (depth == 0 and token not in words.fillers):
+                left.append(token)
+            elif depth > 0:
+                unit.append(token)
+        i += size
+    several = set(arms)
+    arm = arms[0] if len(several) == 1 else ""
+    parts = TOGETHER.get(tuple(statistics), tuple(statistics) if len(statistics) == 1 else ())
+    if len(several) > 1 or (statistics and not parts):
+        return Meaning((), arm, tuple(statistics), left=tuple(left) or tuple(found))
+    columns = tuple(f"{arm}_{part}" for part in parts) if arm else ()
+    if any(name not in known for name in columns):
+        columns = ()
+    return Meaning(columns, arm, parts, left=tuple(left), unit=" ".join(unit))
+
+
+# ----------------------------------------------------------------------------------------------- Header
+
+
+def find_header(
+    grid: Grid, known: Mapping[str, Column], words: Vocabulary, own: Iterable[str] = ()
+) -> Layout | None:
+    """Return the header of a grid: the row, or the two rows, most of whose cells are known headings.
+
+    None if no row has two of them.
+    """
+    mine = {fold(name) for name in own}
+    cache: dict[str, Meaning] = {}
+
+    def understood(cell: str, group: str = "") -> bool:
+        whole = f"{group} {cell}".strip()
+        if not cell or len(cell) > LONGEST_HEADING:
+            return False
+        if fold(cell) in mine or fold(whole) in mine:
+            return True
+        if whole not in cache:
+            cache[whole] = meaning(whole, known, words)
+        said = cache[whole]
+        return (said.sure or bool(said.statistics)) and not said.left
+
+    best: tuple[int, int, list[str], list[str]] | None = None
+    for i, row in enumerate(grid.rows[:HEADER_WITHIN]):
+        for two in (False, True):
+            if two and (i == 0 or grid.lines[i] != grid.lines[i - 1] + 1):
+                continue
+            headings, groups = _two_rows(grid, i, words) if two else (list(row), [""] * len(row))
+            score = sum(
+                understood(cell, group) or understood(cell)
+                for cell, group in zip(headings, groups, strict=True)
+            )
+            sure = sum(bool(group) for group in groups) if two else 0
+            if two and not sure:
+                continue
+            if score >= 2 and (
+                best is None or score > best[0] or (two and score == best[0] and best[1] == i)
+            ):
+                best = score, i, headings, groups
+    if best is None:
+        return None
+    _, i, headings, groups = best
+    return Layout(grid.lines[i], i + 1, [" ".join(name.split()) for name in headings], groups)
+
+
+def _two_rows(grid: Grid, i: int, words: Vocabulary) -> tuple[list[str], list[str]]:
+    """Return the headings of row `i` and the group that the row above gives each of them."""
+    above, below = grid.rows[i - 1], grid.rows[i]
+    width = max(len(above), len(below))
+    top = [*above, *[""] * (width - len(above))]
+    sub = [*below, *[""] * (width - len(below))]
+    spans = {
+        at: top[left]
+        for first, last, left, right in grid.merged
+        if first <= grid.lines[i - 1] <= last
+        for at in range(left, min(right + 1, width))
+    }
+    headings, groups = [], []
+    carried = ""
+    for at in range(width):
+        own = top[at] or spans.get(at, "")
+        if not sub[at]:
+            headings.append(top[at])
+            groups.append("")
+            carried = ""
+            continue
+        if own:
+            carried = own
+        elif not (carried and _is_statistic(sub[at], words)):
+            carried = ""
+        headings.append(sub[at])
+        groups.append(" ".join(carried.split()))
+    return headings, groups
+
+
+def _is_statistic(heading: str, words: Vocabulary) -> bool:
+    said = _statistics(tokens(heading), {}, words)
+    return bool(said.statistics) and not said.arm and not said.left
+
+
+def fold(name: str) -> str:
+    """Return a heading for comparison: small letters, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+# ------------------------------------------------------------------------------------------------ Mapping
+
+
+def map_columns(
+    grid: Grid,
+    layout: Layout,
+    known: Mapping[str, Column],
+    words: Vocabulary,
+    columns: Mapping[str, str | None],
+    file: str,
+) -> None:
+    """Say of every column of a table what it is; what is unclear becomes a problem of the layout."""
+    mapper = _Mapper(grid, layout, known, words, file)
+    mapper.by_user(columns)
+    mapper.by_words()
+    mapper.without_arm()
+    mapper.near()
+    mapper.refuse_doubles()
+
+
+class _Mapper:
+    """One pass over the headings of a table."""
+
+    def __init__(
+        self, grid: Grid, layout: Layout, known: Mapping[str, Column], words: Vocabulary, file: str
+    ) -> None:
+        self.grid, self.layout, self.known, self.words, self.file = grid, layout, known, words, file
+        width = max([len(layout.headings), *(len(row) for row in grid.rows[layout.start :])])
+        self.headings = [*layout.headings, *[""] * (width - len(layout.headings))]
+        groups = [*layout.groups, *[""] * (width - len(layout.groups))]
+        self.full = [f"{group} {name}".strip() for group, name in zip(groups, self.headings, strict=True)]
+        self.groups = groups
+        self.found: dict[int, Mapped] = {}
+        self.unclear: dict[int, Meaning] = {}
+        self.filled = [
+            any(at < len(row) and row[at] for row in grid.rows[layout.start :]) for at in range(width)
+        ]
+        layout.headings = [full or f"column {letters(at)}" for at, full in enumerate(self.full)]
+
+    def problem(
+        self,
+        kind: type[MetaexoError],
+        at: int,
+        what: str,
+        allowed: str,
+        remedy: str,
+        nearest: str | None = None,
+    ) -> None:
+        cell = self.grid.address(self.layout.line, at)
+        self.layout.problems.append(
+            SheetProblem(
+                kind,
+                what,
+                allowed,
+                remedy,
+                self.file,
+                self.layout.line,
+                "",
+                self.full[at],
+                self.full[at],
+                nearest,
+                cells=(cell,),
+            )
+        )
+
+    def by_user(self, columns: Mapping[str, str | None]) -> None:
+        """Take what the user says of headings before anything else."""
+        places: dict[str, list[int]] = {}
+        for at, (name, full) in enumerate(zip(self.headings, self.full, strict=True)):
+            for key in dict.fromkeys((fold(name), fold(full))):
+                if key:
+                    places.setdefault(key, []).append(at)
+        for heading, said in columns.items():
+            there = places.get(fold(heading), [])
+            if not there:
+                shown = [name for name in self.full if name]
+                where = f"{self.file}, row {self.layout.line}"
+                raise UnknownChoiceError("heading", heading, shown, rows=where)
+            if len(there) > 1:
+                cells = " and ".join(self.grid.address(self.layout.line, i) for i in there)
+                self.problem(
+                    DuplicateColumnError,
+                    there[0],
+                    f"the heading {heading!r} stands in {cells}",
+                    "headings that differ",
+                    "give the columns different headings",
+                )
+                continue
+            names, both = targets(said, self.known)
+            self.found[there[0]] = Mapped(there[0], self.full[there[0]], names, both, by_user=True)
+
+    def by_words(self) -> None:
+        """Take every heading of which all words are understood."""
+        folded = {fold(name) for name in self.headings}
+        metafor = set(COUNTED) <= folded
+        for at, name in enumerate(self.headings):
+            if at in self.found or not name:
+                continue
+            if metafor and fold(name) in COUNTED:
+                self.found[at] = Mapped(at, self.full[at], (COUNTED[fold(name)],))
+                continue
+            said = meaning(name, self.known, self.words)
+            group = self.groups[at]
+            if group and not (said.sure and (said.arm or not said.statistics)):
+                said = meaning(self.full[at], self.known, self.words)
+            if said.sure:
+                self.found[at] = Mapped(at, self.full[at], said.columns)
+                if said.measure:
+                    self.layout.constants["effect_measure"] = said.measure
+            else:
+                self.unclear[at] = said
+
+    def without_arm(self) -> None:
+        """Give statistics without an arm to the effect, or to the only arm there is."""
+        bare = {
+            at: said.statistics
+            for at, said in self.unclear.items()
+            if said.statistics and not said.arm and not said.left
+        }
+        if not bare:
+            return
+        taken = {name for column in self.found.values() for name in column.columns}
+        arms = any(
+            name.startswith(ARMS)
+            and name.removeprefix("treatment_").removeprefix("control_")
+            in ("mean", "sd", "se", "n", "events", "median")
+            for name in taken
+        )
+        effect = "effect" in taken
+        parts = [part for statistics in bare.values() for part in statistics]
+        single = not arms and not effect and len(parts) == len(set(parts))
+        for at, statistics in bare.items():
+            if single and any(part in ("mean", "median", "events", "n") for part in parts):
+                columns = tuple(f"treatment_{part}" for part in statistics)
+                self.found[at] = Mapped(at, self.full[at], columns, note="of one group")
+            elif effect and all(part in OF_EFFECT for part in statistics):
+                self.found[at] = Mapped(at, self.full[at], tuple(OF_EFFECT[part] for part in statistics))
+            else:
+                self._ask_for_arm(at, statistics)
+                continue
+            self.unclear.pop(at)
+
+    def _ask_for_arm(self, at: int, statistics: tuple[str, ...]) -> None:
+        heading = self.full[at]
+        doubles = [i for i in self.unclear if fold(self.full[i]) == fold(heading)]
+        if not self.filled[at]:
+            return
+        names = [" ± ".join(f"{arm}_{part}" for part in statistics) for arm in ARMS]
+        if len(doubles) > 1:
+            if at != doubles[0]:
+                return
+            cells = " and ".join(self.grid.address(self.layout.line, i) for i in doubles)
+            self.problem(
+                DuplicateColumnError,
+                at,
+                f"the heading {heading!r} stands in {cells}, and nothing says which is of the exosomes",
+                f"headings that name the arm: {', '.join(names)}",
+                'write "Exosome" or "Control" in front of each, or in a row above them',
+            )
+            return
+        if statistics == ("n",):
+            names.append("treatment_n and control_n")
+        self.problem(
+            UnclearColumnError,
+            at,
+            f"{heading!r} does not say of which arm it is",
+            ", ".join(names),
+            f"{option(heading, names[-1])}, or name the arm in the heading",
+        )
+
+    def near(self) -> None:
+        """Ask for headings that are only like one that is known, where that is missing."""
+        taken = {name for column in self.found.values() for name in column.columns}
+        for at, said in self.unclear.items():
+            heading = self.full[at]
+            if (
+                at in self.found
+                or not self.filled[at]
+                or any(p.column == heading for p in self.layout.problems)
+            ):
+                continue
+            likely = self._likely(said, heading)
+            if likely is None or likely in taken:
+                continue
+            self.problem(
+                UnclearColumnError,
+                at,
+                f"{heading!r} may be {likely}, and is not certain to be"
+                + (f": {', '.join(said.left)} is not understood" if said.left and said.columns else ""),
+                "a heading that says it, or an option that does",
+                f"{option(heading, likely)} if it is; {option(heading, '')} if it is not",
+                likely,
+            )
+
+    def _likely(self, said: Meaning, heading: str) -> str | None:
+        if said.columns and not set(said.left) & self.words.distractors:
+            return said.columns[0]
+        phrases = {
+            **{phrase: name for phrase, name in self.words.columns.items() if name in self.known},
+            **{" ".join(tokens(name)): name for name in self.known},
+            **{
+                f"{word} {part}": f"{arm}_{name}"
+                for word, arm in self.words.arms.items()
+                for part, name in self.words.statistics.items()
+                if len(word) > 2 and f"{arm}_{name}" in self.known
+            },
+        }
+        phrase = " ".join(token for token in tokens(heading) if token not in "()[]/")
+        near = difflib.get_close_matches(phrase, phrases, n=1, cutoff=MISSPELT) if len(phrase) > 3 else []
+        return phrases[near[0]] if near else None
+
+    def refuse_doubles(self) -> None:
+        """Refuse two headings that mean the same column; keep what is not used as the user's own."""
+        owners: dict[str, int] = {}
+        for at, column in sorted(self.found.items()):
+            for name in column.columns:
+                if name in owners:
+                    first = owners[name]
+                    cells = f"{self.grid.address(self.layout.line, first)} and " + self.grid.address(
+                        self.layout.line, at
+                    )
+                    same = fold(self.full[first]) == fold(column.heading)
+                    what = (
+                        f"the heading {column.heading!r} stands in {cells}"
+                        if same
+                        else f"{self.full[first]!r} and {column.heading!r} ({cells}) both mean {name}"
+                    )
+                    remedy = (
+                        "rename or delete one of them"
+                        if same
+                        else f"{option(column.heading, '')} takes only the first; or rename one of them"
+                    )
+                    self.problem(DuplicateColumnError, at, what, "one column for each meaning", remedy)
+                    break
+                owners[name] = at
+        own = [
+            Mapped(at, self.full[at])
+            for at in range(len(self.full))
+            if at not in self.found and (self.full[at] or self.filled[at])
+        ]
+        self.layout.mapped = sorted([*self.found.values(), *own], key=lambda column: column.at)
+
+
+def option(heading: str, meaning: str) -> str:
+    """Return the option of the command line that says what a heading means."""
+    shown = heading.replace('"', '\\"')
+    return f'--map "{shown}={meaning}"'
+
+
+def targets(said: str | None, known: Mapping[str, Column]) -> tuple[tuple[str, ...], bool]:
+    """Return the columns that a user names for one heading, and whether one value holds for all of them.
+
+    Examples
+    --------
+    >>> from metaexo.evidence.codebook import load_codebook
+    >>> known = load_codebook().sheets["outcomes"].columns
+    >>> targets("treatment_mean ± treatment_sd", known)
+    (('treatment_mean', 'treatment_sd'), False)
+    >>> targets("treatment_n and control_n", known), targets("", known)
+    ((('treatment_n', 'control_n'), True), ((), False))
+    """
+    if said is None or not said.strip():
+        return (), False
+    names = re.findall(r"\w+", said)
+    both = "and" in names
+    named = tuple(name for name in names if name not in ("and", "to"))
+    for name in named:
+        if name not in known:
+            raise UnknownChoiceError("column in --map (columns=)", name, known)
+    if not named:
+        raise UnknownChoiceError("column in --map (columns=)", said, known)
+    return named, both
+
+
+def missing_study(layout: Layout, file: str, cell: str) -> SheetProblem:
+    """Return the problem of a table without a column of studies."""
+    shown = ", ".join(repr(name) for name in layout.headings[:12])
+    return SheetProblem(
+        MissingColumnError,
+        f"no heading names the study; the headings are {shown}",
+        "a column Study, or columns Author and Year",
+        'name a column "Study", or say which it is: --map "my heading=study_id"',
+        file,
+        layout.line,
+        cells=(cell,),
+    )

@@ -1,0 +1,852 @@
+"""From grids of cells to raw sheets: one flat table, or linked worksheets; what was read is said."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from metaexo.errors import (
+    EmptySheetError,
+    MetaexoError,
+    MissingCellError,
+    MissingColumnError,
+    UnclearCellError,
+    UnclearColumnError,
+    UnknownChoiceError,
+    WorksheetError,
+)
+from metaexo.evidence.codebook import Codebook, Column, SheetPlan
+from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.reading import ADDED, Placed, RawSheet, letters
+from metaexo.evidence.tables.cells import Grid, Percent, merged_cells, read_grids
+from metaexo.evidence.tables.headings import (
+    ARMS,
+    Layout,
+    Mapped,
+    Meaning,
+    Vocabulary,
+    find_header,
+    fold,
+    load_headings,
+    map_columns,
+    meaning,
+    missing_study,
+    option,
+)
+from metaexo.evidence.tables.values import (
+    Dialect,
+    Trouble,
+    Value,
+    dialect_of,
+    is_empty,
+    is_pair,
+    number,
+    p_value,
+    share,
+    shown,
+    value_of,
+    values_of,
+)
+from metaexo.evidence.vocabulary import VOCABULARIES, load_vocabulary
+from metaexo.formatting import plural
+
+FLAT = ("studies", "outcomes")
+"""Sheets that one flat table holds; as worksheets of these names they are linked."""
+LOCATIONS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
+SIZES = ("n_treatment", "n_control")
+"""Columns of studies that a flat table has as the sizes of the arms of each row."""
+ONE_OUTCOME = "outcome"
+"""The outcome of a table that names none."""
+MOST_NAMED = 12
+SAMPLE = 200
+_SUMMARY = re.compile(
+    r"(?:sub)?totals?(?:\s*[(\[].*)?|overall(?: effect)?|pooled(?: effect)?|heterogeneity\s*:.*|test for .*"
+    r"|summe|gesamt",
+    re.IGNORECASE,
+)
+"""First cells of rows that sum up others, as RevMan writes them."""
+
+
+@dataclass(slots=True)
+class Tables:
+    """What was read of a file: raw sheets, where their cells stand, notes, and problems of the file."""
+
+    codebook: Codebook
+    raws: dict[str, RawSheet] = field(default_factory=dict)
+    placed: dict[str, Placed] = field(default_factory=dict)
+    worksheet: str = ""
+    notes: list[str] = field(default_factory=list)
+    flat: bool = True
+    assumed: frozenset[str] = frozenset()  # columns that the file does not have and that were filled
+
+
+def read_tables(
+    path: Path,
+    codebook: Codebook,
+    columns: Mapping[str, str | None] | None = None,
+    sheet: str | None = None,
+    folder: Path | None = None,
+) -> Tables:
+    """Return the raw sheets of a file; a file that cannot be opened, or chosen from, is refused."""
+    grids = read_grids(path)
+    words = load_headings(folder)
+    linked = {fold(grid.sheet): grid for grid in grids if fold(grid.sheet) in codebook.sheets}
+    if sheet is None and all(name in linked for name in FLAT):
+        return _linked(path, codebook, linked, words, columns or {})
+    plan = flat_plan(codebook, path.name)
+    grid, notes = _chosen(path, grids, plan, words, columns or {}, sheet)
+    tables = Tables(flat_codebook(codebook, plan), worksheet=grid.sheet, notes=notes)
+    _Table(tables, grid, plan, words, columns or {}, folder).read_flat()
+    return tables
+
+
+def flat_plan(codebook: Codebook, file: str) -> SheetPlan:
+    """Return the plan of a flat table: the columns of outcomes and of their studies."""
+    outcomes, studies = codebook.sheets["outcomes"], codebook.sheets["studies"]
+    of_studies = {n: c for n, c in studies.columns.items() if n not in outcomes.columns and n not in SIZES}
+    columns = {**outcomes.columns, **of_studies}
+    optional = (outcomes.key, "better", "contrast", "outcome")
+    columns |= {name: replace(columns[name], required=False) for name in optional}
+    return replace(outcomes, file=file, columns=columns)
+
+
+def flat_codebook(codebook: Codebook, plan: SheetPlan) -> Codebook:
+    """Return a codebook with the plan of a flat table."""
+    studies = replace(codebook.sheets["studies"], file=f"studies of {plan.file}")
+    return replace(codebook, sheets={**codebook.sheets, "studies": studies, plan.name: plan})
+
+
+def _chosen(
+    path: Path,
+    grids: Sequence[Grid],
+    plan: SheetPlan,
+    words: Vocabulary,
+    columns: Mapping[str, str | None],
+    sheet: str | None,
+) -> tuple[Grid, list[str]]:
+    """Return the worksheet that reads as data; several, or none, are refused with their names."""
+    names = [grid.sheet for grid in grids]
+    if sheet is not None:
+        if not grids[0].sheet:
+            raise UnknownChoiceError("worksheet (--sheet)", sheet, [], rows=f"{path.name} is no workbook")
+        found = [grid for grid in grids if fold(grid.sheet) == fold(sheet)]
+        if not found:
+            raise UnknownChoiceError("worksheet (--sheet)", sheet, names, rows=path.name)
+        return found[0], [*found[0].notes]
+    filled = [grid for grid in grids if grid.rows]
+    if not filled:
+        raise EmptySheetError(
+            f"{path.name} has no cell with content",
+            "a header and rows",
+            "fill it, or look at the path",
+            path.name,
+        )
+    if len(filled) == 1:
+        return filled[0], _said_of(filled[0], grids)
+    data = [grid for grid in filled if _reads_as_data(grid, plan, words, columns)]
+    visible = [grid for grid in data if not grid.hidden] or data
+    if len(visible) == 1:
+        return visible[0], _said_of(visible[0], grids)
+    first = (visible or filled)[0].sheet
+    listed = ", ".join(repr(grid.sheet) for grid in (visible or filled))
+    what = (
+        "several worksheets that read as data" if visible else "no worksheet that reads as a table of studies"
+    )
+    raise WorksheetError(
+        f"{path.name} has {what}: {listed}",
+        "one table, one row per comparison",
+        f'name one: --sheet "{first}" (in Python: sheet="{first}")',
+        path.name,
+    )
+
+
+def _reads_as_data(grid: Grid, plan: SheetPlan, words: Vocabulary, columns: Mapping[str, str | None]) -> bool:
+    layout = find_header(grid, plan.columns, words, columns)
+    if layout is None or layout.start >= len(grid.rows):
+        return False
+    map_columns(grid, layout, plan.columns, words, _that_are_there(layout, columns), grid.file)
+    taken = layout.taken()
+    named = taken & {plan.key, "first_author"}
+    return bool(named) and any(plan.columns[name].is_number for name in taken - {"year", "items"})
+
+
+def _that_are_there(layout: Layout, columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    there = {fold(name) for name in layout.headings}
+    there |= {fold(f"{g} {n}") for g, n in zip(layout.groups, layout.headings, strict=True)}
+    return {name: said for name, said in columns.items() if fold(name) in there}
+
+
+def _said_of(grid: Grid, grids: Sequence[Grid]) -> list[str]:
+    if not grid.sheet:
+        return [*grid.notes]
+    others = [other.sheet for other in grids if other is not grid]
+    hidden = " (hidden)" if grid.hidden else ""
+    notes = [f"the worksheet {grid.sheet!r}{hidden} was read"]
+    if others:
+        notes[0] += f"; not read: {', '.join(map(repr, others[:MOST_NAMED]))}"
+    return [*notes, *grid.notes]
+
+
+def _linked(
+    path: Path,
+    codebook: Codebook,
+    grids: Mapping[str, Grid],
+    words: Vocabulary,
+    columns: Mapping[str, str | None],
+) -> Tables:
+    """Return the sheets of a workbook whose worksheets have the names of the sheets of a folder."""
+    plans = {
+        name: replace(plan, file=f"{path.name}, {grids[name].sheet}")
+        for name, plan in codebook.sheets.items()
+        if name in grids
+    }
+    tables = Tables(replace(codebook, sheets={**codebook.sheets, **plans}), flat=False)
+    tables.notes.append(f"the worksheets {', '.join(map(repr, plans))} were read as linked sheets")
+    used: set[str] = set()
+    for name, plan in plans.items():
+        table = _Table(tables, grids[name], plan, words, columns, None)
+        table.read_linked()
+        used |= table.used
+    for heading in columns:
+        if fold(heading) not in used:
+            shown_ = [name for placed in tables.placed.values() for name in placed.headings]
+            raise UnknownChoiceError("heading", heading, shown_, rows=path.name)
+    return tables
+
+
+class _Table:
+    """One pass over a grid."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        grid: Grid,
+        plan: SheetPlan,
+        words: Vocabulary,
+        columns: Mapping[str, str | None],
+        folder: Path | None,
+    ) -> None:
+        self.tables, self.grid, self.plan, self.words = tables, grid, plan, words
+        self.columns, self.folder = columns, folder
+        self._by_line = dict(zip(grid.lines, grid.rows, strict=True))
+        self.raw = RawSheet(plan)
+        tables.raws[plan.name] = self.raw
+        self.used: set[str] = set()
+        self.dialect = Dialect()
+        self.notes = tables.notes
+        self.how: dict[str, Counter[str]] = {}  # way of writing -> cells by heading
+        self.emptied: Counter[str] = Counter()
+        self.renamed: dict[tuple[str, str, str], int] = {}
+        self.skipped: dict[tuple[int, int], None] = {}  # cells of which something else is said already
+
+    # ------------------------------------------------------------------------------------------- Steps
+
+    def read_flat(self) -> None:
+        """Read one flat table."""
+        if not self._header():
+            return
+        self._arms_alone()
+        self._study_column()
+        self._effect_measure()
+        self._body()
+        self._fill()
+        self._say()
+
+    def read_linked(self) -> None:
+        """Read one of several linked worksheets."""
+        self.notes += self.grid.notes
+        if not self._header():
+            return
+        known, taken = self.plan.columns, self.layout.taken()
+        for name in self.plan.required_columns:
+            if name not in taken:
+                self._problem(
+                    MissingColumnError,
+                    f"no heading of {self.grid.sheet!r} is {name}",
+                    ", ".join(self.plan.required_columns),
+                    f"add it: {known[name].description}",
+                )
+        self._body()
+        self._say()
+
+    def _header(self) -> bool:
+        """Find the header and say what each column is; False if there is no table."""
+        grid = self.grid
+        layout = find_header(grid, self.plan.columns, self.words, self.columns)
+        if layout is None:
+            first = ", ".join(repr(cell[:40]) for cell in (grid.rows[0] if grid.rows else [])[:8] if cell)
+            self.layout = Layout(grid.lines[0] if grid.lines else 1, 0, [], [])
+            self._problem(
+                MissingColumnError,
+                f"no row has headings that are known; the first row holds {first or 'nothing'}",
+                "a row of headings such as Study, Source, Isolation, Exosome mean, Exosome SD, Exosome n, "
+                "Control mean, Control SD, Control n",
+                'name the columns so, or say what they are: --map "my heading=treatment_mean"; '
+                "metaexo new FOLDER writes a workbook to fill in",
+            )
+            return False
+        self.layout = layout
+        columns = self.columns if self.tables.flat else _that_are_there(layout, self.columns)
+        self.used = {fold(name) for name in columns}
+        map_columns(grid, layout, self.plan.columns, self.words, columns, self.plan.file)
+        if layout.start > 1 and layout.line > grid.lines[0] + (1 if any(layout.groups) else 0):
+            self.notes.append(f"the headings stand in row {layout.line}; what stands above was not read")
+        if layout.start >= len(grid.rows):
+            self._problem(
+                EmptySheetError,
+                "the table has a header and no row",
+                "one row at least",
+                "fill it, or look at the path",
+            )
+        return True
+
+    def _problem(
+        self,
+        kind: type[MetaexoError],
+        what: str,
+        allowed: str,
+        remedy: str,
+        at: int | None = None,
+        line: int | None = None,
+        **more: str | None,
+    ) -> None:
+        """Add a problem of a heading, or of a cell."""
+        line = self.layout.line if line is None else line
+        cells = (self.grid.address(line, at),) if at is not None else ()
+        heading = self.layout.headings[at] if at is not None and at < len(self.layout.headings) else ""
+        column = more.get("column") or heading
+        value = self._at(line, at) if at is not None else ""
+        self.raw.problems.append(
+            SheetProblem(
+                kind,
+                what,
+                allowed,
+                remedy,
+                self.plan.file,
+                line,
+                more.get("study") or "",
+                column,
+                value,
+                more.get("nearest"),
+                cells=cells,
+                heading=heading,
+            )
+        )
+
+    def _at(self, line: int, at: int) -> str:
+        row = self._by_line.get(line, [])
+        return row[at] if at < len(row) else ""
+
+    def _sample(self, at: int) -> list[str]:
+        rows = self.grid.rows[self.layout.start :]
+        cells = (row[at] for row in rows if at < len(row) and not is_empty(row[at]))
+        return [cell for cell, _ in zip(cells, range(SAMPLE), strict=False)]
+
+    def _replace(self, column: Mapped, **changes: object) -> None:
+        place = self.layout.mapped.index(column)
+        self.layout.mapped[place] = replace(column, **changes)  # type: ignore[arg-type]
+
+    def _arms_alone(self) -> None:
+        """Ask what stands in a column whose heading names an arm alone, unless "12/20" says it."""
+        taken = self.layout.taken()
+        for column in list(self.layout.mapped):
+            if column.columns or column.by_user:
+                continue
+            said = meaning(column.heading, self.plan.columns, self.words)
+            cells = self._sample(column.at)
+            if said.arm and not said.statistics and cells:
+                self._arm_alone(column, said, cells, taken)
+
+    def _arm_alone(self, column: Mapped, said: Meaning, cells: Sequence[str], taken: set[str]) -> None:
+        arm, heading = said.arm, column.heading
+        counted = sum(share(cell) is not None for cell in cells) > len(cells) / 2
+        pair = next((cell for cell in cells if is_pair(cell)), None)
+        if counted and not {f"{arm}_events", f"{arm}_n"} & taken and not said.left:
+            self._replace(column, columns=(f"{arm}_events", f"{arm}_n"))
+        elif pair is not None and f"{arm}_mean" not in taken:
+            sd, se = f"{arm}_mean ± {arm}_sd", f"{arm}_mean ± {arm}_se"
+            self._problem(
+                UnclearColumnError,
+                f"{heading!r} holds {shown(pair)}: a mean and an SD or an SE, and nothing says which",
+                f"{sd}, {se}, or a heading that says it (mean ± SD)",
+                f"{option(heading, sd)} if it is the SD, {option(heading, se)} if it is the SE",
+                column.at,
+            )
+        elif all(number(cell, Dialect()) is not None for cell in cells) and f"{arm}_mean" not in taken:
+            self._problem(
+                UnclearColumnError,
+                f"{heading!r} holds numbers and does not say which",
+                f"{arm}_mean, {arm}_n, {arm}_events, or another column",
+                f"{option(heading, f'{arm}_mean')} if they are means",
+                column.at,
+            )
+
+    def _study_column(self) -> None:
+        """Take Author and Year as the study where no column names it."""
+        taken = self.layout.taken()
+        self.by_author = False
+        if self.plan.key in taken:
+            return
+        if "first_author" in taken:
+            self.by_author = True
+            with_year = " and year" if "year" in taken else ""
+            self.notes.append(f"no column names the study: the author{with_year} of a row is its study")
+            return
+        cell = self.grid.address(self.layout.line, 0)
+        self.raw.problems.append(missing_study(self.layout, self.plan.file, cell))
+
+    def _effect_measure(self) -> None:
+        """Ask what the effects are, where neither a heading nor a column says it."""
+        taken, constants = self.layout.taken(), self.layout.constants
+        if "effect" not in taken or "effect_measure" in taken or constants:
+            if "effect_measure" in taken:
+                constants.pop("effect_measure", None)
+            return
+        column = next(c for c in self.layout.mapped if "effect" in c.columns)
+        self._problem(
+            UnclearColumnError,
+            f"{column.heading!r} does not say which measure the effects are",
+            self.plan.columns["effect_measure"].allowed,
+            'name the heading by the measure ("SMD", "OR", "MD"), or add a column "Effect measure"',
+            column.at,
+        )
+
+    # -------------------------------------------------------------------------------------------- Rows
+
+    def _body(self) -> None:
+        layout, grid = self.layout, self.grid
+        self.raw.problems += layout.problems
+        mapped = [column for column in layout.mapped if column.columns]
+        own = self._own_names([column for column in layout.mapped if not column.columns])
+        known = self.plan.columns
+        self.raw.header = [
+            *dict.fromkeys(name for column in mapped for name in column.columns),
+            *own.values(),
+        ]
+        rows = list(zip(grid.lines, grid.rows, strict=True))[layout.start :]
+        rows = self._without_remarks(rows)
+        self._merged(rows)
+        numeric = [c for c in mapped if any(known[name].is_number for name in c.columns)]
+        self.dialect = dialect_of(
+            (row[c.at] for _, row in rows for c in numeric if c.at < len(row)), grid.separator
+        )
+        texts = dict(rows)
+        columns = {name: column.at for column in mapped for name in column.columns}
+        columns |= {name: at for at, name in own.items()}
+        self.tables.placed[self.plan.name] = Placed(
+            self.plan.file, grid.sheet, columns, tuple(layout.headings), texts
+        )
+        last = ""
+        for line, row in rows:
+            last = self._row(line, row, mapped, own, last)
+
+    def _own_names(self, own: Sequence[Mapped]) -> dict[int, str]:
+        """Return the names of the user's own columns, by position; none has the name of another column."""
+        taken = {*self.plan.columns, *ADDED}
+        names: dict[int, str] = {}
+        nameless = []
+        for column in own:
+            heading = column.heading
+            if not heading:
+                nameless.append(letters(column.at))
+                continue
+            name = heading
+            while name in taken:
+                name = f"{name} (as in the file)" if name == heading else f"{name} {letters(column.at)}"
+            taken.add(name)
+            names[column.at] = name
+        if nameless:
+            has, was = ("has", "was") if len(nameless) == 1 else ("have", "were")
+            told = f"{plural(len(nameless), 'column')} {has} cells and no heading, and {was} not used"
+            self.notes.append(f"{told}: {', '.join(nameless[:MOST_NAMED])}")
+        return names
+
+    def _without_remarks(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+        """Leave out remarks below the table, sums and repeated headers, and say so; ask for others."""
+        filled = [sum(bool(cell) for cell in row) for _, row in rows]
+        wide = len(self.layout.taken()) + len([c for c in self.layout.mapped if not c.columns]) > 1
+        last = max((i for i, n in enumerate(filled) if n > 1), default=-1)
+        header = [fold(name) for name in self.grid.rows[self.layout.start - 1]]
+        key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), 0)
+        kept = []
+        for i, (line, row) in enumerate(rows):
+            first = next((cell for cell in row if cell), "")
+            study = row[key] if key < len(row) else ""
+            if wide and filled[i] == 1 and i > last:
+                self.notes.append(f"row {line} was not read: it holds only {shown(first)}")
+            elif self.tables.flat and (
+                _SUMMARY.fullmatch(study) or (not study and _SUMMARY.fullmatch(first))
+            ):
+                self.notes.append(f"row {line} was not read: {shown(study or first)} sums up other rows")
+            elif [fold(cell) for cell in row] == header:
+                self.notes.append(f"row {line} was not read: it repeats the headings")
+            elif wide and filled[i] == 1 and self.tables.flat:
+                at = row.index(first)
+                self._problem(
+                    UnclearCellError,
+                    f"the row holds only {shown(first)}",
+                    "one comparison per row",
+                    "delete the row; if it is a heading of rows below it, write it in a column of its own",
+                    at,
+                    line,
+                )
+            else:
+                kept.append((line, row))
+        return kept
+
+    def _merged(self, rows: Sequence[tuple[int, list[str]]]) -> None:
+        """Name the merged cells among the rows."""
+        texts = dict(rows)
+        for span in self.grid.merged:
+            first, last, left, right = span
+            lines = (
+                [line for line in texts if first <= line <= last] if last - first < 100_000 else list(texts)
+            )
+            if not lines or last <= self.layout.line:
+                continue
+            row = texts.get(first, [])
+            odd = merged_cells(self.grid, span, row[left] if left < len(row) else "")
+            self._problem(odd.kind, odd.what, odd.allowed, odd.remedy, left, first)
+            self.skipped |= {
+                (line, at): None for line in lines for at in range(left, min(right, left + 500) + 1)
+            }
+
+    def _row(
+        self, line: int, row: list[str], mapped: Sequence[Mapped], own: Mapping[int, str], last: str
+    ) -> str:
+        """Read one row; return its study, which the next may continue."""
+        found: dict[str, str] = {}
+        signs: dict[str, bool] = {}
+        for column in mapped:
+            cell = row[column.at] if column.at < len(row) else ""
+            if not cell or (line, column.at) in self.skipped:
+                continue
+            odd = self.grid.odd.get((line, column.at))
+            if odd is not None:
+                self._cell_problem(Trouble(odd.kind, odd.what, odd.allowed, odd.remedy), line, row, column)
+                continue
+            self._cell(line, row, cell, column, found, signs)
+        for at, name in own.items():
+            odd = self.grid.odd.get((line, at))
+            if odd is not None and odd.what.startswith("the formula"):
+                self.how.setdefault("formula without a result, left empty", Counter())[name] += 1
+            elif at < len(row) and row[at]:
+                found[name] = str(row[at])
+        self._one_sign(line, row, signs)
+        study = self._study(line, row, found, last)
+        self.raw.lines.append(line)
+        self.raw.rows.append(found)
+        return study
+
+    def _study(self, line: int, row: list[str], found: dict[str, str], last: str) -> str:
+        key = self.plan.key
+        if self.tables.flat and self.by_author and "first_author" in found:
+            found[key] = " ".join(filter(None, (found["first_author"], found.get("year", ""))))
+        study = found.get(key, "")
+        if study or not self.tables.flat or (key not in self.layout.taken() and not self.by_author):
+            return study or last
+        names = (key, "first_author")
+        at = next((c.at for c in self.layout.mapped if set(names) & set(c.columns)), 0)
+        if (line, at) not in self.skipped:
+            remedy = (
+                f"write {last!r} in it if the row is of that study (fill down)"
+                if last
+                else "write the study in it"
+            )
+            self._problem(
+                MissingCellError,
+                "the cell of the study is empty",
+                "the study in every row",
+                remedy,
+                at,
+                line,
+                column=key,
+            )
+        return last
+
+    def _cell(
+        self,
+        line: int,
+        row: list[str],
+        cell: str,
+        column: Mapped,
+        found: dict[str, str],
+        signs: dict[str, bool],
+    ) -> None:
+        """Read one cell into the columns that it holds."""
+        plans = [self.plan.columns[name] for name in column.columns]
+        values = self._values(row, cell, column, plans, found)
+        if isinstance(values, Trouble):
+            self._cell_problem(values, line, row, column)
+            return
+        for plan, value in zip(plans, values, strict=True):
+            if value.how == "empty":
+                self.emptied[cell.strip()] += 1
+            elif value.how in ("word", "outcome", "measure"):
+                key = (plan.name, str(cell), value.text)
+                self.renamed[key] = self.renamed.get(key, 0) + 1
+            elif value.how:
+                self.how.setdefault(value.how, Counter())[column.heading] += 1
+            if value.text:
+                found[plan.name] = value.text
+                part = plan.name.partition("_")[2]
+                if plan.name.startswith(ARMS) and part in LOCATIONS:
+                    signs[plan.name] = value.how == "percent"
+
+    def _values(
+        self, row: list[str], cell: str, column: Mapped, plans: Sequence[Column], found: dict[str, str]
+    ) -> list[Value] | Trouble:
+        if column.both:
+            value = value_of(cell, plans[0], self.dialect, column.heading)
+            return value if isinstance(value, Trouble) else [value] * len(plans)
+        name = plans[0].name
+        if len(plans) == 1 and plans[0].quantity == "p_value" and "p_relation" in self.plan.columns:
+            return self._p(row, cell, plans[0], found)
+        if len(plans) == 1 and name.endswith("_events") and (two := share(cell)):
+            return self._events_of(row, two, plans[0], found)
+        if len(plans) == 1 and not plans[0].is_number:
+            return self._word(cell, plans[0])
+        return values_of(cell, plans, self.dialect, column.heading)
+
+    def _p(self, row: list[str], cell: str, plan: Column, found: dict[str, str]) -> list[Value] | Trouble:
+        said = p_value(cell, plan, self.dialect)
+        if isinstance(said, Trouble):
+            return said
+        relation, value = said
+        beside = next((c.at for c in self.layout.mapped if "p_relation" in c.columns), None)
+        other = row[beside] if beside is not None and beside < len(row) else ""
+        if relation and other and other != relation:
+            return Trouble(
+                UnclearCellError,
+                f"{shown(cell)} has another relation than {other!r} in the column of relations",
+                "one relation",
+                "write the relation once",
+            )
+        if value.text and not other:
+            found["p_relation"] = relation or "="
+            self.how.setdefault(f"p with {relation or '='}", Counter())[plan.name] += 1
+        return [value]
+
+    def _events_of(
+        self, row: list[str], two: tuple[str, str], plan: Column, found: dict[str, str]
+    ) -> list[Value] | Trouble:
+        """Read "12/20" in a column of events: the size of the arm stands there too."""
+        size = plan.name.replace("_events", "_n")
+        beside = next((c.at for c in self.layout.mapped if size in c.columns), None)
+        other = row[beside] if beside is not None and beside < len(row) else ""
+        n = number(two[1], self.dialect)
+        events = number(two[0], self.dialect)
+        given = number(other, self.dialect) if other and not is_empty(other) else None
+        if n is None or events is None or (given is not None and given.text != n.text):
+            return Trouble(
+                UnclearCellError,
+                f"{two[0]} of {two[1]} stands beside n = {other}"
+                if given
+                else f"{two[0]}/{two[1]} is no count of a size",
+                "events of the size of the arm",
+                "write the events alone, and the size in its own column",
+            )
+        found[size] = n.text
+        return [Value(events.text, "events / n")]
+
+    def _word(self, cell: str, plan: Column) -> list[Value] | Trouble:
+        value = value_of(cell, plan, self.dialect, plan.name)
+        if isinstance(value, Trouble):
+            return value
+        if plan.name == "outcome" and value.text not in self.tables.codebook.outcomes:
+            meant = self._outcomes.get(fold(value.text))
+            return [Value(meant, "outcome")] if meant else [value]
+        if plan.words and value.text and value.text not in plan.words:
+            if plan.name == "effect_measure":
+                said = meaning(value.text, {}, self.words).measure
+                return [Value(said, "measure")] if said in plan.words else [value]
+            label = self._labels.get(fold(value.text))
+            return [Value(label, "word")] if label in plan.words else [value]
+        return [value]
+
+    @property
+    def _outcomes(self) -> dict[str, str]:
+        """Words of the vocabulary of outcomes by label and by word, in small letters."""
+        if not hasattr(self, "_known_outcomes"):
+            known: dict[str, str] = {}
+            outcomes = self.tables.codebook.outcomes
+            for word in outcomes:
+                known.setdefault(fold(word.replace("_", " ")), word)
+            for word, outcome in outcomes.items():
+                known.setdefault(fold(outcome.label), word)
+            self._known_outcomes = known
+        return self._known_outcomes
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        """Categories of source and isolation by their labels."""
+        if not hasattr(self, "_known_labels"):
+            self._known_labels = {
+                fold(term.label): term.category
+                for kind in VOCABULARIES
+                for term in load_vocabulary(kind, self.folder).terms.values()
+            }
+        return self._known_labels
+
+    def _cell_problem(self, trouble: Trouble, line: int, row: list[str], column: Mapped) -> None:
+        key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), None)
+        study = row[key] if key is not None and key < len(row) else ""
+        self._problem(
+            trouble.kind,
+            trouble.what,
+            trouble.allowed,
+            trouble.remedy,
+            column.at,
+            line,
+            study=study,
+            nearest=trouble.nearest,
+            column=column.columns[0],
+        )
+
+    def _one_sign(self, line: int, row: list[str], signs: Mapping[str, bool]) -> None:
+        """Refuse rows in which some numbers of one outcome are in per cent and others are not."""
+        if len(set(signs.values())) < 2:
+            return
+        name = next(name for name, percent in signs.items() if not percent)
+        column = next(c for c in self.layout.mapped if name in c.columns)
+        of = next(c for c in self.layout.mapped if any(signs.get(n) for n in c.columns))
+        cell = row[of.at]
+        self._cell_problem(
+            Trouble(
+                UnclearCellError,
+                f"{shown(row[column.at])} has no percent sign, and {shown(cell)} of the same row has one"
+                + (" (the workbook holds it as a fraction)" if isinstance(cell, Percent) else ""),
+                "numbers of one unit in a row",
+                "write all numbers of the row in per cent, without the sign: 50 for 50 %",
+            ),
+            line,
+            row,
+            column,
+        )
+
+    # --------------------------------------------------------------------------------- What is not there
+
+    def _fill(self) -> None:
+        """Fill what the table does not have and what follows from it; say so."""
+        taken, rows = set(self.raw.header), self.raw.rows
+        if "outcome" not in taken:
+            for row in rows:
+                row["outcome"] = ONE_OUTCOME
+            self.notes.append("no column names the outcome: all rows are taken as one outcome")
+        self._contrasts(taken, rows)
+        if "better" not in taken:
+            self.notes.append(
+                "no column says which direction is better: effects are not turned, and a positive effect "
+                "means a higher value with exosomes"
+            )
+        for column, word in self.layout.constants.items():
+            for row in rows:
+                if row.get("effect"):
+                    row[column] = word
+            self.notes.append(f"the effects are taken as {word}, as the heading says")
+        self._empty_outcomes(taken)
+        made = (
+            "outcome",
+            "contrast",
+            "effect_measure",
+            "p_relation",
+            self.plan.key,
+            "treatment_n",
+            "control_n",
+        )
+        added = [name for name in made if name not in taken and any(name in row for row in rows)]
+        self.raw.header += added
+        self.tables.assumed = frozenset(added)
+
+    def _contrasts(self, taken: set[str], rows: Sequence[dict[str, str]]) -> None:
+        """Say what is compared in rows that do not, by the arms that the table has."""
+        usual = "exosome_vs_control" if _two_arms(taken) else "single_arm"
+        empty = [row for row in rows if not row.get("contrast")]
+        for row in empty:
+            row["contrast"] = usual
+        if empty:
+            what = "exosomes and a control" if usual == "exosome_vs_control" else "one group alone"
+            where = "no column names the contrast" if "contrast" not in taken else "the contrast is empty"
+            verb = "is" if len(empty) == 1 else "are"
+            self.notes.append(f"{where}: {plural(len(empty), 'row')} {verb} taken as {usual}, {what}")
+
+    def _empty_outcomes(self, taken: set[str]) -> None:
+        """Name the rows without an outcome, where a column has it."""
+        if "outcome" not in taken:
+            return
+        at = next(c.at for c in self.layout.mapped if "outcome" in c.columns)
+        for line, row in zip(self.raw.lines, self.raw.rows, strict=True):
+            if not row.get("outcome") and (line, at) not in self.skipped:
+                self._problem(
+                    MissingCellError,
+                    "the cell of the outcome is empty",
+                    "the outcome in every row",
+                    "write the outcome in it",
+                    at,
+                    line,
+                    column="outcome",
+                    study=row.get(self.plan.key),
+                )
+
+    # -------------------------------------------------------------------------------------------- Notes
+
+    def _say(self) -> None:
+        """Say what was read as what."""
+        notes, layout = self.notes, self.layout
+        for column in layout.mapped:
+            if not column.columns:
+                continue
+            if column.columns == (column.heading,):
+                continue
+            joint = " and " if column.both else ", "
+            words = f"column {letters(column.at)} {column.heading!r} was read as {joint.join(column.columns)}"
+            notes.append(words + (", the only group there is" if column.note else ""))
+        same = [c.heading for c in layout.mapped if c.columns == (c.heading,)]
+        if same:
+            verb = "has its" if len(same) == 1 else "have their"
+            notes.append(f"{plural(len(same), 'column')} {verb} name of the codebook: {', '.join(same)}")
+        unused = [f"{letters(c.at)} {c.heading!r}" for c in layout.mapped if not c.columns and c.heading]
+        if unused:
+            more = f" and {len(unused) - MOST_NAMED} more" if len(unused) > MOST_NAMED else ""
+            notes.append(
+                f"{plural(len(unused), 'column')} kept as your own and not used: "
+                f"{', '.join(unused[:MOST_NAMED])}{more}"
+            )
+        for how, where in self.how.items():
+            notes.append(self._written(how, where))
+        if self.emptied:
+            told = ", ".join(f"{word!r} ({n})" for word, n in self.emptied.most_common(MOST_NAMED))
+            notes.append(f"read as empty cells: {told}")
+        for (column_name, cell, word), n in list(self.renamed.items())[:MOST_NAMED]:
+            notes.append(f"{shown(cell)} was read as {word}, a word of {column_name} ({plural(n, 'cell')})")
+        if len(self.renamed) > MOST_NAMED:
+            notes.append(
+                f"{len(self.renamed) - MOST_NAMED} more words were read as words of the vocabularies"
+            )
+
+    def _written(self, how: str, where: Counter[str]) -> str:
+        cells = plural(sum(where.values()), "cell")
+        columns = ", ".join(repr(name) for name in where)
+        said = {
+            "decimal comma": f"decimal commas were read in {cells} of {columns}",
+            "thousands": f"signs between thousands were taken out of {cells} of {columns}",
+            "percent": f"percent signs were taken off {cells} of {columns}: 50 % is read as 50, in per cent",
+            "powers of ten": f"powers of ten were read in {cells} of {columns}",
+            "events / n": f'"12/20" was read as events of n in {cells} of {columns}',
+            "count with its percentage": f'"12 (60 %)" was read as the count alone in {cells} of {columns}',
+            "p with =": f"{cells} of p-values without a relation were read as exact (p_relation is =)",
+        }
+        if how.startswith("p with ") and how not in said:
+            return f"{cells} of p-values were read as bounds (p_relation is {how.removeprefix('p with ')})"
+        return said.get(how, f"{how}: {cells} of {columns}")
+
+
+def _two_arms(columns: Iterable[str]) -> bool:
+    """Return whether a table has a control, or effects of two arms."""
+    names = set(columns)
+    alone = any(name.startswith("treatment_") and name != "treatment_label" for name in names)
+    control = any(name.startswith("control_") and name != "control_label" for name in names)
+    return control or not alone or bool(names & {"difference", "effect", "p_value", "statistic"})

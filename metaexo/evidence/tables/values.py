@@ -1,0 +1,423 @@
+"""From the text of a cell to a value: numbers in any notation, two numbers in one cell, words of a list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from metaexo.errors import MetaexoError, NotANumberError, UnclearCellError
+from metaexo.evidence.codebook import Column
+from metaexo.evidence.tables.cells import Number, Percent
+from metaexo.evidence.tables.headings import fold, option
+
+EMPTY = frozenset(
+    [
+        "na",
+        "n/a",
+        "n.a.",
+        "n.a",
+        "#n/a",
+        "nan",
+        "null",
+        "-",
+        "--",
+        "–",
+        "—",
+        ".",
+        "?",
+        "nr",
+        "n.r.",
+        "n/r",
+        "not reported",
+        "not available",
+        "not given",
+        "not stated",
+        "not applicable",
+        "not provided",
+        "missing",
+        "unknown",
+        "(blank)",
+        "k.a.",
+        "k. a.",
+        "keine angabe",
+        "nicht berichtet",
+        "fehlt",
+    ]
+)
+"""Words that say that nothing is known, in columns of numbers and of closed lists."""
+LONGEST = 80
+"""Letters of a cell of numbers."""
+_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
+_COMMA = re.compile(r"[+-]?(?:\d+|),\d+(?:e[+-]?\d+)?", re.IGNORECASE)
+_THREE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
+_ENGLISH = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_GERMAN = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
+_SPACED = re.compile(r"[+-]?[1-9]\d{0,2}(?:[ '\u2019]\d{3})+(?:[.,]\d+)?")
+_POWER = re.compile(r"(.+?)\s*[x×*·]\s*10\s*\^\s*([+-]?\d+)", re.IGNORECASE)
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_HIGH = re.compile(r"(?<=10)([⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_TOKEN = r"[+-]?(?:\d[\d.,' \u2019]*\d|\d|[.,]\d+)(?:[eE][+-]?\d+)?"
+_TWO = re.compile(
+    rf"({_TOKEN})\s*(±|\+\s*/?\s*-|[(\[])\s*(?:sd|sem|se|n)?\s*=?\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE
+)
+_SHARE = re.compile(
+    rf"({_TOKEN})\s*(?:/|\bof\b|\bout of\b)\s*({_TOKEN})\s*(?:[(\[][^()\[\]]*%\s*[)\]])?", re.IGNORECASE
+)
+_INTERVAL = re.compile(
+    rf"({_TOKEN})\s*[(\[]\s*(?:95\s*%\s*ci:?|iqr:?|range:?)?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(
+    rf"[(\[]?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE
+)
+_COUNT = re.compile(r"(\d+)\s*[(\[]\s*\d+(?:[.,]\d+)?\s*%\s*[)\]]")
+_THIRD = re.compile(
+    rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*({_TOKEN})\s*[)\]]?\s*[(\[,;]\s*(?:n\s*=\s*)?(\d+)\s*[)\]]?",
+    re.IGNORECASE,
+)
+_P = re.compile(r"(?:p(?:\s*-?\s*value)?)?\s*(<=|>=|<|>|=|≤|≥|⩽|⩾)?\s*(\S.*)", re.IGNORECASE)
+_SIGNS = {"≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">="}
+_STARS = re.compile(r"\*+|n\.?\s*s\.?|ns|not significant|significant|sig\.?", re.IGNORECASE)
+_BLANKS = re.compile(r"[\s\u00a0\u2007\u2009\u200a\u202f\ufeff\u200b]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the numbers of a file that are written as text are to be read."""
+
+    decimal: str = ""  # "." or ",": what all numbers agree on; "?" if they do not; "" if none of them says
+    grouped: bool = False  # whether "1.234" may be a thousand, because cells are separated by semicolons
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a cell has no value."""
+
+    kind: type[MetaexoError]
+    what: str
+    allowed: str
+    remedy: str
+    nearest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The value of a cell in our notation, and how it was written where that is worth a note."""
+
+    text: str
+    how: str = ""
+
+
+def plain(cell: str) -> str:
+    """Return a cell with plain spaces, hyphens and minus signs, so that numbers in it can be seen."""
+    text = _BLANKS.sub(" ", cell).strip()
+    return re.sub(r"[\u2212\u2010\u2011\u2012\ufe63\uff0d]", "-", text)
+
+
+def dialect_of(cells: Iterable[str], separator: str = "") -> Dialect:
+    """Return what the numbers that are written as text say of the decimal mark.
+
+    Examples
+    --------
+    >>> dialect_of(["12,5", "1,0", "3"]).decimal, dialect_of(["1,000", "3"]).decimal
+    (',', '')
+    >>> dialect_of(["12.5", "1,0"]).decimal
+    '?'
+    """
+    marks = set()
+    for cell in cells:
+        if isinstance(cell, Number) or len(cell) > LONGEST or not ("," in cell or "." in cell):
+            continue
+        for token in re.findall(_TOKEN, plain(cell)):
+            marks.add(_mark(token.strip()))
+    marks.discard("")
+    decimal = marks.pop() if len(marks) == 1 else "?" if marks else ""
+    return Dialect(decimal, separator == ";")
+
+
+def _mark(token: str) -> str:
+    """Return the decimal mark that a number can only have; "" if it does not say."""
+    if _THREE.fullmatch(token):
+        return ""
+    if _COMMA.fullmatch(token) or (_GERMAN.fullmatch(token)):
+        return ","
+    if _ENGLISH.fullmatch(token) or ("." in token and _PLAIN.fullmatch(token)):
+        return "."
+    return ""
+
+
+def number(cell: str, dialect: Dialect) -> Value | None:
+    """Return the number that a text is, in our notation; None if it is none or can be read in two ways.
+
+    Examples
+    --------
+    >>> number("1.234,5", Dialect()), number("1,000", Dialect("."))
+    (Value(text='1234.5', how='decimal comma'), Value(text='1000', how='thousands'))
+    >>> number("1,000", Dialect()), number("1.234", Dialect(","))
+    (None, None)
+    """
+    if isinstance(cell, Percent):
+        return None
+    if isinstance(cell, Number):
+        return Value(str(cell))
+    text = plain(cell)
+    if text[:1] in "–—" and len(text) > 1:
+        text = "-" + text[1:].lstrip()
+    if len(text) > LONGEST:
+        return None
+    power = _POWER.fullmatch(_HIGH.sub(lambda match: "^" + match[1].translate(_SUPERSCRIPTS), text))
+    if power:
+        base = number(power[1], dialect)
+        return (
+            Value(f"{base.text}e{int(power[2])}", "powers of ten") if base and "e" not in base.text else None
+        )
+    if _THREE.fullmatch(text):
+        return _three(text, dialect)
+    if _PLAIN.fullmatch(text):
+        return Value(text.removeprefix("+"))
+    if _COMMA.fullmatch(text):
+        return Value(text.replace(",", ".").removeprefix("+"), "decimal comma")
+    if _ENGLISH.fullmatch(text):
+        return Value(text.replace(",", ""), "thousands")
+    if _GERMAN.fullmatch(text):
+        how = "decimal comma" if "," in text else "thousands"
+        return Value(text.replace(".", "").replace(",", "."), how)
+    if _SPACED.fullmatch(text):
+        rest = re.sub(r"[ '\u2019]", "", text)
+        return Value(rest.replace(",", "."), "decimal comma" if "," in rest else "thousands")
+    return None
+
+
+def _three(text: str, dialect: Dialect) -> Value | None:
+    """Return what "1,000" or "1.234" is where the other numbers of the file settle it."""
+    if "," in text:
+        return Value(text.replace(",", ""), "thousands") if dialect.decimal == "." else None
+    if dialect.decimal == "." or (not dialect.decimal and not dialect.grouped):
+        return Value(text.removeprefix("+"))
+    return None
+
+
+def is_empty(cell: str) -> bool:
+    """Return whether a cell says that nothing is known."""
+    return not cell or (len(cell) <= LONGEST and plain(cell).casefold() in EMPTY)
+
+
+def values_of(cell: str, columns: Sequence[Column], dialect: Dialect, heading: str) -> list[Value] | Trouble:
+    """Return the value of each column that stands in a cell, or why there is none."""
+    if len(columns) == 1:
+        found = value_of(cell, columns[0], dialect, heading)
+        return found if isinstance(found, Trouble) else [found]
+    if is_empty(cell):
+        return [Value("", "empty")] * len(columns)
+    text = plain(cell)
+    parts = _parts(text, [column.name for column in columns]) if len(text) <= LONGEST else None
+    wanted = _as_written([column.name for column in columns])
+    if parts is None:
+        return Trouble(
+            UnclearCellError,
+            f"{shown(cell)} is not of the form {wanted}",
+            wanted,
+            "write it in this form, or give each number a column of its own",
+        )
+    values = []
+    for part, column in zip(parts, columns, strict=True):
+        found = value_of(part, column, dialect, heading)
+        if isinstance(found, Trouble):
+            return found
+        values.append(found)
+    return values
+
+
+def _parts(text: str, names: Sequence[str]) -> tuple[str, ...] | None:
+    kinds = [
+        name.removeprefix("treatment_").removeprefix("control_").removeprefix("effect_") for name in names
+    ]
+    if len(kinds) == 2 and kinds[0] == "events":
+        match = _SHARE.fullmatch(text)
+        return match.groups() if match else None
+    if len(kinds) == 2 and kinds[0] in ("ci_low", "q1", "min"):
+        match = _RANGE.fullmatch(text)
+        return match.groups() if match else None
+    if len(kinds) == 2:
+        match = _TWO.fullmatch(text)
+        return (match[1], match[3]) if match else None
+    if kinds[-1] == "n":
+        match = _THIRD.fullmatch(text)
+        return match.groups() if match else None
+    match = _INTERVAL.fullmatch(text)
+    return match.groups() if match else None
+
+
+def _as_written(names: Sequence[str]) -> str:
+    """Return an example of a cell that holds several columns."""
+    if names[0].endswith("events"):
+        return '"12/20": events / n'
+    if len(names) == 2 and names[0].endswith(("ci_low", "q1", "min")):
+        return f'"4.1 to 5.9": {names[0]} to {names[1]}'
+    if len(names) == 2:
+        return f'"5.0 ± 1.0" or "5.0 (1.0)": {names[0]} ± {names[1]}'
+    if names[-1].endswith("_n"):
+        return f'"5.0 ± 1.0 (10)": {names[0]} ± {names[1]} ({names[2]})'
+    return f'"5.0 (4.1 to 5.9)": {names[0]} ({names[1]} to {names[2]})'
+
+
+def value_of(cell: str, column: Column, dialect: Dialect, heading: str) -> Value | Trouble:
+    """Return the value of a cell of one column, or why there is none."""
+    if not column.is_number:
+        return _word(cell, column)
+    if is_empty(cell):
+        return Value("", "empty")
+    found = number(cell, dialect)
+    if found is not None:
+        return found
+    text = plain(cell)
+    if text.endswith("%"):
+        return _percent(cell if isinstance(cell, Percent) else text, column, dialect)
+    counted = _COUNT.fullmatch(text) if column.name.endswith("_events") and len(text) <= LONGEST else None
+    if counted:
+        return Value(counted[1], "count with its percentage")
+    return _not_a_number(text, column, dialect, heading)
+
+
+def _percent(text: str, column: Column, dialect: Dialect) -> Value | Trouble:
+    inner = Number(text[:-1]) if isinstance(text, Percent) else text[:-1].strip()
+    found = number(inner, dialect)
+    if found is None:
+        return _not_a_number(inner, column, dialect, column.name)
+    if column.quantity in ("events", "sample_size"):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} is a percentage, not a count",
+            column.allowed,
+            "write how many it is (50 % of 20 is 10)",
+        )
+    if column.quantity in ("p_value", "p_value_words") or column.name in ("year", "df", "statistic", "items"):
+        return Trouble(
+            UnclearCellError, f"{shown(text)} is a percentage", column.allowed, "write the number without %"
+        )
+    return Value(found.text, "percent")
+
+
+def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> Trouble:
+    """Return what a text in a column of numbers may be, and what settles it."""
+    allowed = column.allowed
+    arm = column.name.partition("_")[0]
+    if len(text) <= LONGEST and _THREE.fullmatch(text):
+        whole, point = re.sub(r"[.,]", "", text), text.replace(",", ".")
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} can be {whole} or {point}: the other numbers of the file do not settle it",
+            allowed,
+            f"write {whole} or {point}",
+        )
+    if len(text) <= LONGEST and _TWO.fullmatch(text) and column.name.endswith("_mean"):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds a mean and an SD or an SE, and nothing says which",
+            f"{allowed}; or a heading that says what stands there",
+            f"{option(heading, f'{arm}_mean ± {arm}_sd')} if it is the SD, "
+            f"{option(heading, f'{arm}_mean ± {arm}_se')} if it is the SE",
+        )
+    share = _SHARE.fullmatch(text) if len(text) <= LONGEST else None
+    if share and column.name.endswith(("_events", "_n")):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds a count and a size",
+            allowed,
+            f"{option(heading, f'{arm}_events / {arm}_n')}, or a column for each",
+        )
+    if len(text) <= LONGEST and (_RANGE.fullmatch(text) or _INTERVAL.fullmatch(text)):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds a range or an interval, not one number",
+            allowed,
+            "write each number in a column of its own",
+        )
+    return Trouble(
+        NotANumberError,
+        f"{shown(text)} is not a number",
+        allowed,
+        "write a number, or leave the cell empty if it is not reported",
+    )
+
+
+def share(cell: str) -> tuple[str, str] | None:
+    """Return the two numbers of "12/20" or "12 of 20"; None if it is not of this form."""
+    match = _SHARE.fullmatch(plain(cell)) if len(cell) <= LONGEST else None
+    return (match[1], match[2]) if match else None
+
+
+def is_pair(cell: str) -> bool:
+    """Return whether a cell is of the form "5.0 ± 1.0" or "5.0 (1.0)"."""
+    return len(cell) <= LONGEST and _TWO.fullmatch(plain(cell)) is not None
+
+
+def p_value(cell: str, column: Column, dialect: Dialect) -> tuple[str, Value] | Trouble:
+    """Return the relation that stands before a p-value ("" if there is none) and its number.
+
+    Examples
+    --------
+    >>> from metaexo.evidence.codebook import load_codebook
+    >>> p = load_codebook().sheets["outcomes"].columns["p_value"]
+    >>> p_value("p < 0,01", p, Dialect())
+    ('<', Value(text='0.01', how='decimal comma'))
+    """
+    if is_empty(cell):
+        return "", Value("", "empty")
+    text = plain(cell)
+    if _STARS.fullmatch(text):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} says no number",
+            "a p-value, or a bound such as <0.05",
+            "write the bound that the paper gives for it: <0.05, <0.01, >0.05",
+        )
+    match = _P.fullmatch(text) if len(text) <= LONGEST else None
+    if match and not isinstance(cell, Number):
+        relation, rest = _SIGNS.get(match[1] or "", match[1] or ""), match[2]
+    else:
+        relation, rest = "", cell
+    found = value_of(rest, column, dialect, column.name)
+    return found if isinstance(found, Trouble) else (relation, found)
+
+
+def _word(cell: str, column: Column) -> Value | Trouble:
+    """Return a text, or the word of a closed list that it is in other letters."""
+    if not column.words:
+        return Value(str(cell))
+    if cell in column.words:
+        return Value(cell)
+    if is_empty(cell):
+        return Value("", "empty")
+    words = _words(column.words)
+    meant = words.get(_joined(cell)) or (_BETTER.get(fold(cell)) if column.name == "better" else None)
+    meant = meant if meant is not None else (_YES.get(fold(cell)) if column.name == "paired" else None)
+    return Value(meant, "word") if meant in column.words else Value(str(cell))
+
+
+_BETTER: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("higher is better", "high", "up", "increase", "more", "höher", "↑", "+", "larger"), "higher"
+    ),
+    **dict.fromkeys(
+        ("lower is better", "low", "down", "decrease", "less", "niedriger", "↓", "smaller"), "lower"
+    ),
+}
+_YES: Mapping[str, str] = {
+    **dict.fromkeys(("y", "true", "1", "ja", "paired"), "yes"),
+    **dict.fromkeys(("n", "false", "0", "nein", "unpaired", "independent"), "no"),
+}
+
+
+def _words(words: tuple[str, ...]) -> Mapping[str, str]:
+    return {_joined(word): word for word in words}
+
+
+def _joined(word: str) -> str:
+    return re.sub(r"[\s_\-]+", "_", fold(word[:LONGEST]))
+
+
+def shown(cell: str) -> str:
+    """Return a cell in quotes, shortened if it is long."""
+    return repr(str(cell) if len(cell) <= LONGEST else f"{cell[:LONGEST]} ...")
