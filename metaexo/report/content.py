@@ -146,6 +146,17 @@ class Trace:
 Block = Words | Listing | ReportTable | ReportFigure
 
 
+def traces_table(traces: tuple[Trace, ...]) -> pd.DataFrame:
+    """Return how each effect came about as a table: a row per cell that was read, then a row per step."""
+    import pandas as pd
+
+    rows = []
+    for trace in traces:
+        rows += [(trace.label, "cell", cell.address, cell.heading, cell.text) for cell in trace.cells]
+        rows += [(trace.label, "step", "", "", step) for step in trace.steps]
+    return pd.DataFrame(rows, columns=["effect", "kind", "cell", "heading", "text"])
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """A part of the report under a heading of its own; `name` is its anchor."""

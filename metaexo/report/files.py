@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from metaexo.errors import InputError
 from metaexo.formatting import plural
-from metaexo.report.content import Report, check_report
+from metaexo.report.content import Report, check_report, traces_table
 from metaexo.report.drawings import Drawings, file_names
 from metaexo.report.html import page_with
 from metaexo.report.word import document_with
@@ -134,8 +134,9 @@ def _make(report: Report, folder: Path) -> list[str]:
         figures = [f for one in report.figures for ending in ENDINGS for f in drawings.files(one, ending)]
         for drawn in figures:
             shutil.move(drawn, folder / "figures" / drawn.name)
-    names = file_names([one.name for one in report.tables])
-    frames = {name: one.frame for name, one in zip(names, report.tables, strict=True)}
+    tables = [(one.name, one.frame) for one in report.tables]
+    tables += [("traces", traces_table(report.traces))] if report.traces else []
+    frames = dict(zip(file_names([name for name, _ in tables]), (frame for _, frame in tables), strict=True))
     for name, frame in frames.items():
         write_csv(folder / "tables" / f"{name}.csv", frame)
     if frames:

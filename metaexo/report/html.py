@@ -92,7 +92,7 @@ def _parts(report: Report) -> list[tuple[str, str]]:
     parts = [(f"part-{i}", part.title) for i, part in enumerate(report.sections, start=1)]
     parts += [("traces", "How each number came about")] if report.traces else []
     parts += [("script", "The same numbers in Python")] if report.script else []
-    return [*parts, *([("facts", "To make it again")] if report.facts else [])]
+    return [*parts, *([("facts", "Versions and settings")] if report.facts else [])]
 
 
 def _columns(table: ReportTable) -> Iterator[_Column]:

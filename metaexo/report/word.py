@@ -220,7 +220,7 @@ class _Writer:
     def _end(self, report: Report) -> None:
         if not report.facts:
             return
-        self._say("To make it again", "Heading 1")
+        self._say("Versions and settings", "Heading 1")
         self._say("The script analysis.py makes the same numbers; report.html shows how each came about.")
         for name, said in report.facts.items():
             line = self._say("", "Body Text")

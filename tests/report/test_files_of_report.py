@@ -65,11 +65,19 @@ def test_texts_of_the_user_read_as_they_stand(hostile_files):
         assert "".join(s for s in in_csv[i] if s.isprintable()) == ("'" if name[0] in "=@-" else "") + visible
 
 
+def test_how_each_number_came_about_is_a_table_as_well(hostile_files):
+    folder, _ = hostile_files
+    made = pd.read_csv(folder / "tables" / "traces.csv")
+    assert len(made) == 12 * 6
+    assert list(made.loc[made["kind"] == "cell", "cell"][:3]) == ["Data!F2", "Data!G2", "Data!H2"]
+    assert made.loc[5, "text"].startswith("Effect ")
+
+
 def test_the_document_has_headings_captions_and_alternative_texts():
     made = report(12)
     document = docx.Document(io.BytesIO(written(made)))
     headings = [p.text for p in document.paragraphs if p.style.name == "Heading 1"]
-    assert headings == ["Answer", *(part.title for part in made.sections), "To make it again"]
+    assert headings == ["Answer", *(part.title for part in made.sections), "Versions and settings"]
     assert document.paragraphs[3].text == made.answer[0]
     captions = [p for p in document.paragraphs if p.style.name == "Caption"]
     counted = [(p.text.split(".")[0].strip(), p._p.xpath("string(w:fldSimple)")) for p in captions]
