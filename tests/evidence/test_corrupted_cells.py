@@ -330,7 +330,7 @@ def test_a_sheet_whose_sds_are_standard_errors_gets_a_verdict(write: Write) -> N
     ]
     kinds = {w.kind.__name__: w for w in check_sheets(write(outcomes=rows)).warnings}
     verdict = kinds["StandardErrorsAsSDsWarning"]
-    assert "8 of 8 rows" in verdict.what
+    assert "1 of 1 study (8 rows)" in verdict.what
     assert "treatment_se" in verdict.remedy
 
 

@@ -14,17 +14,14 @@ from metaexo.errors import (
     ConstantMultipleWarning,
     CopiedStudyWarning,
     ExtremeVarianceWarning,
-    LargeDifferenceWarning,
     RepeatedNumbersWarning,
     ShrinkingSDWarning,
-    StandardErrorsAsSDsWarning,
-    StatisticMismatchWarning,
     UnusualCVWarning,
 )
 from metaexo.evidence.codebook import Outcome
 from metaexo.evidence.problems import MOST_LINES, SheetProblem
 from metaexo.evidence.reading import RawSheet
-from metaexo.evidence.slips import printed_effects, within_rows
+from metaexo.evidence.slips import printed_effects, standard_errors, within_rows
 from metaexo.evidence.slips.copies import ARM_NUMBERS, Copy, find_copies, numbers_of_arms
 from metaexo.evidence.slips.patterns import (
     FEWEST_DIGITS,
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHECKS = Checks()
-FEWEST_SUSPECTED = 3
-SHARE_SUSPECTED = 0.25
 ARM_OWNER = ("study_id", "outcome", "unit", "timepoint")
 WITH_ARMS = ("outcomes", "cargo_groups", "method_contrasts", "marker_arms", "brain_outcomes")
 """Sheets whose rows have means and SDs of arms."""
@@ -331,7 +326,12 @@ def _extremes(rows: Rows, v: Array, groups: tuple[str, ...], column: str) -> Sli
             )
 
 
-SLIP_CHECKS: tuple[SlipCheck, ...] = (*within_rows.CHECKS, *printed_effects.CHECKS, *CHECKS)
+SLIP_CHECKS: tuple[SlipCheck, ...] = (
+    *within_rows.CHECKS,
+    *printed_effects.CHECKS,
+    *CHECKS,
+    *standard_errors.CHECKS,
+)
 
 
 def slip_checks() -> pd.DataFrame:
@@ -361,31 +361,4 @@ def find_slips(
 ) -> list[SheetProblem]:
     """Return what looks wrong in a sheet, by every check that reads it."""
     rows = Rows(sheet, frame, outcomes, folder)
-    found = [
-        slip for check in SLIP_CHECKS if sheet.plan.name in check.sheets for slip in check.problems(rows)
-    ]
-    return [*found, *_verdict_on_spreads(rows, found)] if sheet.plan.name == "outcomes" else found
-
-
-def _verdict_on_spreads(rows: Rows, found: Sequence[SheetProblem]) -> list[SheetProblem]:
-    """Return one finding if many rows (a quarter, and three at least) have SDs like standard errors."""
-    kinds = (LargeDifferenceWarning, UnusualCVWarning, ShrinkingSDWarning, StatisticMismatchWarning)
-    suspected = {problem.line for problem in found if problem.kind in kinds and problem.line is not None}
-    has_sd = np.isfinite(np.stack([rows.numbers(f"{arm}_sd") for arm in ARMS])).any(axis=0)
-    with_sd = int(has_sd.sum())
-    if len(suspected) < FEWEST_SUSPECTED or len(suspected) < SHARE_SUSPECTED * with_sd:
-        return []
-    return [
-        SheetProblem(
-            StandardErrorsAsSDsWarning,
-            f"the SDs of {len(suspected)} of {with_sd} rows look like standard errors, as all of them may be",
-            "standard deviations in treatment_sd and control_sd",
-            "look at the sources of a few of these rows; if they give standard errors, move all of them to "
-            "treatment_se and control_se",
-            rows.sheet.plan.file,
-            min(suspected),
-            column="treatment_sd",
-            reading="standard errors in the whole sheet",
-            lines=tuple(sorted(suspected)),
-        )
-    ]
+    return [slip for check in SLIP_CHECKS if sheet.plan.name in check.sheets for slip in check.problems(rows)]
