@@ -95,7 +95,7 @@ def __getattr__(name: str) -> object:
     elif name == "__version__":
         value = importlib.import_module("metaexo.ledger").installed_version(__name__)
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise importlib.import_module("metaexo.other_names").unknown_in_module(__name__, name, __all__)
     globals()[name] = value
     return value
 

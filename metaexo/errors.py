@@ -129,10 +129,18 @@ class UnknownChoiceError(InputError):
         super().__init__(f"{what} {word!r} is not known", needed, remedy, rows)
 
 
-def nearest_word(word: str, allowed: Iterable[str]) -> str | None:
+class RowNumberError(InputError, IndexError):
+    """A row beyond the last one."""
+
+
+class UnknownNameError(MetaexoError, AttributeError):
+    """An attribute that an object or a module does not have; what is meant is named where it is known."""
+
+
+def nearest_word(word: str, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Return the allowed word most like `word` (case ignored), or None if none is near."""
     by_fold = {name.casefold(): name for name in allowed}
-    found = difflib.get_close_matches(word.casefold().strip(), by_fold, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word.casefold().strip(), by_fold, n=1, cutoff=cutoff)
     return by_fold[found[0]] if found else None
 
 

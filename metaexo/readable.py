@@ -25,6 +25,7 @@ from metaexo.formatting import (
     text_table,
 )
 from metaexo.immutable import Immutable
+from metaexo.other_names import Answering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,10 +57,11 @@ def with_ratios(table: pd.DataFrame, before: str | None = None) -> pd.DataFrame:
     return made
 
 
-class Readable(Immutable, ABC):
+class Readable(Immutable, Answering, ABC):
     """A result that can be shown; whoever inherits this gives `to_frame()`."""
 
     __slots__ = ()
+    _answers_as = "tables"
 
     @abstractmethod
     def to_frame(self) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from metaexo.bias.selection.results import SelectionCertificate, SelectionCoeffi
 from metaexo.bias.trim_and_fill import ManyTrimAndFill, TrimAndFill, trim_and_fill, trim_and_fill_many
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
+from metaexo.other_names import unknown_in_module
 
 __all__ = [
     "BiasReport",
@@ -80,3 +81,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

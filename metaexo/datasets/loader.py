@@ -21,7 +21,7 @@ def _index() -> dict[str, dict[str, Any]]:
     return found
 
 
-def load_dataset(name: str) -> pd.DataFrame:
+def load_dataset(name: str | None = None) -> pd.DataFrame:
     """Return an example data set with its citation.
 
     Use it to try things out. The columns have the names that :func:`metaexo.effect_sizes` takes; `y` and `v`
@@ -29,8 +29,8 @@ def load_dataset(name: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    name : str
-        Name of the set; :func:`metaexo.datasets.datasets` lists them.
+    name : str, optional
+        Name of the set. Without one: the table of all sets, as :func:`metaexo.datasets.datasets` gives it.
 
     Returns
     -------
@@ -50,6 +50,8 @@ def load_dataset(name: str) -> pd.DataFrame:
     >>> bcg.shape, bcg.attrs["doi"]
     ((13, 8), '10.1001/jama.1994.03510330076038')
     """
+    if name is None:
+        return datasets()
     import pandas as pd
 
     check_choice("data set", name, tuple(_index()))

@@ -114,6 +114,7 @@ from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.effects.tables.assumed_sd import effects_with_assumed_sd, pooled_sd
 from metaexo.effects.tables.bounds import bounds_from_table
 from metaexo.effects.tables.derive import DerivedEffects, effects_from_table, orient
+from metaexo.other_names import unknown_in_module
 
 __all__ = [
     "FAMILIES",
@@ -233,3 +234,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

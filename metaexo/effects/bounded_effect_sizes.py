@@ -17,8 +17,10 @@ from metaexo.effects.check import (
     read_labels,
     read_studies,
     read_variances,
+    reading,
     study_column_of,
 )
+from metaexo.effects.columns import columns_of_effects
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
 from metaexo.effects.effect_rows import EffectRows
 from metaexo.effects.effect_sizes import EffectSizes
@@ -362,9 +364,17 @@ def check_effects(effects: object, function: str = "") -> EffectSizes:
         if not effects.is_exact.all():
             raise effects.no_points()
         return effects.exact
-    if hasattr(effects, "columns"):
-        given = 'mx.EffectSizes("yi", "vi", data=frame)'
-        remedy = "with the names of its columns of effects and sampling variances"
+    if isinstance(effects, str):
+        given, remedy = 'mx.EffectSizes("yi", "vi", data=data)', f"with {reading(effects)}"
+    elif hasattr(effects, "columns"):
+        found = columns_of_effects(effects.columns)
+        given = found or 'mx.EffectSizes("yi", "vi", data=data)'
+        remedy = (
+            ""
+            if found
+            else "with the names of its columns of effects and sampling variances, or hand in "
+            'mx.effect_sizes("SMD", data) for a table of means, SDs and sizes'
+        )
     elif isinstance(effects, EffectRows):
         given, remedy = (
             'counts.effect_sizes("RR")',
@@ -377,7 +387,7 @@ def check_effects(effects: object, function: str = "") -> EffectSizes:
     raise InputError(
         f"the effects are {describe(effects)}",
         "effects with sampling variances: an EffectSizes",
-        f"{function}({given}) {remedy}" if function else f"hand in {given} {remedy}",
+        (f"write {function}({given}) {remedy}" if function else f"hand in {given} {remedy}").rstrip(),
     )
 
 

@@ -418,10 +418,21 @@ def check_table(data: object, name: str = "data") -> None:
             )
         return
     if isinstance(data, str):
-        found, remedy = f"the text {data!r}", f"read the file first: pandas.read_csv({data!r})"
+        found, remedy = f"the text {data!r}", f"read the file first: {reading(data)}"
     else:
         found, remedy = f"a {type(data).__name__}", f"make one: pandas.DataFrame({name})"
     raise InputError(f"{name} is {found}", "a pandas.DataFrame with one row per effect", remedy)
+
+
+def reading(path: str) -> str:
+    """Return how a file is read as a table, in words for a remedy."""
+    excel = path.casefold().endswith((".xlsx", ".xlsm", ".xls"))
+    return f"data = pandas.{'read_excel' if excel else 'read_csv'}({path!r})"
+
+
+def is_file_name(text: str) -> bool:
+    """Say whether a text ends as the name of a table in a file does."""
+    return text.casefold().endswith((".csv", ".xlsx", ".xlsm", ".xls", ".tsv", ".txt"))
 
 
 def look_up(data: pd.DataFrame | None, name: str, values: Any) -> Any:
@@ -429,9 +440,13 @@ def look_up(data: pd.DataFrame | None, name: str, values: Any) -> Any:
     if not isinstance(values, str):
         return values
     if data is None:
+        needed = "a list with one entry per row, or the name of a column together with data="
+        if is_file_name(values):
+            file = f"{name} is the text {values!r}, which looks like the name of a file"
+            raise InputError(file, needed, f"read the file first: {reading(values)}")
         raise InputError(
             f"{name} is the text {values!r}",
-            "a list with one entry per row, or the name of a column together with data=",
+            needed,
             f"hand in the table too: data=d, or the column itself: {name}=d[{values!r}]",
         )
     by_name = {str(column): column for column in data.columns}

@@ -20,6 +20,7 @@ from metaexo.effects.check import (
     read_studies,
     study_column_of,
 )
+from metaexo.effects.columns import call_with
 from metaexo.effects.derivation import Derivation, Origin
 from metaexo.effects.effect_rows import EffectRows
 from metaexo.effects.effect_sizes import EffectSizes
@@ -102,6 +103,8 @@ class EventCounts(EffectRows):
     >>> counts
     EventCounts(two arms, people: k = 2 rows, m = 2 studies, 4 events among 85)
     """
+
+    _answers_as = "counts"
 
     events: Array
     totals: Array
@@ -459,6 +462,8 @@ def event_counts(
     asked = {name: values for name, values in given.items() if values is not None}
     if not asked and data is not None:
         asked = {name: name for name in given if name in data.columns}
+        if not asked:
+            raise _no_columns_of_counts([str(column) for column in data.columns], [*given])
     columns = [look_up(data, name, values) for name, values in asked.items()]
     check_aligned(**dict(zip(asked, columns, strict=True)), data=data)
     arrays = as_rows(dict(zip(asked, columns, strict=True)))
@@ -490,6 +495,17 @@ def event_counts(
         object.__setattr__(made, "index", index[at])
     _warn_of_twins(made)
     return made
+
+
+def _no_columns_of_counts(columns: list[str], inputs: list[str]) -> MissingInputError:
+    """Return the error for a table none of whose columns are called like counts, with the call to write."""
+    call = call_with("mx.event_counts(", inputs[:2] + inputs[3:5], columns, inputs)
+    return MissingInputError(
+        f"treatment_events, treatment_n, control_events, control_n: not given; the columns of data are "
+        f"{', '.join(map(repr, columns)) or 'none'}",
+        "treatment_events, treatment_n, control_events, control_n, or events and n for one arm",
+        f"say which column is which: {call}",
+    )
 
 
 def _columns(values: object, name: str) -> Array:

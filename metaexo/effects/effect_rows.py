@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.conditions import example_of, refuse_misspelt, rows_where, words_in_no_row
 from metaexo.effects.check import look_up
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
-from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.formatting import plural
-from metaexo.inputs import check_aligned, check_flag, is_blank, is_number, read_entries
+from metaexo.errors import InputError, RowNumberError, ShapeError, UnknownChoiceError, UnknownNameError
+from metaexo.formatting import one_line, plural
+from metaexo.inputs import check_aligned, check_flag, describe, is_blank, is_number, read_entries
 from metaexo.ledger import Ledger, without_rows
+from metaexo.other_names import Answering
 from metaexo.types import Mask
 
 if TYPE_CHECKING:
@@ -26,11 +28,13 @@ NOT_TAKEN = "not in this refit"
 Key = TypeVar("Key", bound=Hashable)
 
 
-class EffectRows(ABC):
+class EffectRows(Answering, ABC):
     """Base of :class:`metaexo.EffectSizes`, :class:`metaexo.effects.BoundedEffectSizes` and `EventCounts`.
 
     A heir is a frozen dataclass; it says which columns it has beside these, and how it is made anew.
     """
+
+    _answers_as = "effects"
 
     labels: tuple[str, ...]
     study: tuple[str, ...]
@@ -56,6 +60,37 @@ class EffectRows(ABC):
 
     def __len__(self) -> int:
         return self.k
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return a column by its name, or the effects of a row, a slice, a mask or a list of rows."""
+        if isinstance(rows, str):
+            own = self._data is None or rows not in self._data.columns
+            frame = self.to_frame() if own else self._data
+            return look_up(frame, "column", rows).copy()
+        if isinstance(rows, slice):
+            return self.select(range(*rows.indices(self.k)))
+        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
+            at = int(rows) + (self.k if rows < 0 else 0)
+            if not 0 <= at < self.k:
+                raise RowNumberError(
+                    f"row {rows} of {plural(self.k, 'row')}", f"a number from 0 to {self.k - 1}"
+                )
+            return self.select([at])
+        return self.select(rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise InputError(
+            f"{describe(self)} is gone through row by row",
+            "a table, whose rows can be gone through",
+            f"for row in {self._kind_name}.to_frame().itertuples(): ...",
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        raise InputError(
+            f"{describe(self)} stands where an array is expected",
+            "numbers, or a table",
+            f"take its columns, or the table {self._kind_name}.to_frame()",
+        )
 
     @property
     def m(self) -> int:
@@ -148,23 +183,42 @@ class EffectRows(ABC):
         if getattr(self, "index", None) is not None and isinstance(name, str):
             check_aligned(**{"the effects": self, name: values})
 
-    def select(self, rows: ArrayLike, reason: str = NOT_SELECTED) -> Self:
+    def select(self, rows: ArrayLike | str, reason: str = NOT_SELECTED) -> Self:
         """Return the effects at `rows`; the others enter the ledger with `reason`.
 
         Parameters
         ----------
-        rows : array_like
-            A boolean mask of length k, or positions from 0.
+        rows : array_like or str
+            A boolean mask of length k, positions from 0, or a condition on the columns of `to_frame`, as
+            text: ``"year > 2015 and source == 'adipose'"``. A blank cell is equal to nothing, and neither
+            above nor below anything.
         reason : str
-            Why the others are left out, in words.
+            Why the others are left out, in words. Default for a condition: "not selected: " and the
+            condition.
 
         Raises
         ------
         ShapeError
             If a mask does not have one entry per effect.
         InputError
-            If `rows` is a text or no mask and no positions, or a Series with another index than the effects.
+            If `rows` is no condition, mask or positions, or a Series with another index than the effects; if
+            no row meets a condition.
+        UnknownChoiceError
+            If a condition asks for a column, or a word of a column, that is not there.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> import metaexo as mx
+        >>> data = pd.DataFrame({"yi": [0.1, 0.4], "vi": [0.04, 0.01], "year": [2014, 2020]})
+        >>> new = mx.EffectSizes("yi", "vi", data=data).select("year > 2015")
+        >>> new.k, new.ledger.left_out[0].reason
+        (1, 'not selected: year > 2015')
         """
+        if isinstance(rows, str):
+            if reason == NOT_SELECTED:
+                reason = f"{NOT_SELECTED}: {one_line(rows).strip()}"
+            rows = self._where(rows)
         self.check_index("rows", rows)
         gone = np.ones(self.k, dtype=bool)
         gone[_positions(rows, self.k, self._row_name)] = False
@@ -178,6 +232,20 @@ class EffectRows(ABC):
         made = object.__new__(type(self))
         made.__setstate__(self.__dict__ | self._without(gone, reason, "selection"))
         return made
+
+    def _where(self, condition: str) -> Mask:
+        """Return which rows meet a condition; refuse one that none meets."""
+        frame = self.to_frame()
+        chosen = rows_where(frame, condition, called="rows")
+        refuse_misspelt(frame, condition, "rows")
+        if not chosen.any():
+            absent = "; ".join(map(str, words_in_no_row(frame, condition)))
+            raise InputError(
+                f"rows = {condition!r} selects none of {plural(self.k, 'row')}",
+                "a condition that some rows meet",
+                absent or f"look at the columns it names: {self._kind_name}.to_frame()",
+            )
+        return chosen
 
     def _taken(self, rows: NDArray[np.intp], copies: Sequence[str] | None, **changes: Any) -> Self:
         """Return the effects at positions that may repeat, in that order, for a refit.
@@ -251,6 +319,25 @@ class EffectRows(ABC):
         self.__dict__.update(state)
 
     @property
+    def _kind_name(self) -> str:
+        """What a variable of this kind is called in messages."""
+        return "counts" if self._answers_as == "counts" else "es"
+
+    def _unknown(self, name: str) -> UnknownNameError:
+        data = self.__dict__.get("_data")
+        if data is None or name not in data.columns:
+            error = super()._unknown(name)
+            if "select(" not in error.remedy:
+                return error
+            written = error.remedy.replace('"year > 2015"', example_of(self.to_frame()))
+            return UnknownNameError(error.given, error.needed, written)
+        return UnknownNameError(
+            f"{type(self).__name__!r} object has no attribute {name!r}",
+            "the column of that name",
+            f'write {self._kind_name}.column("{name}")',
+        )
+
+    @property
     def _ledger(self) -> Ledger:
         """The ledger; without one, that of a table of which every row is used."""
         return self.ledger or Ledger.of_rows(self.k)
@@ -290,10 +377,13 @@ def rows_by(keys: Iterable[Key]) -> dict[Key, NDArray[np.intp]]:
 
 def _positions(rows: object, k: int, row_name: Callable[[int], str]) -> NDArray[np.intp]:
     """Return the positions that a mask or positions select; `row_name` names a position in messages."""
-    needed = f"a mask of {k} entries that are True or False, or positions from 0 to {k - 1}, each once"
-    remedy = 'compare a column with a value: es.select(es.column("year") > 2010, "published before 2011")'
-    if isinstance(rows, str):
-        raise InputError(f"rows is the text {rows!r}", needed, remedy)
+    needed = (
+        f"a mask of {k} entries that are True or False, positions from 0 to {k - 1}, each once, or a "
+        "condition on the columns"
+    )
+    remedy = 'write a condition in quotes: es.select("y > 0")'
+    if callable(rows):
+        raise InputError(f"rows is {describe(rows)}", needed, remedy)
     entries = read_entries(rows, "rows")
     if all(isinstance(entry, bool | np.bool_) for entry in entries) and entries:
         if len(entries) != k:

@@ -21,6 +21,7 @@ from metaexo.effects.check import (
     read_variances,
     study_column_of,
 )
+from metaexo.effects.columns import columns_of_effects
 from metaexo.effects.derivation import AVERAGED, Derivation, Origin
 from metaexo.effects.effect_rows import EffectRows
 from metaexo.effects.least_variances import variances_too_small
@@ -33,6 +34,7 @@ from metaexo.errors import (
     VarianceRatioWarning,
 )
 from metaexo.formatting import plural
+from metaexo.immutable import frozen
 from metaexo.inputs import (
     check_aligned,
     check_choice,
@@ -159,6 +161,8 @@ class EffectSizes(EffectRows):
         missing: Literal["drop", "raise"] = "drop",
     ) -> None:
         check_choice("missing", missing, ("drop", "raise"))
+        if hasattr(y, "columns"):
+            raise _table_for_effects(y)
         record = get_measure(measure)
         check_table(data)
         column = study if isinstance(study, str) else None
@@ -307,6 +311,11 @@ class EffectSizes(EffectRows):
         """Number of effects."""
         return int(self.y.size)
 
+    @property
+    def se(self) -> Array:
+        """Standard errors, the roots of the sampling variances."""
+        return frozen(np.sqrt(self.v))
+
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Return the confidence interval of each single effect, y plus and minus z times the root of v.
 
@@ -385,6 +394,20 @@ class EffectSizes(EffectRows):
         of = f" (column {self.study_column!r})" if self.study_column is not None else ""
         effects, studies = plural(self.k, "effect"), plural(self.m, "study", "studies")
         return f"EffectSizes({self.measure.code}: k = {effects}, m = {studies}{of})"
+
+
+def _table_for_effects(table: Any) -> InputError:
+    """Return the error for a table in the place of effects, with the call that reads its columns."""
+    columns = [str(column) for column in table.columns]
+    found = columns_of_effects(columns)
+    return InputError(
+        f"a table stands where the effects y are expected; its columns are {', '.join(map(repr, columns))}",
+        "the names of its columns of effects and of variances (or standard errors), and the table as data=",
+        f"write {found}"
+        if found
+        else 'write mx.EffectSizes("my effects", "my variances", data=data), or '
+        'mx.effect_sizes("SMD", data) if the table holds means, SDs and sizes',
+    )
 
 
 def _check_companions(

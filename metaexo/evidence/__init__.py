@@ -50,6 +50,7 @@ from metaexo.evidence.vocabulary import (
     load_vocabulary,
     source_category,
 )
+from metaexo.other_names import unknown_in_module
 
 __all__ = [
     "EVENTS",
@@ -115,3 +116,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

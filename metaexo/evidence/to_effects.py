@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.conditions import refuse_misspelt, rows_where, words_in_no_row
 from metaexo.effects import EffectSizes, Measure, effects_from_table
 from metaexo.effects.bounded_effect_sizes import BoundedEffects, BoundedEffectSizes
 from metaexo.effects.derivation import Origin
@@ -31,7 +32,6 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.evidence.codebook import SheetPlan
-from metaexo.evidence.conditions import rows_where, words_in_no_row
 from metaexo.evidence.names import NAME, named_studies
 from metaexo.evidence.views import VIEWS, View, of_one_group, statistics
 from metaexo.formatting import plural
@@ -138,7 +138,7 @@ def choose_rows(
     chosen = np.ones(len(frame), dtype=bool)
     if where is not None:
         chosen = rows_where(frame, where, words)
-        _refuse_misspelt(frame, where)
+        refuse_misspelt(frame, where)
     why = f"not selected: {where}"
     ledger = leave_out(_full_ledger(plan, frame), frame, plan.key, ~chosen, why, step="selection")
     if not chosen.any():
@@ -147,14 +147,6 @@ def choose_rows(
     rows = frame[chosen]
     places = zip(rows["line"], rows[plan.key], strict=True)
     return Chosen(rows, ledger, [f"{plan.file} line {line}, study {study}" for line, study in places])
-
-
-def _refuse_misspelt(frame: pd.DataFrame, where: str) -> None:
-    """Refuse a condition with a word that no row holds, and that is written nearly as one that rows hold."""
-    for absent in words_in_no_row(frame, where):
-        if absent.misspelt:
-            what = f"word of {absent.column} in where"
-            raise UnknownChoiceError(what, absent.word, absent.held, nearest=absent.misspelt)
 
 
 def leave_rows_out(

@@ -22,6 +22,7 @@ from metaexo.heterogeneity.strata.smoothed import Smoothing
 from metaexo.heterogeneity.strata.stratify import stratify
 from metaexo.heterogeneity.unreported.bounds import AssignmentBound, AssignmentBounds, assignment_bounds
 from metaexo.heterogeneity.unreported.mixture import LatentModerator, latent_moderator
+from metaexo.other_names import unknown_in_module
 
 __all__ = [
     "REPETITIONS",
@@ -59,3 +60,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

@@ -228,7 +228,7 @@ def repeatability(
     >>> print(repeatability(es).verdict("preparation"))
     preparation: SEC is the most repeatable (0.083); against others, by Holm, p = 0.0005 at most
     """
-    effects, level = check_effects(effects, "repeatability"), check_level(level)
+    effects, level = check_effects(effects, "mx.repeatability"), check_level(level)
     by, repetition = read_factor_named(by), read_factor_named(repetition)
     words = repetition_levels(effects, repetition)
     hidden = np.array([is_unreported(word) for word in words])

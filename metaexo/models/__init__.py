@@ -37,6 +37,7 @@ from metaexo.models.univariate.intervals import HenmiCopas, henmi_copas
 from metaexo.models.univariate.model import RandomEffects
 from metaexo.models.univariate.profile import Tau2Profile
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.other_names import unknown_in_module
 
 __all__ = [
     "KINDS",
@@ -108,4 +109,4 @@ def __getattr__(name: str) -> Any:
     """Find the permutation test, which moved to a room above this one, under its former name."""
     if name == "exact_permutation_test":
         return import_module("metaexo.sensitivity").permutation_test
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise unknown_in_module(__name__, name, __all__)

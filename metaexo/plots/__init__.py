@@ -1,5 +1,6 @@
 """Figures: first a plan that can be looked at and tested, then the drawing of it."""
 
+from metaexo.other_names import unknown_in_module
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Intervals, Panel, Points, Rule
 from metaexo.plots.canvas.plan import Plan, pages_of, plans_of
@@ -153,3 +154,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

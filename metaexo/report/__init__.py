@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaexo.other_names import unknown_in_module
 from metaexo.report.certainty import Certainty, certainty
 from metaexo.report.collected import Folders
 from metaexo.report.compare import compare_outputs
@@ -33,3 +34,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

@@ -1,5 +1,6 @@
 """Safety: what no or few events in one arm exclude, and what relative effects mean in absolute numbers."""
 
+from metaexo.other_names import unknown_in_module
 from metaexo.safety.absolute import AbsoluteEffect, NumberNeeded, absolute_effect, number_needed
 from metaexo.safety.bayes import BayesianLimit, bayesian_limit
 from metaexo.safety.exclusion import (
@@ -50,3 +51,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

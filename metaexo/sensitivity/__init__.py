@@ -1,6 +1,7 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
 from metaexo.models.linear.influence import Influence
+from metaexo.other_names import unknown_in_module
 from metaexo.sensitivity.baujat import Baujat, baujat
 from metaexo.sensitivity.bootstrap import Bootstrap, bootstrap
 from metaexo.sensitivity.cumulative import Cumulative, cumulative
@@ -55,3 +56,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    raise unknown_in_module(__name__, name, __all__)

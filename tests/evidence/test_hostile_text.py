@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
+from metaexo.conditions import rows_where
 from metaexo.errors import CodebookError, MetaexoError
 from metaexo.evidence import SheetErrors, Sheets, check_sheets, read_sheets
-from metaexo.evidence.conditions import rows_where
 from metaexo.evidence.patterns import LONGEST_CELL, read_form
 from metaexo.formatting import cell_text, html_table, latex_table, markdown_table, safe_cells, text_table
 from metaexo.report.run import Analysis, Folders

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
+from metaexo.conditions import rows_where
 from metaexo.effects.dependence.arms import subjects_of
 from metaexo.errors import (
     AssumptionWarning,
@@ -22,7 +23,6 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.evidence import Sheets
-from metaexo.evidence.conditions import rows_where
 from tests.evidence.folders import OUTCOMES, STUDIES, Write
 
 CONTROLLED = "contrast == 'exosome_vs_control' and use != 'apart'"

@@ -303,7 +303,7 @@ def aggregate(
     >>> one.y.round(2), one.v.round(2)
     (array([0.3, 0.1]), array([0.03, 0.01]))
     """
-    check_effects(effects, "aggregate")
+    check_effects(effects, "mx.aggregate")
     weighted = check_flag("weighted", weighted)
     known = blocks is not None
     if blocks is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,12 +19,13 @@ from metaexo.effects.check import (
     read_studies,
     study_column_of,
 )
+from metaexo.effects.columns import check_names, missing_columns
 from metaexo.effects.derivation import Origin
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import Calculated, as_rows, calculate
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import InputError, MissingInputError, RowsLeftOutWarning, ShapeError
+from metaexo.errors import InputError, RowsLeftOutWarning, ShapeError
 from metaexo.formatting import plural
 from metaexo.inputs import check_aligned, check_choice, check_flag
 from metaexo.ledger import Ledger, without_rows
@@ -33,33 +33,13 @@ from metaexo.ledger import Ledger, without_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-# What the inputs are called elsewhere, without punctuation.
-OTHER_NAMES = {
-    "treatment_mean": ("m1i", "m1", "mean1", "meane"),
-    "treatment_sd": ("sd1i", "sd1", "sde"),
-    "treatment_n": ("n1i", "n1", "ne"),
-    "control_mean": ("m2i", "m2", "mean2", "meanc"),
-    "control_sd": ("sd2i", "sd2", "sdc"),
-    "control_n": ("n2i", "n2", "nc"),
-    "treatment_events": ("ai", "x1i", "evente"),
-    "control_events": ("ci", "x2i", "eventc"),
-    "treatment_time": ("t1i", "timee"),
-    "control_time": ("t2i", "timec"),
-    "events": ("xi", "event"),
-    "time": ("ti",),
-    "n": ("ni",),
-    "mean": ("mi",),
-    "sd": ("sdi",),
-    "correlation": ("ri", "r", "cor"),
-}
-
 
 def effect_sizes(
     measure: str | Measure,
+    data: pd.DataFrame | None = None,
     *,
     labels: Sequence[str] | str | None = None,
     study: Sequence[str] | str | None = None,
-    data: pd.DataFrame | None = None,
     variance: str | None = None,
     bias_correction: bool = True,
     continuity: float | None = None,
@@ -80,12 +60,12 @@ def effect_sizes(
     ----------
     measure : str or Measure
         Code of the measure: "SMD", "MD", "ROM", "OR", "RR", "RD", "PLO", ...
-    labels, study : sequence of str or str, optional
-        Label and study of each row, or the name of a column of `data`. A blank label is the number of its
-        row. Without `study`, a column "study" of `data` is taken.
     data : pandas.DataFrame, optional
         One row per effect; travels with the effects. If no inputs are given, they are the columns of `data`
         with the names that the measure needs.
+    labels, study : sequence of str or str, optional
+        Label and study of each row, or the name of a column of `data`. A blank label is the number of its
+        row. Without `study`, a column "study" of `data` is taken.
     variance : str, optional
         Type of sampling variance; the measure's default if not given.
     bias_correction : bool
@@ -122,6 +102,16 @@ def effect_sizes(
 
     Examples
     --------
+    A table with column names of one's own:
+
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"exo": [24.0, 30.0], "veh": [18.0, 29.0], "sd": 5.0, "n": [10, 12]})
+    >>> effect_sizes("MD", table, treatment_mean="exo", treatment_sd="sd", treatment_n="n",
+    ...              control_mean="veh", control_sd="sd", control_n="n").y
+    array([6., 1.])
+
+    The numbers themselves:
+
     >>> es = effect_sizes(
     ...     "SMD",
     ...     treatment_mean=[24.0, 30.0], treatment_sd=5.0, treatment_n=[10, 12],
@@ -130,6 +120,12 @@ def effect_sizes(
     >>> es.y.round(3)
     array([1.149, 0.193])
     """
+    if hasattr(measure, "columns"):
+        raise InputError(
+            "a table stands where the measure is expected",
+            'the measure first, for example "SMD", and then the table',
+            'write mx.effect_sizes("SMD", data)',
+        )
     record = get_measure(measure)
     check_table(data)
     check_choice("missing", missing, ("drop", "raise"))
@@ -172,36 +168,12 @@ def _look_up(
     """Replace names of columns by the columns; without inputs, take the columns named like them."""
     ways = [route.inputs for route in record.routes]
     if data is None or inputs:
+        check_names(record, inputs)
         return {name: look_up(data, name, values) for name, values in inputs.items()}
     found = {name: data[name] for name in dict.fromkeys(sum(ways, ())) if name in data.columns}
     if ways and not any(set(way) <= set(found) for way in ways):
-        raise _missing_columns(record, [str(column) for column in data.columns], found)
+        raise missing_columns(record, [str(column) for column in data.columns], found)
     return found
-
-
-def _missing_columns(record: Measure, columns: list[str], found: Mapping[str, Any]) -> MissingInputError:
-    """Return the error that names the columns that are needed, those that are there, and near ones."""
-    missing = [name for name in record.inputs if name not in found]
-    others = "; ".join(", ".join(way.inputs) for way in record.alternatives)
-    near = {column: name for name in missing if (column := _near(name, columns)) is not None}
-    first = next(iter(near.items()), ("my column", missing[0]))
-    return MissingInputError(
-        f"data has no column {', '.join(missing)} for {record.code}; its columns are "
-        + (", ".join(map(repr, columns)) or "none"),
-        ", ".join(record.inputs) + (f" (or: {others})" if others else ""),
-        f"hand in the name of each column, as in {first[1]}={first[0]!r}, or rename them: "
-        f"data.rename(columns={near or dict([first])!r})",
-    )
-
-
-def _near(name: str, columns: Sequence[str]) -> str | None:
-    """Return the column that means an input: the same letters, or the name that other programs use."""
-    plain = {"".join(filter(str.isalnum, column)).casefold(): column for column in columns}
-    for word in (name.replace("_", ""), *OTHER_NAMES.get(name, ())):
-        if word in plain:
-            return plain[word]
-    near = difflib.get_close_matches(name.replace("_", ""), plain, n=1, cutoff=0.8)
-    return plain[near[0]] if near else None
 
 
 def _row_names(k: int, labels: tuple[str, ...]) -> list[str]:

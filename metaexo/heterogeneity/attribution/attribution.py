@@ -214,7 +214,7 @@ def _by_cluster(effects: EffectSizes, cluster: str) -> EffectSizes:
     """Return effects whose studies are the levels of a column."""
     if not isinstance(cluster, str):
         raise InputError(f"cluster is {describe(cluster)}", '"study" or the name of a column')
-    check_effects(effects, "attribute_heterogeneity")
+    check_effects(effects, "mx.attribute_heterogeneity")
     if cluster == "study":
         return effects
     return effects.with_columns(study=[str(label) for label in cluster_labels(effects, cluster)])

@@ -97,7 +97,7 @@ class PermutationTests:
 
 def begin(effects: EffectSizes, by: str | Sequence[str], chosen: Choices) -> tuple[Work, Confounding]:
     """Return what an attribution works with, and how far the factors are confounded."""
-    effects = check_effects(effects, "attribute_heterogeneity")
+    effects = check_effects(effects, "mx.attribute_heterogeneity")
     chosen = replace(chosen, method=get_estimator(chosen.method).code)
     _check(chosen, effects)
     found = estimability(effects, by, chosen.min_studies)

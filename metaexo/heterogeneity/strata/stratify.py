@@ -183,7 +183,7 @@ def stratify(
     >>> result.permutation_test().pvalue
     0.1
     """
-    effects, level = check_effects(effects, "stratify"), check_level(level)
+    effects, level = check_effects(effects, "mx.stratify"), check_level(level)
     if by is None:
         columns = [] if effects.data is None else [str(name) for name in effects.data.columns]
         raise InputError(

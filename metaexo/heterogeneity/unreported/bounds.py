@@ -280,7 +280,7 @@ class Task:
     """The effects by level, and the units that may be of any."""
 
     def __init__(self, effects: EffectSizes, by: str, method: str, test: str | None, level: float) -> None:
-        effects = check_effects(effects, "assignment_bounds")
+        effects = check_effects(effects, "mx.heterogeneity.assignment_bounds")
         by, level = read_factor_named(by), check_level(level)
         self.effects, self.method, self.level = effects, get_estimator(method).code, level
         usual = "z" if self.method == "EE" else "knapp-hartung"

@@ -236,7 +236,11 @@ def latent_moderator(
     >>> found.posterior()["SEC"].round(2).tolist()
     [1.0, 0.96]
     """
-    effects, by, level = check_effects(effects, "latent_moderator"), read_factor_named(by), check_level(level)
+    effects, by, level = (
+        check_effects(effects, "mx.latent_moderator"),
+        read_factor_named(by),
+        check_level(level),
+    )
     check_choice("shares", shares, SHARES)
     seed = whole_number(seed, "seed", 0)
     words = factor_levels(effects, by)

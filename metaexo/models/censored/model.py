@@ -19,6 +19,7 @@ from metaexo.models.censored.fit import CENSORED_TESTS
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, rows_of, without_missing
+from metaexo.models.linear.model import Model
 from metaexo.numeric.censored.inference import censored_inference
 from metaexo.numeric.censored.maximum import CensoredMaximum, censored_at, censored_maximum
 from metaexo.numeric.censored.rows import CensoredBatch, make_censored_batch
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class CensoredRandomEffects:
+class CensoredRandomEffects(Model):
     r"""Random-effects model of exact effects beside those that are known as an interval or a direction only.
 
     Use it where studies say "p < 0.05", "not significant" or "improved" and give no numbers. Leaving them

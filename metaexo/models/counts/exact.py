@@ -29,6 +29,7 @@ from metaexo.models.counts.fit import check_event_counts, no_comparison
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
 from metaexo.models.linear.fit_statistics import FitStatistics
 from metaexo.models.linear.hypothesis import OwnInference, TestResult
+from metaexo.models.linear.model import Model
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.hypergeometric import ConditionalSum
 from metaexo.numeric.counts.two_arms import TwoArms
@@ -343,7 +344,7 @@ def _ratio(theta: float) -> float:
     return math.exp(theta) if theta < 700 else math.inf
 
 
-class ExactConditional:
+class ExactConditional(Model):
     r"""A common odds ratio or rate ratio from the exact distribution of the counts.
 
     Use it where events are so few that normal intervals fail, and where all of them are in one arm: the

@@ -31,6 +31,7 @@ from metaexo.models.counts.common_effect import (
 from metaexo.models.counts.exact_test import conditional_sum
 from metaexo.models.counts.fit import check_event_counts, no_comparison
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
+from metaexo.models.linear.model import Model
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.two_arms import KERNELS, Sums, TwoArms, risk_difference_binomial
 from metaexo.types import Array, Mask
@@ -180,7 +181,7 @@ class MantelHaenszelResults(MantelHaenszelFit, CommonEffectResults):
         }
 
 
-class MantelHaenszel:
+class MantelHaenszel(Model):
     r"""Mantel-Haenszel pooling of the counts of two arms.
 
     Use it for few events and for many small studies: it needs no estimate of single studies, and nothing is

@@ -30,6 +30,7 @@ from metaexo.models.counts.common_effect import (
 from metaexo.models.counts.exact_test import conditional_sum
 from metaexo.models.counts.fit import check_event_counts, no_comparison
 from metaexo.models.linear.design import INTERCEPT_ONLY, Design
+from metaexo.models.linear.model import Model
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.two_arms import Sums, peto, score
 from metaexo.types import Array, Mask
@@ -184,7 +185,7 @@ class PetoResults(PetoFit, CommonEffectResults):
         }
 
 
-class Peto:
+class Peto(Model):
     r"""Peto's one-step odds ratio of the counts of two arms.
 
     Use it for rare events (about 1%), arms of similar size and effects that are not large. With O events of

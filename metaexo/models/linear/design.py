@@ -390,6 +390,14 @@ def rows_of(moderators: Moderators, keep: Mask, rows: Sequence[str]) -> Moderato
     return table.iloc[np.flatnonzero(keep)] if hasattr(table, "iloc") else values[keep]
 
 
+def _as_formula(moderators: object) -> str:
+    """Return the formula that a list of names stands for, as a remedy; "" for anything else."""
+    if not isinstance(moderators, list | tuple) or not all(isinstance(name, str) for name in moderators):
+        return ""
+    names = [name if name.isidentifier() else f"`{name}`" for name in moderators]
+    return f'write moderators="{" + ".join(names)}"' if names else ""
+
+
 def read_moderators(moderators: object, k: int, rows: Sequence[str]) -> Array:
     """Return numeric moderators as an array of shape (k, q); what is missing is NaN."""
     try:
@@ -400,8 +408,9 @@ def read_moderators(moderators: object, k: int, rows: Sequence[str]) -> Array:
         raise InputError(
             error.given,
             "numbers, one column per moderator",
-            "put the columns into the data of the effects, EffectSizes(..., data=frame), and write a formula "
-            'such as moderators="source + dose"',
+            _as_formula(moderators)
+            or "put the columns into the data of the effects, EffectSizes(..., data=frame), and write a "
+            'formula such as moderators="source + dose"',
             error.rows,
         ) from error
     values = values[:, None] if values.ndim == 1 else values

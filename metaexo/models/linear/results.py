@@ -59,6 +59,8 @@ FEW_DF_ROBUST = 4.0
 class LinearResults(Coefficients, Readable):
     """Coefficients with their standard errors, tests and intervals, by name."""
 
+    _answers_as = "results"
+
     @property
     def params(self) -> pd.Series:
         """Coefficients by name."""

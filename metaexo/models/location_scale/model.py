@@ -20,6 +20,7 @@ from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level
 from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, Redundant, make_design, without_missing
+from metaexo.models.linear.model import Model
 from metaexo.models.location_scale.results import LocationScaleResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.problem import make_batch
@@ -34,7 +35,7 @@ LINKS = ("log", "identity")
 TESTS = ("t", "z")
 
 
-class LocationScale:
+class LocationScale(Model):
     r"""Random-effects model whose between-study variance has moderators of its own.
 
     Use it to ask what heterogeneity itself depends on: whether effects of one source vary more than those of
@@ -105,7 +106,7 @@ class LocationScale:
         dependence: Literal["warn", "accept"] = "warn",
         missing: Literal["raise", "drop"] = "raise",
     ) -> None:
-        check_effects(effects, "LocationScale")
+        check_effects(effects, "mx.LocationScale")
         check_choice("link", link, LINKS)
         check_choice("dependence", dependence, DEPENDENCE)
         check_choice("missing", missing, MISSING)

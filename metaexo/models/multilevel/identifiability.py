@@ -177,7 +177,7 @@ def identifiable_terms(
     """
     if not check_number("least", least) >= 1:
         raise InputError(f"least is {least}", "at least 1")
-    check_effects(effects, "identifiable_terms")
+    check_effects(effects, "mx.identifiable_terms")
     if effects.k == 0:
         raise TooFewStudiesError("there are no effects", "at least one effect", "look at the ledger")
     effects.check_index("moderators", moderators)

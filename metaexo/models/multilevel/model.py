@@ -34,6 +34,7 @@ from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level, check_number
 from metaexo.models.linear.choices import get_likelihood, get_test
 from metaexo.models.linear.design import MISSING, Design, make_design, too_few_remedy, without_missing
+from metaexo.models.linear.model import Model
 from metaexo.models.multilevel.covariance import at_rows, read_covariance
 from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
 from metaexo.models.multilevel.multivariate_moments import by_moments
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 TESTS = ("t", "t-containment", "z")
 
 
-class Multilevel:
+class Multilevel(Model):
     r"""Random-effects model of effects that depend on each other.
 
     Use it when studies report several effects, when outcomes or times correlate, or when effects share a
@@ -138,7 +139,7 @@ class Multilevel:
         redundant: Literal["raise", "drop"] = "raise",
         missing: Literal["raise", "drop"] = "raise",
     ) -> None:
-        check_effects(effects, "Multilevel")
+        check_effects(effects, "mx.Multilevel")
         check_choice("missing", missing, MISSING)
         effects.check_index("moderators", moderators)
         kept: NDArray[np.intp] | None = None

@@ -276,7 +276,7 @@ def robust_variance(
     >>> print(f"{fit.beta[0]:.2f} (SE {fit.se[0]:.2f})")
     0.44 (SE 0.11)
     """
-    check_effects(effects, "robust_variance")
+    check_effects(effects, "mx.robust_variance")
     check_choice("working model", working, WORKING)
     if not 0 <= check_number("correlation", correlation) < 1:
         raise CorrelationError(f"correlation = {correlation!r}", "a correlation from 0 to below 1")

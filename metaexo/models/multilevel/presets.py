@@ -101,7 +101,7 @@ def correlated_effects(
     >>> print(f"{fit.beta[0]:.3f}, robust SE {fit.robust().se[0]:.3f}")
     0.432, robust SE 0.106
     """
-    check_effects(effects, "correlated_effects")
+    check_effects(effects, "mx.correlated_effects")
     check_choice("working model", working, WORKING)
     check_choice("missing", missing, MISSING)
     if not -1 < check_number("correlation", correlation) < 1:
@@ -245,7 +245,7 @@ def rho_sweep(
     >>> print(mx.rho_sweep(es, [0.0, 0.5, 0.9]))
     correlation from 0.00 to 0.90: estimates move by at most 0.02 robust standard errors
     """
-    check_effects(effects, "rho_sweep")
+    check_effects(effects, "mx.rho_sweep")
     check_choice("missing", missing, MISSING)
     values = read_numbers(correlation, "correlation", ndim=1)
     level = check_level(level)

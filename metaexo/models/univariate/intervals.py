@@ -344,7 +344,7 @@ def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
     >>> print(mx.RandomEffects(es).fit().henmi_copas())
     estimate 0.3727, 95% interval -0.1496 to 0.8951 (Henmi-Copas)
     """
-    check_effects(effects, "henmi_copas")
+    check_effects(effects, "mx.models.henmi_copas")
     if effects.k < 2:
         raise TooFewStudiesError(
             f"henmi_copas was given {plural(effects.k, 'effect')}",

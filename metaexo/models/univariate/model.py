@@ -32,6 +32,7 @@ from metaexo.models.linear.design import (
     too_few_remedy,
     without_missing,
 )
+from metaexo.models.linear.model import Model
 from metaexo.models.univariate.inference import MEANT_FOR_RANDOM_EFFECTS, TESTS
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import Estimator, get_estimator
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class RandomEffects:
+class RandomEffects(Model):
     r"""Random-effects (mixed-effects) model of independent effects.
 
     Use it to pool effects whose true sizes vary between studies, and to ask whether moderators explain why.
@@ -117,7 +118,7 @@ class RandomEffects:
         weights: ArrayLike | Literal["equal"] | None = None,
         missing: Literal["raise", "drop"] = "raise",
     ) -> None:
-        check_effects(effects, "RandomEffects")
+        check_effects(effects, "mx.RandomEffects")
         check_choice("dependence", dependence, DEPENDENCE)
         check_choice("missing", missing, MISSING)
         if moderators is None and weights is None:  # nothing that could be missing

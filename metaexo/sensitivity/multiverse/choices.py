@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.conditions import rows_where
 from metaexo.effects import get_measure
 from metaexo.errors import CorrelationError, InputError, UnknownChoiceError, nearest_word
-from metaexo.evidence.conditions import rows_where
 from metaexo.formatting import TEST_NAMES
 from metaexo.inputs import check_choice, check_number, describe, is_number, read_entries
 from metaexo.models.linear.choices import get_test

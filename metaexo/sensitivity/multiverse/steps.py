@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metaexo.conditions import rows_where
 from metaexo.effects import aggregate, effect_sizes, effects_from_table, one_per_study
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import study_column_of
@@ -18,7 +19,6 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning, TooFewStudiesError, UnknownChoiceError
 from metaexo.evidence import days_after
-from metaexo.evidence.conditions import rows_where
 from metaexo.evidence.sheets import Sheets
 from metaexo.formatting import plural
 from metaexo.inputs import describe

@@ -20,6 +20,7 @@ from metaexo.models.counts.fit import CountResults, check_event_counts, cochran_
 from metaexo.models.linear.choices import get_interval, get_test
 from metaexo.models.linear.design import INTERCEPT_ONLY
 from metaexo.models.linear.hypothesis import TestResult, quantiles
+from metaexo.models.linear.model import Model
 from metaexo.models.linear.summary import FamilyLines
 from metaexo.numeric.counts.mean_links import LINKS
 from metaexo.types import Array
@@ -343,7 +344,7 @@ def _correlation(moments: Array) -> tuple[float, Array]:
     return float(value), np.array([0.0, 0.0, -value / (2 * treated), -value / (2 * control), 1 / size])
 
 
-class ArmBased:
+class ArmBased(Model):
     r"""Bivariate model of the risks, or rates, of both arms: marginal risks and what follows from them.
 
     Use it where the question is about populations: the mean risk with and without treatment, and their ratio

@@ -16,6 +16,7 @@ from metaexo.models.counts.common_effect import check_dependence
 from metaexo.models.counts.fit import check_event_counts
 from metaexo.models.linear.choices import get_test
 from metaexo.models.linear.design import MISSING, Redundant, make_design, without_missing
+from metaexo.models.linear.model import Model
 from metaexo.numeric.counts.mean_links import LINKS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ METHODS = ("ML", "EE")
 TESTS = ("z", "t")
 
 
-class BetaBinomial:
+class BetaBinomial(Model):
     r"""Beta-binomial model of counts of events; negative binomial for person-time.
 
     Use it for rare events, where many studies have none: every study counts in full, also one without an

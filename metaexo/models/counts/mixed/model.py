@@ -20,6 +20,7 @@ from metaexo.models.counts.mixed.fitting import fitted
 from metaexo.models.counts.mixed.results import CountGLMMResults
 from metaexo.models.linear.choices import get_test
 from metaexo.models.linear.design import DEPENDENCE, MISSING, Design, make_design, without_missing
+from metaexo.models.linear.model import Model
 from metaexo.numeric.counts.formulations import APPROXIMATE, EXACT, FIXED, ONE_ARM, RANDOM
 from metaexo.types import Array
 
@@ -68,7 +69,7 @@ CLOGLOG = Measure(
 )
 
 
-class CountGLMM:
+class CountGLMM(Model):
     r"""Generalised linear mixed model of event counts: logistic or Poisson regression of several studies.
 
     Use it to pool counts of rare events, or few people per study, without adding anything to zeros and

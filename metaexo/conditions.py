@@ -1,4 +1,4 @@
-"""Conditions on the rows of a sheet, of which nothing is executed.
+"""Conditions on the rows of a table, of which nothing is executed.
 
 A condition is text from a user. It is cut into words; its columns, texts and numbers are replaced by numbered
 names, every other word has to be on a list, and only then does Python's own parser (`ast`) say how the parts
@@ -43,6 +43,7 @@ NEARLY, MOST_HELD, MOST_NAMED = 0.85, 500, 12
 
 NUMBERS, TEXTS, ANSWERS = "numbers", "texts", "answers yes or no"
 EXAMPLE = "\"outcome == 'wound_area' and treatment_n >= 10\""
+"""A condition that any table of the evidence sheets can answer."""
 GRAMMAR = (
     "columns, texts in quotes, numbers, == != < <= > >=, in [...], and, or, not, + - * / % **, and the words "
     "contains(column, 'text'), starts_with, ends_with, lower, upper, between(column, 1, 2), abs, "
@@ -187,13 +188,44 @@ def rows_where(
         raise InputError(
             f"{called} is {_shown(where)}, which is no text",
             "a condition in quotes",
-            f"write it as {EXAMPLE}",
+            f"write it as {example_of(frame)}",
         )
     reader = _Reader(frame, where, words or {}, called)
     found = reader.read()
     if found.kind != ANSWERS or found.is_literal:
         raise reader.no_condition()
     return np.asarray(found.values, dtype=bool)
+
+
+def refuse_misspelt(frame: pd.DataFrame, where: str, called: str = "where") -> None:
+    """Refuse a condition with a word that no row holds, and that is written nearly as one that rows hold."""
+    for absent in words_in_no_row(frame, where):
+        if absent.misspelt:
+            what = f"word of {absent.column} in {called}"
+            raise UnknownChoiceError(what, absent.word, absent.held, nearest=absent.misspelt)
+
+
+def example_of(frame: pd.DataFrame) -> str:
+    """Return a condition, in quotes, that the columns of a table can answer.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> print(example_of(pd.DataFrame({"year": [2010, 2020]})))
+    "year > 2010"
+    """
+    if {"outcome", "treatment_n"} <= {*frame.columns}:
+        return EXAMPLE
+    # the columns of the user stand last in a table of effects
+    for name in reversed(list(map(str, frame.columns))):
+        written = name if name.isidentifier() and name not in (*_WRITTEN, *_FUNCTIONS) else f"`{name}`"
+        kind, values = _values_of(frame.iloc[:, list(map(str, frame.columns)).index(name)])
+        if kind == NUMBERS and np.isfinite(values).any():
+            return f'"{written} > {np.nanmin(values):.6g}"'
+        texts = [text for text in values if text is not None and "'" not in text] if kind == TEXTS else []
+        if texts:
+            return f"\"{written} == '{texts[0]}'\""
+    return EXAMPLE
 
 
 def words_in_no_row(frame: pd.DataFrame, where: str) -> tuple[AbsentWord, ...]:
@@ -235,14 +267,16 @@ class _Reader:
 
     def unreadable(self, why: str, remedy: str = "") -> InputError:
         return InputError(
-            f"{self.shown} cannot be read: {why}", f"a condition of {GRAMMAR}", remedy or f"write {EXAMPLE}"
+            f"{self.shown} cannot be read: {why}",
+            f"a condition of {GRAMMAR}",
+            remedy or f"write {example_of(self.frame)}",
         )
 
-    def no_condition(self, why: str = "") -> InputError:
+    def no_condition(self, why: str = "", remedy: str = "") -> InputError:
         return InputError(
             f"{self.shown} does not say yes or no of each row{why and ': ' + why}",
             "a condition that names a column",
-            f"write {EXAMPLE}",
+            f"write {remedy or example_of(self.frame)}",
         )
 
     # -- words ------------------------------------------------------------------------------------------
@@ -268,7 +302,7 @@ class _Reader:
         if len(self.where) > LONGEST:
             raise self.unreadable(
                 f"it has {len(self.where)} letters; {LONGEST} are allowed",
-                "give the rows a column of their own in the sheet and ask for it",
+                "give the rows a column of their own in the table and ask for it",
             )
         pieces: list[str] = []
         tokens: list[str] = []
@@ -287,7 +321,8 @@ class _Reader:
             if len(tokens) > MOST_WORDS:
                 raise self.unreadable(f"it has more than {MOST_WORDS} words")
             if token == "=" and not (open_ and pieces[-1:] == [f" {last}"]):
-                raise self.no_condition("a comparison is written ==")
+                doubled = re.sub(r"(?<![=!<>])=(?!=)", "==", self.where)
+                raise self.no_condition("a comparison is written ==", repr(doubled))
             tokens.append(token)
             pieces.append(self._piece(kind, token, last, text[at:].lstrip()))
         if not tokens:
@@ -360,9 +395,9 @@ class _Reader:
 
     def _outside(self, name: str) -> InputError:
         return InputError(
-            f"{self.shown} refers to names outside the sheet ({name})",
-            "columns of the sheet",
-            f"write {EXAMPLE}",
+            f"{self.shown} refers to names outside the table ({name})",
+            "columns of the table",
+            f"write {example_of(self.frame)}",
         )
 
     # -- the tree ---------------------------------------------------------------------------------------

@@ -1,0 +1,267 @@
+"""The calls that a newcomer tries first: they work, or the answer says what to write, and that works.
+
+Names are those of metafor, meta, statsmodels, PyMARE and pandas; every remedy in the list is tried.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.errors import InputError, MetaexoError, MissingInputError, UnknownChoiceError, UnknownNameError
+from metaexo.other_names import KINDS, letters, unknown_name
+
+ARMS = {
+    "exo_mean": [5.0, 6.0, 5.5, 7.0, 6.2, 5.1], "exo_sd": 1.0, "exo_n": [10, 12, 8, 9, 11, 14],
+    "veh_mean": [4.0, 4.5, 5.0, 4.8, 4.4, 4.9], "veh_sd": 1.1, "veh_n": [10, 12, 8, 9, 10, 14],
+}  # fmt: skip
+OWN = pd.DataFrame(
+    {"paper": list("abcdef"), **ARMS, "year": range(2012, 2018), "source": ["milk", "plant"] * 3}
+)
+COLUMNS = {
+    "treatment_mean": "exo_mean", "treatment_sd": "exo_sd", "treatment_n": "exo_n",
+    "control_mean": "veh_mean", "control_sd": "veh_sd", "control_n": "veh_n",
+}  # fmt: skip
+EVENTS = pd.DataFrame({
+    "ai": [4, 6, 3, 9, 5, 2], "bi": [9, 30, 28, 20, 18, 21],
+    "ci": [6, 9, 8, 9, 7, 5], "di": [8, 27, 29, 21, 17, 20],
+})  # fmt: skip
+
+
+def named(*names: str) -> pd.DataFrame:
+    """Return the table with other names of the statistics."""
+    return OWN.rename(columns=dict(zip(ARMS, names, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def es() -> mx.EffectSizes:
+    return mx.effect_sizes("SMD", OWN, labels="paper", **COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def fit(es):
+    return mx.RandomEffects(es).fit()
+
+
+@pytest.fixture(scope="module")
+def names(es, fit, tmp_path_factory):
+    """Return what the remedies speak of."""
+    counts = mx.event_counts(
+        treatment_events=EVENTS.ai, treatment_n=EVENTS.ai + EVENTS.bi, control_events=EVENTS.ci,
+        control_n=EVENTS.ci + EVENTS.di, data=EVENTS.assign(year=range(2011, 2017), source=list("ababab")),
+    )  # fmt: skip
+    return {
+        "mx": mx, "es": es, "fit": fit, "counts": counts, "values": range(6), "result": fit.moderator_test,
+        "model": mx.RandomEffects(es), "data": OWN, "other": mx.RandomEffects(es).fit(),
+    }  # fmt: skip
+
+
+# -- names of elsewhere -------------------------------------------------------------------------------------
+
+# Calls that need data of their own kind; the functions that they name are tried elsewhere in the suite.
+OWN_DATA = ("data=data", "read_sheets", "bubble", "help(", "fail_safe_n", "selection_model", "Multilevel")
+CALLS = [
+    (kind, call)
+    for kind, calls in KINDS.items()
+    for call in calls
+    if not any(word in call for word in OWN_DATA)
+]
+
+
+@pytest.mark.parametrize(("kind", "call"), CALLS)
+def test_what_is_written_instead_works(kind, call, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    slow = re.sub(r"(permutation_test|bootstrap|gosh)\(fit\)", r"\1", call)
+    files = ("to_csv", "to_excel")
+    assert (eval(slow, {**names, "pathlib": pathlib}) is None) == any(word in call for word in files)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_of_elsewhere_means_one_thing(kind):
+    every = [letters(name) for names in KINDS[kind].values() for name in names.split()]
+    assert sorted(every) == sorted(set(every))
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("rma", "mx.RandomEffects(es).fit(), where es = "),
+        ("metagen", "mx.RandomEffects(es).fit()"),
+        ("escalc", 'mx.effect_sizes("SMD", data=data)'),
+        ("forest", "mx.plots.forest(fit), where fit = "),
+        ("stratifi", "mx.stratify"),
+        ("Effect_Sizes", "mx.effect_sizes"),
+        ("plots.forestplot", "mx.plots.forest(fit)"),
+        ("bias.egger", "mx.bias.regression_test(fit)"),
+        ("sensitivity.leave1out", "mx.sensitivity.leave_one_out(fit)"),
+        ("models.RandomEffects_", "mx.models.RandomEffects"),
+    ],
+)
+def test_names_of_modules(name, written):
+    *rooms, last = name.split(".")
+    room = getattr(mx, rooms[0]) if rooms else mx
+    with pytest.raises(AttributeError, match=re.escape(f"write {written}")) as caught:
+        getattr(room, last)
+    assert isinstance(caught.value, UnknownNameError)
+    assert not hasattr(room, last)
+
+
+def test_names_of_objects(es, fit, names):
+    for what, name, written in (
+        (fit, "plot", "mx.plots.forest(fit)"),
+        (fit, "ci_lb", "fit.conf_int()"),
+        (fit, "I2", "fit.i2"),
+        (fit, "pvaluess", ".pvalues"),
+        (es, "yi", "es.y"),
+        (es, "year", 'es.column("year")'),
+        (es, "query", "es.select(\"source == 'milk'\")"),
+        (names["counts"], "yi", 'counts.effect_sizes("RR")'),
+        (names["model"], "summary", "model.fit().summary()"),
+        (mx.stratify(es, "source"), "forest", "mx.plots.forest(fit)"),
+    ):
+        with pytest.raises(UnknownNameError, match=re.escape(f"write {written}")):
+            getattr(what, name)
+    with pytest.raises(AttributeError, match="no attribute '_repr_png_'"):
+        fit._repr_png_  # noqa: B018
+
+
+def test_a_call_is_given_only_where_it_is_there():
+    assert "conf_int" not in str(unknown_name("'X' object", "ci", "results", ["to_frame"]))
+
+
+# -- effects ------------------------------------------------------------------------------------------------
+
+
+def typed(error: MetaexoError, data: pd.DataFrame) -> mx.EffectSizes:
+    """Return what the call in a remedy gives."""
+    call = re.search(r"mx\.\w+\(.*\)", error.remedy)
+    assert call, error
+    return eval(call[0], {"mx": mx, "data": data})
+
+
+@pytest.mark.parametrize(
+    ("measure", "data"),
+    [
+        ("SMD", OWN),
+        ("SMD", named("m1i", "sd1i", "n1i", "m2i", "sd2i", "n2i")),
+        ("SMD", named("mean.e", "sd.e", "n.e", "mean.c", "sd.c", "n.c")),
+        ("MD", OWN.rename(columns={old: f"{old[:-5]} Mean" for old in ("exo_mean", "veh_mean")})),
+        ("OR", EVENTS),
+        ("SMD", OWN.rename(columns={ours: name for name, ours in COLUMNS.items()} | {"exo_n": "tretment_n"})),
+    ],
+)  # fmt: skip
+def test_columns_of_ones_own_are_asked_for_in_a_call_that_works(measure, data):
+    with pytest.raises(MissingInputError, match="data has no column") as caught:
+        mx.effect_sizes(measure, data)
+    found = typed(caught.value, data)
+    assert found.k == len(data)
+    assert found.measure.code == measure
+    if measure == "SMD":
+        assert np.array_equal(found.y, mx.effect_sizes("SMD", data=OWN, **COLUMNS).y)
+
+
+def test_what_is_missing_is_named_and_no_other_input_is_offered_for_it():
+    data = OWN.rename(columns={ours: name for name, ours in COLUMNS.items()}).drop(
+        columns=["treatment_sd", "control_sd"]
+    )
+    with pytest.raises(
+        MissingInputError, match="data has no column treatment_sd, control_sd for SMD"
+    ) as caught:
+        mx.effect_sizes("SMD", data)
+    assert 'treatment_sd="my treatment sd"' in str(caught.value)
+    assert "'treatment_n': 'treatment_sd'" not in str(caught.value)
+
+
+def test_inputs_as_other_packages_call_them():
+    a, b, c, d = (list(EVENTS[name]) for name in EVENTS)
+    with pytest.raises(InputError, match=re.escape("treatment_events=ai, treatment_n=ai + bi, ")):
+        mx.effect_sizes("RR", ai=a, bi=b, ci=c, di=d)
+    with pytest.raises(UnknownChoiceError, match="write 'labels'"):
+        mx.effect_sizes("SMD", OWN, slab="paper", **COLUMNS)
+    with pytest.raises(InputError, match=re.escape("mx.EffectSizes(y=yi, v=vi, measure='SMD')")):
+        mx.effect_sizes("SMD", yi=[0.1], vi=[0.2])
+    with pytest.raises(InputError, match=re.escape('write mx.effect_sizes("SMD", data)')):
+        mx.effect_sizes(OWN, "SMD")
+
+
+@pytest.mark.parametrize(("effect", "error"), [("yi", "vi"), ("TE", "seTE"), ("y", "v"), ("g", "SE")])
+def test_tables_of_effects(effect, error):
+    data = pd.DataFrame({effect: [0.1, 0.4, 0.2], error: [0.2, 0.1, 0.3], "year": [2010, 2011, 2012]})
+    for call in (mx.EffectSizes, lambda table: mx.effect_sizes("SMD", table), mx.RandomEffects):
+        with pytest.raises(InputError) as caught:
+            call(data)
+        found = typed(caught.value, data)
+        es = found.effects if isinstance(found, mx.RandomEffects) else found
+        assert es.y.tolist() == [0.1, 0.4, 0.2]
+        assert es.v[0] == pytest.approx(0.04 if "s" in error.casefold() else 0.2)
+
+
+def test_names_of_files_are_known_as_such():
+    for call in (lambda f: mx.effect_sizes("SMD", f), mx.EffectSizes, mx.RandomEffects):
+        for file, read in (
+            ("my.xlsx", "pandas.read_excel('my.xlsx')"),
+            ("my.csv", "pandas.read_csv('my.csv')"),
+        ):
+            with pytest.raises(InputError, match=re.escape(f"data = {read}")):
+                call(file)
+
+
+def test_counts_from_the_four_cells_of_a_table():
+    with pytest.raises(MissingInputError) as caught:
+        mx.event_counts(EVENTS)
+    assert typed(caught.value, EVENTS).totals[0].tolist() == [13.0, 14.0]
+
+
+# -- rows ---------------------------------------------------------------------------------------------------
+
+
+CHOSEN = "year > 2014 and source == 'milk'"
+
+
+def test_rows_are_chosen_by_a_condition(es):
+    new = es.select(CHOSEN)
+    assert new.labels == ("e",)
+    assert {one.reason for one in new.ledger.left_out} == {f"not selected: {CHOSEN}"}
+    assert es.select("y > 0.9", "small effects").ledger.left_out[0].reason == "small effects"
+    for wrong, words in (
+        ("yaer > 2014", "write 'year'"),
+        ("year = 2014", "write 'year == 2014'"),
+        ("source == 'mlik'", "source holds 'milk', 'plant'"),
+        ("source == 'milks'", "write 'milk'"),
+        ("year > 2050", "selects none of 6 rows"),
+        ("__import__('os')", "is not known|outside"),
+    ):
+        with pytest.raises(InputError, match=words):
+            es.select(wrong)
+
+
+def test_rows_by_mask_number_slice_and_columns_by_name(es):
+    assert es[es.data.year > 2014].labels == ("d", "e", "f")
+    assert es[0].labels == ("a",)
+    assert es[-1].labels == es[5:].labels == ("f",)
+    assert es["year"].tolist() == list(OWN.year)
+    assert es["y"].tolist() == es.y.tolist()
+    assert es.se.tolist() == np.sqrt(es.v).tolist()
+    with pytest.raises(IndexError, match="row 6 of 6 rows"):
+        es[6]
+    for wrong in (list, np.asarray, pd.DataFrame, np.mean):
+        with pytest.raises(InputError, match=re.escape("es.to_frame()")):
+            wrong(es)
+    assert len(es) == 6
+
+
+def test_moderators_given_by_their_names(es):
+    with pytest.raises(InputError, match=re.escape('write moderators="year + source"')):
+        mx.RandomEffects(es, ["year", "source"])
+    by_year = mx.RandomEffects(es, "~ year").fit()
+    assert by_year.predict({"year": [2012, 2016]}).shape[0] == 2
+    assert by_year.predict([2012, 2016]).equals(by_year.predict({"year": [2012, 2016]}))
+
+
+def test_without_a_name_the_data_sets_are_listed():
+    assert "bcg" in set(mx.load_dataset()["name"])
