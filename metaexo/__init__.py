@@ -63,6 +63,7 @@ _HOMES = {
         "latent_moderator",
         "repeatability",
     ),
+    "metaexo.report": ("write_report",),
 }
 _ROOMS = (
     "evidence",

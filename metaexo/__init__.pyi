@@ -58,5 +58,6 @@ from metaexo.models import likelihood_ratio_test as likelihood_ratio_test
 from metaexo.models import model_of_values as model_of_values
 from metaexo.models import rho_sweep as rho_sweep
 from metaexo.models import robust_variance as robust_variance
+from metaexo.report import write_report as write_report
 
 __version__: str

@@ -6,13 +6,16 @@ import io
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 import metaexo as mx
-from metaexo.errors import MetaexoError
+from metaexo.errors import InputError, MetaexoError
+from metaexo.formatting import plain_text
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -47,6 +50,13 @@ def reproduce(analyses: Sequence[str], check: bool, only: Sequence[str], root: P
     With numbers, as in "metaexo reproduce 06", run only these.
     """
     only = (*analyses, *only)
+    for given in only:
+        if Path(given).exists() or Path(given).suffix:
+            raise InputError(
+                f"{given} is a file or folder, and reproduce runs the analyses of metaexo itself",
+                "numbers of analyses, such as 06, or none for all",
+                f"for studies of your own write: metaexo report {given}",
+            )
     if not check:
         _run(mx.report.Folders.of(root.resolve()), only)
         return
@@ -120,3 +130,56 @@ def new(folder: Path) -> None:
     click.echo("1. Fill in one of the two, a row per comparison, and delete the three examples.")
     click.echo(f"2. Check it:    metaexo check {shown}")
     click.echo(f"3. Report it:   metaexo report {shown} --measure SMD --by source --by isolation --out {out}")
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--measure", metavar="CODE", help="SMD, RR, MD, ... [default: the one that most rows give]")
+@click.option(
+    "--by", multiple=True, metavar="COLUMN", help="Compare effects by it. [default: source, isolation]"
+)
+@click.option(
+    "--outcome", "outcomes", multiple=True, metavar="WORD", help="Only this outcome; may be repeated."
+)
+@click.option("--where", metavar="CONDITION", help="Only these rows, as in \"species == 'mouse'\".")
+@click.option(
+    "--better", type=click.Choice(["higher", "lower"]), help="The benefit, where the table is silent."
+)
+@click.option(
+    "--map", "pairs", multiple=True, metavar="HEADING=COLUMN", help="What a heading of yours means."
+)
+@click.option("--sheet", metavar="NAME", help="Name of the worksheet.")
+@click.option("--method", default="REML", show_default=True, help="Estimator of tau2.")
+@click.option("--test", default="knapp-hartung", show_default=True, help="How intervals are made.")
+@click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
+@click.option("--out", type=click.Path(path_type=Path), default="report", show_default=True, help="Folder.")
+def report(path: Path, by: Sequence[str], pairs: Sequence[str], out: Path, **choices: Any) -> None:
+    """Write a report on the studies in PATH (a workbook, a CSV file, or a folder of sheets) into a folder.
+
+    The page report.html opens with the answer in five sentences; report.docx says the same. Nothing of your
+    file is changed.
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    start = time.perf_counter()
+    by = tuple(by) or ("source", "isolation")
+    found = mx.write_report(path, by=by, columns=_map_of(pairs), out=out, **choices)
+    click.echo(plain_text("\n".join(["", *found.answer, ""])))
+    click.echo(
+        f"written in {time.perf_counter() - start:.0f} s: {out / 'report.html'} (open it in a browser)"
+    )
+    click.echo("beside it: report.docx, figures, tables, and analysis.py, which makes the same numbers")
+
+
+def _map_of(pairs: Sequence[str]) -> dict[str, str] | None:
+    """Return headings and what they mean from "my heading=treatment_sd"; None where there are none."""
+    found = {}
+    for pair in pairs:
+        heading, equals, column = pair.rpartition("=")
+        if not equals or not heading.strip() or not column.strip():
+            raise InputError(
+                f"--map {pair}", "a heading of your table, =, and a column", '--map "my heading=treatment_sd"'
+            )
+        found[heading.strip()] = column.strip()
+    return found or None

@@ -13,6 +13,7 @@ from metaexo.report.in_words import pooled_in_words
 from metaexo.report.run import Analysis, reproduce, run_alone
 from metaexo.report.word import write_docx
 from metaexo.report.workbook import write_workbook
+from metaexo.report.write import write_report
 
 __all__ = [
     "Analysis",
@@ -28,6 +29,7 @@ __all__ = [
     "run_alone",
     "write_docx",
     "write_files",
+    "write_report",
     "write_workbook",
 ]
 

@@ -56,7 +56,8 @@ class Folders:
                 raise InputError(
                     f"{root} has no folder {needed.name!r}",
                     "the folder of a checkout of metaexo, with analyses/ and data/",
-                    "change to that folder, or name it with --root",
+                    "change to that folder, or name it with --root; for studies of your own write: "
+                    "metaexo report PATH, with your file or folder for PATH",
                 )
         return folders
 

@@ -347,7 +347,7 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
     with warnings.catch_warnings():
         # the analyses say which rows give no effect in their own tables and notes, from the ledger
         warnings.simplefilter("ignore", RowsWithoutEffectWarning)
-        with _usual_settings():
+        with usual_settings():
             main(analysis)
     if not analysis.written:
         raise InputError(f"{script.name} wrote nothing", "an analysis that writes a table or a figure")
@@ -367,7 +367,7 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
 
 
 @contextmanager
-def _usual_settings() -> Iterator[None]:
+def usual_settings() -> Iterator[None]:
     """Draw with matplotlib's own settings, whatever those of the user are."""
     import matplotlib as mpl
 

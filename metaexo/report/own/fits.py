@@ -36,8 +36,8 @@ def _labels(rows: EffectSizes, by: tuple[str, ...]) -> list[str]:
     found = []
     for i, study in enumerate(rows.study):
         same = [j for j, other in enumerate(rows.study) if other == study]
-        told = [words[i] for words in levels if len({words[j] for j in same}) > 1]
-        found.append(", ".join([study, *told]))
+        apart = [words[i] for words in levels if len({words[j] for j in same}) > 1]
+        found.append(", ".join([study, *apart]))
     return found
 
 

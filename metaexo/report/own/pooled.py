@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from metaexo.formatting import interval, level_words, number, p_value, percent
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.report.content import Block, ReportTable, Section, Words
+from metaexo.report.own.counts import rare_events
 from metaexo.report.own.part import Part
 from metaexo.report.own.words import (
     counted,
@@ -128,6 +129,9 @@ def pooled_sentence(part: Part) -> str:
         why = "so that nothing can be pooled" if part.every.m < 2 else f"and cannot be pooled: {part.no_fit}"
         gives = "gives an effect" if part.every.m == 1 else "give effects"
         return f"{counted(part).capitalize()} {gives}, {why}; {what} {'; '.join(few)}."
+    rare = rare_events(part)
+    if rare:
+        return rare
     pooled = part.fit.pooled()
     clause = direction(part, pooled.low, pooled.high)
     text = (
@@ -158,6 +162,8 @@ def heterogeneity_sentence(part: Part) -> str:
     fit = part.fit
     if fit is None:
         return "How far effects differ between studies cannot be said from one study."
+    if rare_events(part):
+        return "How far the studies differ cannot be said from so few events."
     row = heterogeneity_frame(fit).iloc[0]
     q = f"Q test {p_value(row['q_pvalue'])}"
     i2 = f"I² = {percent(row['i2'])}"
@@ -165,7 +171,7 @@ def heterogeneity_sentence(part: Part) -> str:
         i2 += f", {level_words(part.asked.level)} CI {percent(row['i2_low'])} to {percent(row['i2_high'])}"
     if fit.method == "EE":
         return f"All studies are taken to share one true effect, as was asked for ({i2}; {q})."
-    few = "" if part.every.m >= 10 else ", which with few studies does not show that they agree"
+    few = "" if part.every.m >= 10 else "; with few studies that does not show that they agree"
     if fit.tau2 == 0:
         return f"The effects vary no more than by chance ({i2}; {q}){few}."
     tau = f"τ = {number(row['tau'])}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_PARTS = 4
-CANDIDATES = ("SMD", "RR", "MD", "ROM", "OR", "RD", "SMCR", "MC", "ZCOR", "MN", "PFT")
+CANDIDATES = ("SMD", "RR", "OR", "RD", "MD", "ROM", "PFT", "MN")
 """Measures that are tried where none is asked for, or none fits, the first of the likes first."""
 ONE_GROUP = ("MN", "PFT")
 RAW = ("MD", "MN", "MC")
@@ -110,7 +110,7 @@ def counts_by_measure(sheets: Sheets, where: str | None) -> dict[str, tuple[int,
         try:
             with quiet([]):
                 effects = sheets.effects(code, _with_apart(where), orient=False)
-        except TooFewStudiesError:
+        except MetaexoError:
             continue
         found[code] = (effects.k, effects.m)
     return found

@@ -10,6 +10,7 @@ from metaexo.heterogeneity.levels import readable
 from metaexo.heterogeneity.strata.fit import Stratum
 from metaexo.plots import forest
 from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
+from metaexo.report.own.counts import rare_events
 from metaexo.report.own.part import Part
 from metaexo.report.own.words import (
     factor_words,
@@ -22,6 +23,7 @@ from metaexo.report.own.words import (
 )
 
 MOST_NAMED = 4
+MOST_ROWS = 60  # of a forest on one page
 
 
 def strata_section(part: Part, factor: str) -> Section:
@@ -56,6 +58,7 @@ def forest_by(part: Part, factor: str | None) -> ReportFigure:
     ax = forest(
         shown, columns=others, titles={one: factor_words(one).capitalize() for one in others},
         favours=favours if of_groups else None, level=part.asked.level, title=title,
+        pages=part.rows.k > MOST_ROWS,
     )  # fmt: skip
     name = part.called("forest" if factor is None else f"forest_by_{factor}")
     return ReportFigure(name, title, _seen(part, factor), figure_of(ax))
@@ -142,6 +145,8 @@ def strata_sentence(part: Part, factor: str) -> str:
         who = f"{who} that report{'s' if part.rows.m == 1 else ''} it" if lacking else who
         why = f"so whether effects differ by it cannot be said{missing}"
         return f"{who} {verb} one {one} ({reported[0].name}), {why}."
+    if rare_events(part):
+        return f"With so few events {many} cannot be compared{missing}."
     tests = part.between.get(factor)
     if tests is None:
         return f"{_untested(found, reported, one, many)}{missing}."
@@ -221,7 +226,7 @@ def attribution_section(part: Part) -> Section | None:
         blocks.append(
             ReportTable(
                 part.called("attribution"),
-                "What the between-study variance goes with",
+                "What explains the variance between studies",
                 frame,
                 headings,
                 formats,
@@ -243,7 +248,7 @@ def crossing_table(part: Part, found: Estimability) -> ReportTable:
         part.called("crossing"),
         f"How {listed([factor_words(name, many=True) for name in found.by])} meet in the studies",
         pd.DataFrame(rows), headings,
-        notes=("Where one of them comes with one of the other only, their effects cannot be told apart.",),
+        notes=("Where one of them comes with one of the other only, their effects are confounded.",),
     )  # fmt: skip
 
 

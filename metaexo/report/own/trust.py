@@ -1,4 +1,4 @@
-"""How far the pooled effect can be trusted: small and single studies, other analyses, bounds, certainty."""
+"""How far the pooled effect can be trusted: small and single studies, other analyses, bounds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from metaexo.formatting import interval, number, p_value, plural
 from metaexo.models.linear.results import FitResults
 from metaexo.plots import funnel
-from metaexo.report.certainty import Certainty, certainty
 from metaexo.report.content import Block, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.part import ENOUGH, Part
-from metaexo.report.own.strata import settling_pair
-from metaexo.report.own.words import ends, factor_words, figure_of, listed, measure_words, with_interval
+from metaexo.report.own.words import ends, figure_of, listed, measure_words, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,73 +266,3 @@ def bounds_sentence(part: Part) -> str:
     found = fit.pooled()
     with_them = with_interval(part.rows, part.asked.level, found.estimate, found.low, found.high)
     return f"{head}; taken as bounds, they make the pooled effect {with_them}."
-
-
-# -- certainty -----------------------------------------------------------------------------------------------
-
-
-def certainty_of(part: Part) -> Certainty:
-    """Return the certainty of the pooled effect by the rules of GRADE."""
-    design = "randomised" if randomised(part) else "observational"
-    if part.fit is None:
-        return certainty(design=design, m=max(part.rows.m, 1), decides=False, units="studies")
-    found, null = part.fit.pooled(), part.every.measure.null
-    known = not math.isnan(null)
-    bounded = known and found.prediction_low is not None and found.prediction_high is not None
-    test = part.small_studies
-    return certainty(
-        design=design,
-        m=part.rows.m,
-        units="studies",
-        decides=not known or not found.low <= null <= found.high,
-        holds_without_doubtful=holds(part) and not resting_on(part),
-        i2=part.fit.i2,
-        prediction=(found.prediction_low, found.prediction_high) if bounded else None,  # type: ignore[arg-type]
-        null=null if known else 0.0,
-        small_study_effects=test is not None and test.pvalue < SUGGESTIVE,
-    )
-
-
-def randomised(part: Part) -> bool:
-    """Return whether every study says that it was randomised."""
-    data = part.every.data
-    if data is None or "design" not in data:
-        return False
-    return bool(data["design"].fillna("").astype(str).str.startswith("rct").all())
-
-
-def trust_sentence(part: Part) -> str:
-    """Return the last sentence of the answer: the certainty with its reasons, and what would settle it."""
-    sure = certainty_of(part)
-    reasons = [
-        reason.replace("without doubtful rows", "in another defensible analysis or without one study")
-        for reason in sure.reasons
-    ]
-    text = f"The certainty is {sure.word} ({'; '.join(reasons)}; risk of bias was not judged)"
-    found = part.attribution
-    if found is not None and found.verdict.kind == "not_separable":
-        names = listed([factor_words(name) for name in part.asked.by])
-        text += f", and {names} cannot be told apart in these studies"
-    return f"{text}; {_settle(part)}."
-
-
-def _settle(part: Part) -> str:
-    """Return what would settle what is open, two things at most."""
-    wanted = []
-    found = part.attribution
-    if found is not None and found.verdict.kind == "not_separable":
-        pair = settling_pair(found.estimability)
-        wanted.append(f"studies that cross them{f' (for example {pair})' if pair else ''}")
-    for factor, strata in part.strata.items():
-        lacking = sum(s.m for s in strata.strata if not s.reported)
-        if lacking and lacking * 2 >= part.rows.m:
-            wanted.append(
-                f"the {factor_words(factor)} of the {plural(lacking, 'study', 'studies')} without it"
-            )
-        elif factor not in part.between and not lacking:
-            wanted.append(f"two studies or more of each {factor_words(factor)}")
-    if part.rows.m < ENOUGH:
-        wanted.append("more independent studies")
-    if not randomised(part):
-        wanted.append("comparisons of sources and methods within one laboratory")
-    return f"what would settle more: {listed(wanted[:2] or ['larger studies'])}"

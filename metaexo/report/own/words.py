@@ -11,6 +11,7 @@ import numpy as np
 from metaexo.effects import EffectSizes, Measure, back_by_rows, back_pooled
 from metaexo.formatting import interval, level_words, number, plural
 from metaexo.heterogeneity.levels import readable
+from metaexo.plots import pages_of
 from metaexo.report.own.part import Part
 
 if TYPE_CHECKING:
@@ -92,8 +93,12 @@ def direction(part: Part, low: float, high: float) -> str:
 
 
 def figure_of(axes: Axes) -> Figure:
-    """Return the figure that axes stand on."""
+    """Return the figure that axes stand on; pyplot does not keep it, nor its further pages."""
+    import matplotlib.pyplot as plt
+
     figure: Any = axes.figure
+    for page in pages_of(figure):
+        plt.close(page.get_figure(root=True))
     return cast("Figure", figure)
 
 

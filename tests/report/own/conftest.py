@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metaexo.report.content import Report
-from metaexo.report.own.make import make_report
+from metaexo.report.write import write_report
 from tests.evidence.folders import Row, write_sheet
 from tests.report.own.sheets import outcomes_of, studies_of
 
@@ -33,4 +33,4 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     second = {**outcomes[1], "timepoint": "day 14", "treatment_mean": 79.0, "use": "doubtful"}
     write_sheet(path / "studies.csv", studies_of())
     write_sheet(path / "outcomes.csv", [*outcomes, second])
-    return path, make_report(path, "SMD")
+    return path, write_report(path, "SMD", out=None)

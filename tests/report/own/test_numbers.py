@@ -22,7 +22,7 @@ def table(report: Report, name: str) -> pd.DataFrame:
 
 
 def cells(report: Report) -> list[tuple[str, object]]:
-    return [(c, v) for one in report.tables for c in one.frame for v in one.frame[c].tolist()]
+    return [(c, v) for one in report.tables for c in map(str, one.frame) for v in one.frame[c].tolist()]
 
 
 def test_the_numbers_are_those_of_the_models(usual: tuple[Path, Report]) -> None:
