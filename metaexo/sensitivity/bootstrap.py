@@ -925,7 +925,7 @@ def _of_component(fit: MultilevelResults, statistic: Statistic) -> float:
         return 0.0
 
     def spread(term: Any, g: Array) -> Array:
-        related = np.eye(term.levels) if term.relation is None else term.relation
+        related = sparse.eye_array(term.levels) if term.relation is None else sparse.csr_array(term.relation)
         return np.asarray((term.z @ sparse.kron(related, g) @ term.z.T).toarray())
 
     m = problem.v.toarray() + sum(spread(term, g) for term, g in zip(problem.terms, fit.g, strict=True))

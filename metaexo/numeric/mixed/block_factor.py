@@ -198,7 +198,11 @@ def _root_of_omega(problem: MixedProblem, gs: Sequence[Array]) -> sparse.csr_arr
     parts = []
     for j in problem.cut.across:
         term = problem.terms[j]
-        levels = sparse.eye_array(term.levels) if term.relation is None else psd_root(term.relation)
+        levels = (
+            sparse.eye_array(term.levels)
+            if term.relation is None
+            else sparse.csr_array(psd_root(term.relation))
+        )
         parts.append(sparse.kron(levels, psd_root(gs[j])))
     return sparse.csr_array(sparse.block_diag(parts))
 

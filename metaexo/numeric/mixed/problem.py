@@ -71,7 +71,9 @@ class MixedProblem(Immutable):
         """
         moved = [
             term.z
-            @ sparse.kron(np.eye(term.levels) if term.relation is None else term.relation, g)
+            @ sparse.kron(
+                sparse.eye_array(term.levels) if term.relation is None else sparse.csr_array(term.relation), g
+            )
             @ term.z.T
             for term in self.terms
             for g in term.structure.derivatives(np.zeros(term.structure.count))
