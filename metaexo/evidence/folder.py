@@ -114,7 +114,8 @@ def read_sheets(
     Examples
     --------
     >>> import metaexo as mx
-    >>> sheets = mx.read_sheets("data")
+    >>> folder = mx.evidence_sheets().folder
+    >>> sheets = mx.read_sheets(folder)
     >>> len(sheets.outcomes), sheets.ledger.total
     (227, 227)
     """
@@ -280,7 +281,7 @@ def check_sheets(
     Examples
     --------
     >>> import metaexo as mx
-    >>> check = mx.check_sheets("data")
+    >>> check = mx.check_sheets(mx.evidence_sheets().folder)
     >>> check.ok, check.prospect.measure, check.prospect.effects
     (True, 'SMD', 23)
     """
@@ -367,7 +368,7 @@ def _path(path: object) -> Path:
     raise InputError(
         f"the path is {path!r}"[:200],
         "the path of a folder with studies.csv and outcomes.csv, or of a workbook or CSV file",
-        'read_sheets("data")',
+        'read_sheets("my_studies.xlsx")',
     )
 
 

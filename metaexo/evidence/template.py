@@ -358,7 +358,7 @@ _HELP = (
 def new_table(folder: str | PathLike[str]) -> tuple[Path, ...]:
     """Write an empty table for studies of one's own into a folder: a workbook, and the same as CSV.
 
-    Use it to begin: fill in one of the two files, a row per comparison, and hand it to :func:`read_sheets`.
+    Use it to begin: fill in one of the two files, a row per comparison, and hand it to :func:`read_table`.
     The workbook has drop-down lists and a note per column, three invented examples to delete, a codebook, and
     the words for source and isolation. The CSV has the columns and the examples, in UTF-8 with a byte order
     mark: without it Excel takes the file for one in the code page of the computer and garbles letters such

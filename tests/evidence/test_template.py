@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import openpyxl
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -14,6 +16,8 @@ from metaexo.cli import main
 from metaexo.errors import InputError
 from metaexo.evidence import template
 from metaexo.evidence.template import EXAMPLES, FIELDS, is_example
+
+ARM = ("n", "mean", "sd", "se", "median", "q1", "q3")
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +147,70 @@ def test_nothing_is_written_over_a_file(folder, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"cannot be written"):
         mx.new_table(tmp_path / "file" / "inside")
+
+
+@pytest.fixture(scope="module")
+def renamed(folder: Path) -> Path:
+    """Return the workbook with the examples as studies, as a user would write over them."""
+    book = openpyxl.load_workbook(folder / "my_studies.xlsx")
+    for row, name in ((2, "Li 2021"), (3, "Cho 2022"), (4, "Rossi 2024")):
+        book["data"].cell(row, 1).value = name
+    path = folder.parent / "filled.xlsx"
+    book.save(path)
+    return path
+
+
+def means_and_sds(arm: str) -> dict[str, np.ndarray]:
+    """Return n, means and SDs of the examples, each from what its row gives."""
+    frame = pd.DataFrame([{name: row.get(f"{arm}_{name}") for name in ARM} for row in EXAMPLES], dtype=float)
+    of_medians = mx.effects.mean_sd_from_quantiles(
+        frame["n"], median=frame["median"], q1=frame["q1"], q3=frame["q3"]
+    )
+    sds = frame["sd"].fillna(frame["se"] * np.sqrt(frame["n"])).fillna(pd.Series(of_medians.sd))
+    means = frame["mean"].fillna(pd.Series(of_medians.mean))
+    return {f"{arm}_n": frame["n"], f"{arm}_mean": means, f"{arm}_sd": sds}
+
+
+def test_effects_of_the_filled_workbook_are_those_of_the_numbers(renamed):
+    sheets = mx.read_table(renamed)
+    direct = mx.effect_sizes("SMD", **means_and_sds("treatment"), **means_and_sds("control"))
+    turned = np.where([row["better"] == "lower" for row in EXAMPLES], -1, 1)
+    es = sheets.effects("SMD")
+    assert es.k == 3
+    np.testing.assert_allclose(es.y, turned * direct.y, rtol=1e-12)
+    np.testing.assert_allclose(es.v, direct.v, rtol=1e-12)
+    assert list(sheets.outcomes["source_category"]) == ["adipose_msc", "umbilical_cord_msc", "platelet"]
+    isolations = ["ultracentrifugation", "size_exclusion", "tangential_flow"]
+    assert list(sheets.outcomes["isolation_category"]) == isolations
+    check = mx.check_sheets(renamed)
+    assert (check.problems, check.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("file", ["my_studies.xlsx", "my_studies.csv"])
+def test_examples_alone_are_no_studies(folder, file):
+    check = mx.check_sheets(folder / file)
+    (problem,) = check.problems
+    assert problem.what == "the table holds only the examples of the template"
+    assert "one row per comparison" in problem.remedy
+    assert any("3 rows not read (2, 3, 4)" in note for note in check.notes)
+
+
+def test_examples_beside_studies_are_left_out_and_said(folder, tmp_path):
+    book = openpyxl.load_workbook(folder / "my_studies.xlsx")
+    sheet = book["data"]
+    for cell in sheet[2]:
+        sheet.cell(5, cell.column).value = cell.value
+    sheet["A5"] = "Li 2021"
+    book.save(tmp_path / "mixed.xlsx")
+    sheets = mx.read_table(tmp_path / "mixed.xlsx")
+    assert list(sheets.outcomes["line"]) == [5]
+    assert list(sheets.studies["study_id"]) == ["Li 2021"]
+    said = [note for note in sheets.reading.notes if "Example" in note]
+    assert said == [
+        '3 rows not read (2, 3, 4): the study begins with "Example", as the examples of the template do'
+    ]
+    done = CliRunner().invoke(main, ["check", str(tmp_path / "mixed.xlsx")])
+    assert "3 rows not read (2, 3, 4)" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("wrong", ["", " ", "a\0b", None, 3])

@@ -50,6 +50,7 @@ from metaexo.evidence.tables.values import (
     value_of,
     values_of,
 )
+from metaexo.evidence.template import is_example
 from metaexo.evidence.vocabulary import VOCABULARIES, load_vocabulary
 from metaexo.formatting import plural
 
@@ -427,7 +428,7 @@ class _Table:
             *own.values(),
         ]
         rows = list(zip(grid.lines, grid.rows, strict=True))[layout.start :]
-        rows = self._without_remarks(rows)
+        rows = self._without_examples(self._without_remarks(rows))
         self._merged(rows)
         numeric = [c for c in mapped if any(known[name].is_number for name in c.columns)]
         self.dialect = dialect_of(
@@ -495,6 +496,29 @@ class _Table:
                 )
             else:
                 kept.append((line, row))
+        return kept
+
+    def _without_examples(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+        """Leave out the examples of the template, and say so; a table of examples alone is refused."""
+        key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), None)
+        if key is None:
+            return rows
+        lines = [line for line, row in rows if key < len(row) and is_example(row[key])]
+        if not lines:
+            return rows
+        kept = [(line, row) for line, row in rows if line not in set(lines)]
+        listed = ", ".join(map(str, lines[:MOST_NAMED])) + (" ..." if len(lines) > MOST_NAMED else "")
+        why = 'the study begins with "Example", as the examples of the template do'
+        self.notes.append(f"{plural(len(lines), 'row')} not read ({listed}): {why}")
+        if not kept:
+            self._problem(
+                EmptySheetError,
+                "the table holds only the examples of the template",
+                "one row of a study at least",
+                "write your studies in the rows below, one row per comparison",
+                key,
+                lines[0],
+            )
         return kept
 
     def _merged(self, rows: Sequence[tuple[int, list[str]]]) -> None:
