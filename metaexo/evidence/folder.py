@@ -537,6 +537,9 @@ class _Reading:
     def _of_file(self, tables: Tables) -> None:
         """Name the cells of all problems, and give a flat table the sheet of its studies."""
         names = {plan.file: name for name, plan in tables.codebook.sheets.items()}
+        unread = {problem.line for problem in self.problems if problem.cells}
+        if not unread.isdisjoint(tables.headers):
+            self.findings = []  # what stands where is not clear yet
         told = Reading(str(self.path), tables.worksheet, (), tables.placed)
         self.problems = [
             _with_cells(p, told, names[p.file])
@@ -545,7 +548,9 @@ class _Reading:
             or "effect_measure" in tables.raws[names[p.file]].header
         ]
         self.findings = [
-            _with_cells(p, told, names[p.file]) for p in self.findings if p.column not in tables.assumed
+            _with_cells(p, told, names[p.file])
+            for p in self.findings
+            if p.column not in tables.assumed and p.line not in unread
         ]
         if tables.flat and not self.problems:
             plan = tables.codebook.sheets["studies"]

@@ -47,6 +47,8 @@ TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("range",): ("min", "max"),
 }
 """Statistics that stand in one cell, as headings name them, and the columns that they are."""
+OF_ARMS = frozenset(("mean", "sd", "n", "events", "median"))
+"""Statistics of which one at least stands in a table of arms."""
 OF_EFFECT = {"se": "effect_se", "ci_low": "effect_ci_low", "ci_high": "effect_ci_high"}
 IN_ONE_CELL = ("±", "(", "[", "/", "of")
 """What joins two statistics of one cell in a heading."""
@@ -420,6 +422,7 @@ class _Mapper:
         """Take every heading of which all words are understood."""
         folded = {fold(name) for name in self.headings}
         metafor = set(COUNTED) <= folded
+        given = {name for column in self.found.values() for name in column.columns}
         for at, name in enumerate(self.headings):
             if at in self.found or not name:
                 continue
@@ -430,6 +433,8 @@ class _Mapper:
             group = self.groups[at]
             if group and not (said.sure and (said.arm or not said.statistics)):
                 said = meaning(self.full[at], self.known, self.words)
+            if said.sure and set(said.columns) <= given and not self.filled[at]:
+                continue  # an empty column of what the user says stands elsewhere
             if said.sure:
                 self.found[at] = Mapped(at, self.full[at], said.columns)
                 if said.measure:
@@ -444,84 +449,89 @@ class _Mapper:
             for at, said in self.unclear.items()
             if said.statistics and not said.arm and not said.left
         }
-        if not bare:
-            return
         taken = {name for column in self.found.values() for name in column.columns}
-        arms = any(
-            name.startswith(ARMS)
-            and name.removeprefix("treatment_").removeprefix("control_")
-            in ("mean", "sd", "se", "n", "events", "median")
-            for name in taken
-        )
+        arms = any(name.partition("_")[0] in ARMS and name.partition("_")[2] in OF_ARMS for name in taken)
         effect = "effect" in taken
         parts = [part for statistics in bare.values() for part in statistics]
-        single = not arms and not effect and len(parts) == len(set(parts))
-        for at, statistics in bare.items():
-            if single and any(part in ("mean", "median", "events", "n") for part in parts):
+        single = not arms and not effect and len(parts) == len(set(parts)) and {*parts} & OF_ARMS
+        for at, statistics in list(bare.items()):
+            if single:
                 columns = tuple(f"treatment_{part}" for part in statistics)
                 self.found[at] = Mapped(at, self.full[at], columns, note="of one group")
             elif effect and all(part in OF_EFFECT for part in statistics):
                 self.found[at] = Mapped(at, self.full[at], tuple(OF_EFFECT[part] for part in statistics))
-            else:
-                self._ask_for_arm(at, statistics)
+            elif not effect or arms:
                 continue
+            bare.pop(at)
             self.unclear.pop(at)
+        self._ask_for_arm(bare)
 
-    def _ask_for_arm(self, at: int, statistics: tuple[str, ...]) -> None:
-        heading = self.full[at]
-        doubles = [i for i in self.unclear if fold(self.full[i]) == fold(heading)]
-        if not self.filled[at]:
-            return
-        names = [" ± ".join(f"{arm}_{part}" for part in statistics) for arm in ARMS]
-        if len(doubles) > 1:
-            if at != doubles[0]:
-                return
-            cells = " and ".join(self.grid.address(self.layout.line, i) for i in doubles)
+    def _ask_for_arm(self, bare: Mapping[int, tuple[str, ...]]) -> None:
+        """Ask of which arm the statistics are that name none."""
+        places: dict[str, list[int]] = {}
+        for at in bare:
+            places.setdefault(fold(self.full[at]), []).append(at)
+        doubled = [there for there in places.values() if len(there) > 1]
+        if doubled:
+            cells = "; ".join(
+                f"{self.full[there[0]]!r} in "
+                + " and ".join(self.grid.address(self.layout.line, at) for at in there)
+                for there in doubled
+            )
             self.problem(
                 DuplicateColumnError,
-                at,
-                f"the heading {heading!r} stands in {cells}, and nothing says which is of the exosomes",
-                f"headings that name the arm: {', '.join(names)}",
+                doubled[0][0],
+                f"headings stand twice, and nothing says which are of the exosomes: {cells}",
+                "headings that name the arm (Exosome mean, Control mean)",
                 'write "Exosome" or "Control" in front of each, or in a row above them',
             )
-            return
-        if statistics == ("n",):
-            names.append("treatment_n and control_n")
-        self.problem(
-            UnclearColumnError,
-            at,
-            f"{heading!r} does not say of which arm it is",
-            ", ".join(names),
-            f"{option(heading, names[-1])}, or name the arm in the heading",
-        )
+        for at, *others in places.values():
+            if others or not self.filled[at]:
+                continue
+            statistics = bare[at]
+            heading = self.full[at]
+            names = [" ± ".join(f"{arm}_{part}" for part in statistics) for arm in ARMS]
+            names += ["treatment_n and control_n"] if statistics == ("n",) else []
+            self.problem(
+                UnclearColumnError,
+                at,
+                f"{heading!r} does not say of which arm it is",
+                ", ".join(names),
+                f"{option(heading, names[-1])}, or name the arm in the heading",
+            )
 
     def near(self) -> None:
         """Ask for headings that are only like one that is known, where that is missing."""
         taken = {name for column in self.found.values() for name in column.columns}
         for at, said in self.unclear.items():
             heading = self.full[at]
-            if (
-                at in self.found
-                or not self.filled[at]
-                or any(p.column == heading for p in self.layout.problems)
-            ):
+            asked = any(p.column == heading for p in self.layout.problems)
+            if at in self.found or not self.filled[at] or asked:
                 continue
-            likely = self._likely(said, heading)
+            likely = self._likely(said, heading, taken)
             if likely is None or likely in taken:
                 continue
+            left = f": {', '.join(said.left)} is not understood" if said.left and said.columns else ""
             self.problem(
                 UnclearColumnError,
                 at,
-                f"{heading!r} may be {likely}, and is not certain to be"
-                + (f": {', '.join(said.left)} is not understood" if said.left and said.columns else ""),
+                f"{heading!r} may be {likely}, and is not certain to be{left}",
                 "a heading that says it, or an option that does",
                 f"{option(heading, likely)} if it is; {option(heading, '')} if it is not",
                 likely,
             )
 
-    def _likely(self, said: Meaning, heading: str) -> str | None:
-        if said.columns and not set(said.left) & self.words.distractors:
-            return said.columns[0]
+    def _likely(self, said: Meaning, heading: str, taken: set[str]) -> str | None:
+        """Return the column that a heading may be; words such as "size" make that less likely."""
+        if said.columns:
+            name = said.columns[0]
+            other = name.replace("treatment_", "control_") if said.arm == "treatment" else name.replace(
+                "control_", "treatment_"
+            )
+            doubtful = set(said.left) & self.words.distractors
+            return name if not doubtful or other in taken else None
+        if said.statistics:
+            return None
         phrases = {
             **{phrase: name for phrase, name in self.words.columns.items() if name in self.known},
             **{" ".join(tokens(name)): name for name in self.known},

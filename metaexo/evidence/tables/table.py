@@ -69,6 +69,8 @@ _SUMMARY = re.compile(
     re.IGNORECASE,
 )
 """First cells of rows that sum up others, as RevMan writes them."""
+_EXAMPLE = re.compile(r"Example \d+ \(delete\)")
+"""Studies of the rows that the template of `metaexo new` shows as examples."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ class Tables:
     worksheet: str = ""
     notes: list[str] = field(default_factory=list)
     flat: bool = True
+    headers: set[int] = field(default_factory=set)  # rows of the headings
     assumed: frozenset[str] = frozenset()  # columns that the file does not have and that were filled
 
 
@@ -240,6 +243,7 @@ class _Table:
         self.notes = tables.notes
         self.how: dict[str, Counter[str]] = {}  # way of writing -> cells by heading
         self.emptied: Counter[str] = Counter()
+        self.unread: list[str] = []
         self.renamed: dict[tuple[str, str, str], int] = {}
         self.skipped: dict[tuple[int, int], None] = {}  # cells of which something else is said already
 
@@ -253,8 +257,8 @@ class _Table:
         self._study_column()
         self._effect_measure()
         self._body()
-        self._fill()
         self._say()
+        self._fill()
 
     def read_linked(self) -> None:
         """Read one of several linked worksheets."""
@@ -290,6 +294,7 @@ class _Table:
             )
             return False
         self.layout = layout
+        self.tables.headers.add(layout.line)
         columns = self.columns if self.tables.flat else _that_are_there(layout, self.columns)
         self.used = {fold(name) for name in columns}
         map_columns(grid, layout, self.plan.columns, self.words, columns, self.plan.file)
@@ -353,8 +358,9 @@ class _Table:
     def _arms_alone(self) -> None:
         """Ask what stands in a column whose heading names an arm alone, unless "12/20" says it."""
         taken = self.layout.taken()
+        asked = {problem.column for problem in self.layout.problems}
         for column in list(self.layout.mapped):
-            if column.columns or column.by_user:
+            if column.columns or column.by_user or column.heading in asked:
                 continue
             said = meaning(column.heading, self.plan.columns, self.words)
             cells = self._sample(column.at)
@@ -472,18 +478,23 @@ class _Table:
         last = max((i for i, n in enumerate(filled) if n > 1), default=-1)
         header = [fold(name) for name in self.grid.rows[self.layout.start - 1]]
         key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), 0)
+        studies = {row[key] for _, row in rows if key < len(row) and row[key]}
+        examples = {study for study in studies if _EXAMPLE.fullmatch(study)}
+        examples = examples if studies - examples else set()  # a template as it was written is read whole
         kept = []
         for i, (line, row) in enumerate(rows):
             first = next((cell for cell in row if cell), "")
             study = row[key] if key < len(row) else ""
             if wide and filled[i] == 1 and i > last:
-                self.notes.append(f"row {line} was not read: it holds only {shown(first)}")
+                self.unread.append(f"row {line} was not read: it holds only {shown(first)}")
             elif self.tables.flat and (
                 _SUMMARY.fullmatch(study) or (not study and _SUMMARY.fullmatch(first))
             ):
-                self.notes.append(f"row {line} was not read: {shown(study or first)} sums up other rows")
+                self.unread.append(f"row {line} was not read: {shown(study or first)} sums up other rows")
             elif [fold(cell) for cell in row] == header:
-                self.notes.append(f"row {line} was not read: it repeats the headings")
+                self.unread.append(f"row {line} was not read: it repeats the headings")
+            elif study in examples:
+                self.unread.append(f"row {line} was not read: {shown(study)} is an example of the template")
             elif wide and filled[i] == 1 and self.tables.flat:
                 at = row.index(first)
                 self._problem(
@@ -839,6 +850,7 @@ class _Table:
                 f"{plural(len(unused), 'column')} kept as your own and not used: "
                 f"{', '.join(unused[:MOST_NAMED])}{more}"
             )
+        notes += self.unread
         for how, where in self.how.items():
             notes.append(self._written(how, where))
         if self.emptied:
