@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import click
 
 import metaexo as mx
-from metaexo.errors import InputError, MetaexoError
+from metaexo.errors import MetaexoError, SheetWarning
+from metaexo.evidence.tables.headings import read_map
 from metaexo.formatting import plain_text
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -99,20 +101,49 @@ def _compare(committed: mx.report.Folders, made: mx.report.Folders, only: Sequen
     return not wrong
 
 
+MAP = click.option(
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar='"HEADING=COLUMN"',
+    help='What a heading of your file means: --map "my heading=treatment_sd". May be given again.',
+)
+SHEET = click.option("--sheet", metavar="NAME", help="The worksheet, where several read as data.")
+
+
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@MAP
+@SHEET
+@click.option("--copy", type=click.Path(path_type=Path), help="Write what was read as a new .xlsx or .csv.")
 @click.option("--measure", metavar="CODE", help="Count the effects of this measure, such as SMD or RR.")
 @click.option("--all", "noted", is_flag=True, help="List everything, also what the column caution explains.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
-def check(path: Path, measure: str | None, noted: bool, strict: bool) -> None:
+def check(
+    path: Path,
+    mapped: Sequence[str],
+    sheet: str | None,
+    copy: Path | None,
+    measure: str | None,
+    noted: bool,
+    strict: bool,
+) -> None:
     """Say before any analysis what is wrong with the sheets in PATH, and how many effects will result.
+
+    PATH is a workbook, a CSV file, or a folder with studies.csv and outcomes.csv.
 
     It names each cell and what to do: errors, words that are not known and where each study goes, rows that
     give no effect, standard errors in the place of SDs, numbers that cannot be, and the effects and studies
     per stratum. Nothing is changed. The exit code is 1 where there are errors.
     """
-    found = mx.check_sheets(path, measure=measure)
+    columns = read_map(mapped)
+    found = mx.check_sheets(path, measure=measure, columns=columns, sheet=sheet)
     click.echo(found.report(noted, shutil.get_terminal_size((100, 40)).columns))
+    if copy is not None and found.ok:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SheetWarning)  # the report above has said all of it
+            sheets = mx.read_sheets(path, columns=columns, sheet=sheet)
+        click.echo(f"written: {sheets.write_corrected(copy)}")
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)
 
 
@@ -145,15 +176,13 @@ def new(folder: Path) -> None:
 @click.option(
     "--better", type=click.Choice(["higher", "lower"]), help="The benefit, where the table is silent."
 )
-@click.option(
-    "--map", "pairs", multiple=True, metavar="HEADING=COLUMN", help="What a heading of yours means."
-)
-@click.option("--sheet", metavar="NAME", help="Name of the worksheet.")
+@MAP
+@SHEET
 @click.option("--method", default="REML", show_default=True, help="Estimator of tau2.")
 @click.option("--test", default="knapp-hartung", show_default=True, help="How intervals are made.")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option("--out", type=click.Path(path_type=Path), default="report", show_default=True, help="Folder.")
-def report(path: Path, by: Sequence[str], pairs: Sequence[str], out: Path, **choices: Any) -> None:
+def report(path: Path, by: Sequence[str], mapped: Sequence[str], out: Path, **choices: Any) -> None:
     """Write a report on the studies in PATH (a workbook, a CSV file, or a folder of sheets) into a folder.
 
     The page report.html opens with the answer in five sentences; report.docx says the same. Nothing of your
@@ -164,22 +193,9 @@ def report(path: Path, by: Sequence[str], pairs: Sequence[str], out: Path, **cho
     matplotlib.use("agg")
     start = time.perf_counter()
     by = tuple(by) or ("source", "isolation")
-    found = mx.write_report(path, by=by, columns=_map_of(pairs), out=out, **choices)
+    found = mx.write_report(path, by=by, columns=read_map(mapped) or None, out=out, **choices)
     click.echo(plain_text("\n".join(["", *found.answer, ""])))
     click.echo(
         f"written in {time.perf_counter() - start:.0f} s: {out / 'report.html'} (open it in a browser)"
     )
     click.echo("beside it: report.docx, figures, tables, and analysis.py, which makes the same numbers")
-
-
-def _map_of(pairs: Sequence[str]) -> dict[str, str] | None:
-    """Return headings and what they mean from "my heading=treatment_sd"; None where there are none."""
-    found = {}
-    for pair in pairs:
-        heading, equals, column = pair.rpartition("=")
-        if not equals or not heading.strip() or not column.strip():
-            raise InputError(
-                f"--map {pair}", "a heading of your table, =, and a column", '--map "my heading=treatment_sd"'
-            )
-        found[heading.strip()] = column.strip()
-    return found or None

@@ -23,6 +23,7 @@ from metaexo.errors import (
     MissingSheetError,
     SheetError,
     UnknownOutcomeWarning,
+    UnknownWordError,
     nearest_word,
 )
 from metaexo.evidence import reading
@@ -50,7 +51,8 @@ from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import find_slips
 from metaexo.evidence.slips.rows import ARMS
 from metaexo.evidence.tables.cells import TEXTS, WORKBOOKS
-from metaexo.evidence.tables.table import Tables, read_tables
+from metaexo.evidence.tables.headings import option
+from metaexo.evidence.tables.table import LONGEST_VALUE, Tables, read_tables
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,
@@ -403,7 +405,7 @@ def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
     books = _workbooks(folder)
     if books:
         what = f"{what}, but there is the workbook {books[0].name}"
-        remedy = f"name it: {str(books[0])!r}"
+        remedy = f"name it: {' or '.join(repr(str(book)) for book in books[:4])}"
     elif near:
         remedy = f"rename {near} to {plan.file}, if it is that sheet"
     elif len(others) == 1 and folder.is_dir():
@@ -530,7 +532,7 @@ class _Reading:
             texts = dict(zip(sheet.lines, sheet.rows, strict=True))
             self.placed[plan.name] = Placed(plan.file, "", columns, sheet.header, texts, by_letter=False)
             return sheet
-        if plan.name in REQUIRED_SHEETS:
+        if plan.name in REQUIRED_SHEETS and (self.folder.is_dir() or plan.name == REQUIRED_SHEETS[0]):
             self.problems.append(_missing(self.folder, plan))
         return RawSheet(plan)
 
@@ -572,15 +574,20 @@ class _Reading:
     @property
     def check(self) -> SheetCheck:
         """What was found."""
-        spoken = [f for f in self.findings if self._is_settled(f)]
+        spoken = tuple(f for f in self.findings if self._is_settled(f))
         rows = {name: len(frame) for name, frame in self.frames.items() if len(frame)}
         new = tuple(f for f in self.findings if not self._is_settled(f))
         problems, new = collected(self.problems), collected(new)
         if self.tables is not None and self.tables.flat:
             table = self.frames["outcomes"]
             rows = {"studies": table["study_id"].nunique(), "outcomes": len(table)}
+        if self.tables is not None and not self.tables.flat:  # the cells say in which worksheet
+            name = self.path.name
+            problems, new, spoken = (
+                tuple(replace(p, file=name) for p in found) for found in (problems, new, spoken)
+            )
         return SheetCheck(
-            str(self.path), problems, new, tuple(spoken), rows, places=self.places(), notes=self._notes
+            str(self.path), problems, new, spoken, rows, places=self.places(), notes=self._notes
         )
 
     @property
@@ -605,17 +612,26 @@ class _Reading:
         return Sheets(str(self.path), self.codebook, MappingProxyType(frames), cautions, told)
 
 
+DESCRIBE = ("domain", "indication", "design", "species", "access", "confidence", "repetition")
+"""Columns with a closed list that describe a study; a table of one's own may have other words in them."""
+
+
 def _with_cells(problem: SheetProblem, told: Reading, sheet: str) -> SheetProblem:
     """Return a problem of a file with its cells, the heading, and what stands in the cell."""
     if problem.cells or problem.line is None:
         return problem
     column = problem.column
     lines = problem.lines or (problem.line,)
-    cells = tuple(told.cell(line, column, sheet) for line in lines)
     heading = told.heading(column, sheet)
     text = told.text(problem.line, column, sheet) if problem.value else ""
+    own = problem.kind is UnknownWordError and column in DESCRIBE
+    remedy = f"{problem.remedy}; or keep the column as your own: {option(heading, '')}"
     return replace(
-        problem, cells=cells, heading="" if heading == column else heading, value=text or problem.value
+        problem,
+        cells=tuple(told.cell(line, column, sheet) for line in lines),
+        heading="" if heading == column else heading,
+        value=(text or problem.value)[:LONGEST_VALUE],
+        remedy=remedy if own else problem.remedy,
     )
 
 
@@ -698,10 +714,9 @@ def finish(name: str, frame: pd.DataFrame, codebook: Codebook, folder: Path | No
             for word in frame["outcome"]
         ]
     if name == "studies":
-        frame["isolation_methods"] = [
-            _methods(text, category, folder)
-            for text, category in zip(frame["isolation_reported"], frame["isolation_category"], strict=True)
-        ]
+        pairs = list(zip(frame["isolation_reported"], frame["isolation_category"], strict=True))
+        methods = {pair: _methods(*pair, folder) for pair in dict.fromkeys(pairs)}
+        frame["isolation_methods"] = [methods[pair] for pair in pairs]
     if "control_isolation" in frame:
         isolation = load_vocabulary("isolation", folder)
         frame["method_pair"] = [
@@ -779,9 +794,10 @@ def _fill_categories(frame: pd.DataFrame, folder: Path | None) -> None:
         category, reported = f"{kind}_category", f"{kind}_reported"
         if category not in frame:
             continue
-        words = frame[reported] if reported in frame else frame[category]
+        words = list(frame[reported] if reported in frame else frame[category])
+        known = {text: derive(text) for text in dict.fromkeys(words) if isinstance(text, str)}
         frame[category] = [
-            given if isinstance(given, str) else derive(text) if isinstance(text, str) else NOT_REPORTED
+            given if isinstance(given, str) else known.get(text, NOT_REPORTED)
             for given, text in zip(frame[category], words, strict=True)
         ]
 

@@ -116,6 +116,7 @@ class Placed:
     headings: Sequence[str]  # by position
     # row in the file -> its cells as they stand, by position or by heading
     texts: Mapping[int, Sequence[str] | Mapping[str, str]]
+    made: tuple[str, ...] = ()  # columns that the file does not have and that follow from it
     by_letter: bool = True  # whether cells are named as in a spreadsheet ("F7"), or by line and column
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -18,6 +20,7 @@ from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.names import NAME, study_names
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import Reading
+from metaexo.evidence.tables.corrected import write_tables
 from metaexo.evidence.to_counts import SHEET, counts_asked, make_counts
 from metaexo.evidence.to_effects import (
     WORDS_ONLY,
@@ -445,6 +448,43 @@ class Sheets:
             kind, arms, where, scope, person_time, min_follow_up, keep_paired, _closed_lists([plan])
         )
         return make_counts(plan, self._joined(SHEET), asked)
+
+    def write_corrected(self, path: str | PathLike[str]) -> Path:
+        """Write a table of a file as it was read, under the names of the codebook, as another file.
+
+        Use it to go on with a table that needs no reading any more: headings are the columns of the codebook,
+        numbers have a decimal point and stand in columns of their own, and what was left out is not there.
+        The file that was read is never changed.
+
+        Parameters
+        ----------
+        path : str or path
+            A new file; it ends in .xlsx or .csv. In its texts no cell begins as a formula.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            If there is such a file already, it cannot be written, or the sheets were read of a folder.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import metaexo as mx
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> text = "Study;Outcome;EV mean (SD);EV n;Control mean (SD);Control n"
+        >>> row = "Li 2020;scar width;5,1 (1,2);10;3,9 (1,1);10"
+        >>> _ = Path(folder, "mine.csv").write_text(text + chr(10) + row)
+        >>> sheets = mx.read_table(folder / "mine.csv")
+        >>> print(sheets.write_corrected(folder / "corrected.csv").read_text("utf-8-sig").splitlines()[1])
+        Li 2020,scar_width,5.1,1.2,10,3.9,1.1,10,exosome_vs_control
+        """
+        return write_tables(path, self.reading, self._frames)
 
     @cached_property
     def _with_studies(self) -> dict[str, pd.DataFrame]:

@@ -25,7 +25,7 @@ from metaexo.errors import (
     WorkbookError,
 )
 from metaexo.evidence.reading import LARGEST_FILE, letters
-from metaexo.formatting import plural
+from metaexo.formatting import FORMULA_SIGNS, plural
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -214,10 +214,12 @@ def _opened(path: Path, content: bytes, *, values: bool) -> Any:
 def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
     grid = Grid(path.name, sheet.title, hidden=sheet.sheet_state != "visible")
     found: dict[int, dict[int, str]] = {}
+    far = 0
     for (line, column), cell in sorted(
         sheet._cells.items()
     ):  # only cells that are there: a sheet may end far off
         if column > MOST_COLUMNS:
+            far += cell.value is not None
             continue
         value = cell.value
         at = line, column - 1
@@ -241,6 +243,9 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
         cells = found[line]
         grid.lines.append(line)
         grid.rows.append([cells.get(i, "") for i in range(max(cells) + 1)])
+    if far:
+        told = f"{plural(far, 'cell')} to the right of column {letters(MOST_COLUMNS - 1)}"
+        grid.notes.append(f"{told} {'was' if far == 1 else 'were'} not read")
     _note_hidden(grid, sheet)
     return grid
 
@@ -261,7 +266,13 @@ def _shown(cell: Any, value: object) -> str:
         return value.date().isoformat()
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
-    return str(value).strip()[: LONGEST_CELL + 1]
+    return _unmarked(str(value).strip()[: LONGEST_CELL + 1])
+
+
+def _unmarked(text: str) -> str:
+    """Return a text without the apostrophe by which a spreadsheet is told that it is one."""
+    marked = text[:1] == "'" and (text[1:2].isdigit() or text[1:].startswith(FORMULA_SIGNS))
+    return text[1:].strip() if marked else text
 
 
 def _oddity(cell: Any, value: object, text: str) -> Odd | None:
@@ -399,7 +410,7 @@ def _split(grid: Grid, text: str) -> Grid:
     line = 0
     try:
         for line, cells in enumerate(_records(text, grid.separator), 1):
-            stripped = [cell.strip() for cell in cells[:MOST_COLUMNS]]
+            stripped = [_unmarked(cell.strip()) for cell in cells[:MOST_COLUMNS]]
             while stripped and not stripped[-1]:
                 stripped.pop()
             if stripped:

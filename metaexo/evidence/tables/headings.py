@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from metaexo.errors import (
     DuplicateColumnError,
+    InputError,
     MetaexoError,
     MissingColumnError,
     UnclearColumnError,
@@ -170,14 +171,15 @@ def meaning(heading: str, known: Mapping[str, Column], words: Vocabulary) -> Mea
     bare, unit = _without_brackets(found)
     by_name = {" ".join(tokens(name)): name for name in known}
     for phrase, inside in ((" ".join(plain), ""), (" ".join(bare), " ".join(unit))):
+        measure = words.measures.get(phrase, "")
+        if "ci" in inside.split() and (measure or words.columns.get(phrase) == "effect"):
+            return Meaning(("effect", "effect_ci_low", "effect_ci_high"), measure=measure)
         if phrase in by_name:
             return Meaning((by_name[phrase],), unit=inside)
-        if phrase in words.measures:
-            return Meaning(("effect",), measure=words.measures[phrase], unit=inside)
+        if measure:
+            return Meaning(("effect",), measure=measure, unit=inside)
         if phrase in words.columns and words.columns[phrase] in known:
             return Meaning((words.columns[phrase],), unit=inside)
-    if bare and " ".join(bare) in words.measures and "ci" in unit:
-        return Meaning(("effect", "effect_ci_low", "effect_ci_high"), measure=words.measures[" ".join(bare)])
     return _statistics(found, known, words)
 
 
@@ -389,6 +391,7 @@ class _Mapper:
                 self.full[at],
                 nearest,
                 cells=(cell,),
+                heading=self.full[at],
             )
         )
 
@@ -525,8 +528,10 @@ class _Mapper:
         """Return the column that a heading may be; words such as "size" make that less likely."""
         if said.columns:
             name = said.columns[0]
-            other = name.replace("treatment_", "control_") if said.arm == "treatment" else name.replace(
-                "control_", "treatment_"
+            other = (
+                name.replace("treatment_", "control_")
+                if said.arm == "treatment"
+                else name.replace("control_", "treatment_")
             )
             doubtful = set(said.left) & self.words.distractors
             return name if not doubtful or other in taken else None
@@ -582,6 +587,33 @@ def option(heading: str, meaning: str) -> str:
     """Return the option of the command line that says what a heading means."""
     shown = heading.replace('"', '\\"')
     return f'--map "{shown}={meaning}"'
+
+
+def read_map(entries: Iterable[str]) -> dict[str, str]:
+    """Return what headings mean, from entries of the form "my heading=treatment_sd".
+
+    The last "=" divides, so that a heading may have one. Nothing after it keeps a column as the user's own.
+
+    Examples
+    --------
+    >>> read_map(["my heading=treatment_sd", "n=treatment_n and control_n", "Size="])
+    {'my heading': 'treatment_sd', 'n': 'treatment_n and control_n', 'Size': ''}
+    """
+    found: dict[str, str] = {}
+    for entry in entries:
+        heading, divided, said = entry.rpartition("=")
+        if not divided or not heading.strip():
+            raise InputError(
+                f"--map is {entry!r}"[:200],
+                "a heading, =, and a column",
+                'write --map "my heading=treatment_sd"',
+            )
+        if fold(heading) in map(fold, found):
+            raise InputError(
+                f"--map names {heading.strip()!r} twice", "each heading once", "leave one of the two out"
+            )
+        found[heading.strip()] = said.strip()
+    return found
 
 
 def targets(said: str | None, known: Mapping[str, Column]) -> tuple[tuple[str, ...], bool]:

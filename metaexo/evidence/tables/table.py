@@ -61,6 +61,8 @@ SIZES = ("n_treatment", "n_control")
 """Columns of studies that a flat table has as the sizes of the arms of each row."""
 ONE_OUTCOME = "outcome"
 """The outcome of a table that names none."""
+LONGEST_VALUE = 200
+"""Letters of a cell that a problem keeps."""
 MOST_NAMED = 12
 SAMPLE = 200
 _SUMMARY = re.compile(
@@ -69,8 +71,6 @@ _SUMMARY = re.compile(
     re.IGNORECASE,
 )
 """First cells of rows that sum up others, as RevMan writes them."""
-_EXAMPLE = re.compile(r"Example \d+ \(delete\)")
-"""Studies of the rows that the template of `metaexo new` shows as examples."""
 
 
 @dataclass(slots=True)
@@ -321,10 +321,11 @@ class _Table:
     ) -> None:
         """Add a problem of a heading, or of a cell."""
         line = self.layout.line if line is None else line
-        cells = (self.grid.address(line, at),) if at is not None else ()
+        row = f"{self.grid.sheet}, row {line}" if self.grid.sheet else f"row {line}"
+        cells = (self.grid.address(line, at) if at is not None else row,)
         heading = self.layout.headings[at] if at is not None and at < len(self.layout.headings) else ""
         column = more.get("column") or heading
-        value = self._at(line, at) if at is not None else ""
+        value = self._at(line, at)[:LONGEST_VALUE] if at is not None else ""
         self.raw.problems.append(
             SheetProblem(
                 kind,
@@ -479,8 +480,7 @@ class _Table:
         header = [fold(name) for name in self.grid.rows[self.layout.start - 1]]
         key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), 0)
         studies = {row[key] for _, row in rows if key < len(row) and row[key]}
-        examples = {study for study in studies if _EXAMPLE.fullmatch(study)}
-        examples = examples if studies - examples else set()  # a template as it was written is read whole
+        examples = {study for study in studies if self.tables.flat and is_example(study)}
         kept = []
         for i, (line, row) in enumerate(rows):
             first = next((cell for cell in row if cell), "")
@@ -507,6 +507,13 @@ class _Table:
                 )
             else:
                 kept.append((line, row))
+        if examples and not kept:
+            self._problem(
+                EmptySheetError,
+                "the table holds the examples of the template and no study of yours",
+                "one row per comparison",
+                "write your studies below the headings, in the place of the examples",
+            )
         return kept
 
     def _without_examples(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
@@ -794,6 +801,8 @@ class _Table:
         )
         added = [name for name in made if name not in taken and any(name in row for row in rows)]
         self.raw.header += added
+        placed = self.tables.placed[self.plan.name]
+        self.tables.placed[self.plan.name] = replace(placed, made=tuple(added))
         self.tables.assumed = frozenset(added)
 
     def _contrasts(self, taken: set[str], rows: Sequence[dict[str, str]]) -> None:
