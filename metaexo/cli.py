@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import metaexo as mx
-from metaexo.errors import MetaexoError, SheetWarning
+from metaexo.errors import InputError, MetaexoError, SheetWarning
 from metaexo.evidence.tables.headings import read_map
 from metaexo.formatting import plain_text
 

@@ -389,11 +389,11 @@ def new_table(folder: str | PathLike[str]) -> tuple[Path, ...]:
     """
     place = _folder(folder)
     paths = (place / f"{NAME}.xlsx", place / f"{NAME}.csv")
-    for path in paths:
-        if path.exists():
-            raise _there(path)
     contents = (_workbook_bytes(), _csv_bytes())
     try:
+        for path in paths:
+            if path.exists():
+                raise FileExistsError
         place.mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, contents, strict=True):
             with path.open("xb") as file:

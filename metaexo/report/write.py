@@ -156,7 +156,7 @@ def make_report(
     asked = read_asked(measure, by, outcomes, where, better, method, test, level)
     said: list[str] = []
     with quiet(said):
-        sheets = source if isinstance(source, Sheets) else read_sheets(source)
+        sheets = source if isinstance(source, Sheets) else read_sheets(source, columns=columns, sheet=sheet)
     path = Path(sheets.folder if isinstance(source, Sheets) else source)
     questions = questions_of(sheets, asked)
     sections = [section for part in questions.parts for section in _sections(part, len(questions.parts) > 1)]

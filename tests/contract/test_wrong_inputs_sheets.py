@@ -8,6 +8,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ FUNCTIONS: Mapping[str, Mapping[str, Any]] = {
     "read_table": {"path": DATA / "outcomes.csv"},
     "check_sheets": {"path": DATA},
     "evidence_sheets": {},
+    "new_table": {"folder": "new"},
     "bias_tool": {"tool": "RoB 2"},
     "bias_tools": {},
     "constant_multiples": {"table": [[1.0, 2], [2, 4.1], [3, 6.2]]},
@@ -177,15 +179,36 @@ def test_every_public_function_is_here() -> None:
 
 
 READERS = ("read_sheets", "read_table", "check_sheets")
+WRITER = "new_table"
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in READERS])
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in (*READERS, WRITER)])
 def test_wrong_arguments_of_functions(name: str) -> None:
     function, right = getattr(evidence, name), FUNCTIONS[name]
     function(**right)
     for argument in right:
         for wrong in WRONG:
             answers(function, right, **{argument: wrong})
+
+
+def test_wrong_folders_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for wrong in WRONG:
+        answers(evidence.new_table, {}, folder=wrong)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_wrong_meanings_of_headings_and_worksheets(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "Study,Exosome mean,Exosome SD,Exosome n,Control mean,Control SD,Control n\nA,5,1,9,4,1,9\n"
+    )
+    getattr(evidence, name)(path)
+    for wrong in WRONG:
+        answers(getattr(evidence, name), {"path": path}, columns=wrong)
+        answers(getattr(evidence, name), {"path": path}, sheet=wrong)
+        answers(getattr(evidence, name), {"path": path}, columns={"Exosome SD": wrong})
+    answers(getattr(evidence, name), {"path": path}, columns={"no such heading": "treatment_sd"})
 
 
 @pytest.mark.parametrize("name", READERS)
