@@ -11,7 +11,7 @@ PIP := -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .PHONY: help env test lint types layers unit reproduce check docs linkcheck format parity benchmark \
-	test-lowest test-cluster lock clean
+	test-lowest test-wheel test-cluster lock clean
 
 help:
 	@echo "make reproduce    every table and figure, from the sheets in data/"
@@ -22,6 +22,7 @@ help:
 	@echo "make parity       the stored reference values, then R itself side by side"
 	@echo "make benchmark    speed, side by side with R and Python peers"
 	@echo "make test-lowest  tests and docs with the oldest supported versions"
+	@echo "make test-wheel   every example of the documentation with the installed wheel, outside the checkout"
 	@echo "make test-cluster long runs on worker processes of dask and ray (a download of 200 MB, 4 minutes)"
 	@echo "make format       format the code"
 	@echo "make lock         renew requirements-lock.txt"
@@ -85,6 +86,12 @@ test-lowest: find-python
 	.venv-lowest/bin/python -m pytest -n auto -W default
 	PYTHONPATH=. .venv-lowest/bin/python -m sphinx -q docs docs/_build/lowest
 
+# A venv apart, with the wheel and what it depends on, and nothing else.
+test-wheel: find-python
+	"$(PYTHON)" -m venv --clear .venv-wheel
+	.venv-wheel/bin/python $(PIP) install .
+	.venv-wheel/bin/python -I tests/installed.py
+
 # A venv apart, with the extras for clusters, which are large.
 test-cluster: find-python
 	"$(PYTHON)" -m venv --clear .venv-cluster
@@ -101,7 +108,7 @@ lock: find-python
 	rm -rf .venv-lock
 
 clean:
-	rm -rf .venv .venv-lowest .venv-lock .venv-cluster build dist docs/_build docs/api docs/gallery docs/reference.rst
+	rm -rf .venv .venv-lowest .venv-lock .venv-wheel .venv-cluster build dist docs/_build docs/api docs/gallery docs/reference.rst
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------- the environment
