@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+LONGEST_WORD = 24  # letters; a longer word in a table is broken
+LONG_TEXT = 45  # letters of a text that is given a wide column
+SHORT = 15  # rows of a table that stands on one page
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -69,8 +73,13 @@ class ReportTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that a reader sees, in the order of the headings."""
-        return tuple(name for name in self.headings if name in self.frame.columns)
+        """The columns that a reader sees, in the order of the headings; of texts, those with any text."""
+        named = [name for name in self.headings if name in self.frame.columns]
+        return tuple(name for name in named if self.frame.empty or not self._is_blank(name))
+
+    def _is_blank(self, column: str) -> bool:
+        values = self.frame[column]
+        return not self.is_number(column) and bool((values.isna() | (values == "")).all())
 
     def is_number(self, column: str) -> bool:
         """Return whether a column holds numbers, which are aligned to the right and sorted by size."""
@@ -84,6 +93,14 @@ class ReportTable:
             spec = f".{whole_or_decimals([float(v) for v in values.dropna()])}f"
         empty = values.isna()
         return [MISSING if no else _shown(value, spec) for value, no in zip(values, empty, strict=True)]
+
+    def letters(self, column: str) -> int:
+        """Return how many letters wide a column is at least: its longest word, as far as words stay whole."""
+        texts = self.texts(column)
+        words = [word for text in texts for word in ([text] if self.is_number(column) else text.split())]
+        words += legible(self.headings[column]).split()
+        least = 14 if max(map(len, texts), default=0) > LONG_TEXT else 1
+        return min(LONGEST_WORD, max([least, *map(len, words)]))
 
 
 def _shown(value: Any, spec: str) -> str:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metaexo.formatting import legible
-from metaexo.report.content import Report, ReportFigure, ReportTable
+from metaexo.report.content import LONG_TEXT, LONGEST_WORD, SHORT, Report, ReportFigure, ReportTable
 from metaexo.report.drawings import Drawings, inline_svg
 from metaexo.report.workbook import csv_text
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATES = "metaexo.report"
-WIDE = 9  # columns of a table that is printed on a page turned on its side
+# Letters side by side on A4, and on A4 turned on its side, in the size in which tables are printed.
+ACROSS, ACROSS_TURNED = 126, 185
 LONG = 30  # rows of a table that scrolls within its frame on a screen
 # What is a link in a text: addresses of the web, and digital object identifiers.
 _LINK = re.compile(
@@ -34,6 +35,7 @@ class _Column:
 
     heading: str
     number: bool
+    kind: str  # number, words (texts that need room), broken (long words that may be broken), or neither
     cells: list[tuple[str, str]]  # what is read, and what it is sorted by
 
 
@@ -66,6 +68,7 @@ def page_with(report: Report, drawings: Drawings) -> str:
     """Return the page of a report whose figures are drawn for other forms as well."""
     environment = _environment()
     style, script = (_source(environment, name) for name in ("page.css", "page.js"))
+    widths = {id(one): sum(one.letters(name) + 2 for name in one.columns) for one in report.tables}
     figures = {id(one): (i, _pictures(drawings, one)) for i, one in enumerate(report.figures, start=1)}
     tables = {id(one): (i, list(_columns(one))) for i, one in enumerate(report.tables, start=1)}
     page: str = environment.get_template("page.html").render(
@@ -81,8 +84,10 @@ def page_with(report: Report, drawings: Drawings) -> str:
         tables=tables,
         traces={trace.name: f"trace-{i}" for i, trace in enumerate(report.traces, start=1)},
         script_text="\n".join(map(legible, report.script.split("\n"))),
-        wide=WIDE,
+        wide={one for one, width in widths.items() if width > ACROSS},
+        squeezed={one for one, width in widths.items() if width > ACROSS_TURNED},
         long=LONG,
+        short=SHORT,
     )
     return page
 
@@ -102,9 +107,11 @@ def _columns(table: ReportTable) -> Iterator[_Column]:
             [repr(float(v)) if v == v else "" for v in table.frame[name].astype(float)] if number else None
         )
         texts = table.texts(name)
-        yield _Column(
-            table.headings[name], number, list(zip(texts, values or [""] * len(texts), strict=True))
-        )
+        words = max((len(word) for text in texts for word in text.split()), default=0)
+        long = "words" if max(map(len, texts), default=0) > LONG_TEXT else ""
+        kind = "number" if number else f"{long} broken".strip() if words > LONGEST_WORD else long
+        sorted_by = values or [""] * len(texts)
+        yield _Column(table.headings[name], number, kind, list(zip(texts, sorted_by, strict=True)))
 
 
 def _pictures(drawings: Drawings, figure: ReportFigure) -> list[Markup]:

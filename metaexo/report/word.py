@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from metaexo.errors import InputError
 from metaexo.formatting import legible
-from metaexo.report.content import Listing, Report, ReportFigure, ReportTable, Words
+from metaexo.report.content import SHORT, Listing, Report, ReportFigure, ReportTable, Words
 from metaexo.report.drawings import Drawings
 from metaexo.report.workbook import WHEN, same_archive
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 FONT = "Times New Roman"
 # Lengths in twentieths of a point: A4, 2.5 cm around it.
 PAGE, MARGIN = (11906, 16838), 1417
-WIDE = 9  # a table with more columns stands on a page turned on its side
 # Of a letter in a table, and of what is left of and right of a text in its cell.
-LETTER, PADDING = 98, 150
+LETTER, PADDING = 86, 130
 MOST_HIGH = 22.0  # centimetres of a figure, so that its caption is on the same page
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -96,7 +95,7 @@ class _Writer:
             self._say(sentence, "Answer" if i == 0 else "Body Text")
         for part in report.sections:
             first = part.blocks[0] if part.blocks else None
-            self._turn(wide=isinstance(first, ReportTable) and len(first.columns) > WIDE)
+            self._turn(wide=isinstance(first, ReportTable) and _is_wide(first))
             self._say(part.title, "Heading 1")
             for block in part.blocks:
                 self._write(block)
@@ -179,15 +178,20 @@ class _Writer:
 
         self.tables += 1
         columns = block.columns
-        self._turn(wide=len(columns) > WIDE)
+        self._turn(wide=_is_wide(block))
         self._caption("Table", self.tables, block.title).paragraph_format.keep_with_next = True
         texts = [block.texts(name) for name in columns]
         headings = [legible(block.headings[name]) for name in columns]
         right = [block.is_number(name) for name in columns]
         room = (PAGE[1] if self.turned else PAGE[0]) - 2 * MARGIN
-        widths = _widths(headings, texts, room)
-        rows = [_row(headings, right, widths, head=True)]
-        rows += [_row(cells, right, widths) for cells in zip(*texts, strict=True)]
+        widths = _widths([block.letters(name) for name in columns], texts, room)
+        cells = list(zip(*texts, strict=True))
+        # each row of a short table, but for the last, stands on one page with the next
+        rows = [_row(headings, right, widths, head=True, with_next=True)]
+        rows += [
+            _row(row, right, widths, with_next=len(cells) <= SHORT and i < len(cells) - 1)
+            for i, row in enumerate(cells)
+        ]
         grid = "".join(f'<w:gridCol w:w="{width}"/>' for width in widths)
         edges = "".join(f'<w:{side} w:val="single" w:sz="8" w:space="0"/>' for side in ("top", "bottom"))
         self._append(
@@ -229,14 +233,20 @@ class _Writer:
             line.add_run(legible(said))
 
 
-def _widths(headings: list[str], texts: list[list[str]], room: int) -> list[int]:
+def _is_wide(table: ReportTable) -> bool:
+    """Return whether a table needs a page that is turned on its side."""
+    return sum(LETTER * table.letters(name) + PADDING for name in table.columns) > 1.1 * (
+        PAGE[0] - 2 * MARGIN
+    )
+
+
+def _widths(letters: list[int], texts: list[list[str]], room: int) -> list[int]:
     """Return widths of columns that fill a page, by the longest word and text of each, within limits."""
     needed, liked = [], []
-    for heading, cells in zip(headings, texts, strict=True):
-        words = max((len(word) for text in (heading, *cells) for word in text.split()), default=1)
+    for least, cells in zip(letters, texts, strict=True):
         longest = max((len(text) for text in cells), default=1)
-        needed.append(LETTER * min(words, 18) + PADDING)
-        liked.append(LETTER * min(max(words, longest), 40) + PADDING)
+        needed.append(LETTER * least + PADDING)
+        liked.append(LETTER * min(max(least, longest), 40) + PADDING)
     if sum(needed) >= room:
         return [room * one // sum(needed) for one in needed]
     share = min(1.0, (room - sum(needed)) / max(1, sum(liked) - sum(needed)))
@@ -244,13 +254,13 @@ def _widths(headings: list[str], texts: list[list[str]], room: int) -> list[int]
     return [int(room * one / sum(widths)) for one in widths]
 
 
-def _row(cells: Any, right: list[bool], widths: list[int], *, head: bool = False) -> str:
+def _row(cells: Any, right: list[bool], widths: list[int], *, with_next: bool, head: bool = False) -> str:
     """Return a row of a table; the first repeats on each page, and none is cut between two pages."""
     edge = '<w:tcBorders><w:bottom w:val="single" w:sz="4" w:space="0"/></w:tcBorders>' if head else ""
     look = "<w:rPr><w:b/></w:rPr>" if head else ""
     parts = [
         f'<w:tc><w:tcPr><w:tcW w:w="{width}" w:type="dxa"/>{edge}</w:tcPr>'
-        f'<w:p><w:pPr><w:pStyle w:val="TableText"/>{"<w:keepNext/>" if head else ""}'
+        f'<w:p><w:pPr><w:pStyle w:val="TableText"/>{"<w:keepNext/>" if with_next else ""}'
         f'<w:jc w:val="{"right" if number else "left"}"/></w:pPr>'
         f'<w:r>{look}<w:t xml:space="preserve">{escape(text)}</w:t></w:r></w:p></w:tc>'
         for text, number, width in zip(cells, right, widths, strict=True)
@@ -284,7 +294,7 @@ def _use_styles(document: Document) -> None:
         "Answer": (12.5, 0, 6, True),
         "Caption": (10, 8, 4, True),
         "Note": (9, 2, 6, False),
-        "Table Text": (8.5, 1, 1, False),
+        "Table Text": (8, 1, 1, False),
         "List Bullet": (11, 0, 3, False),
         "List Number": (11, 0, 3, False),
     }

@@ -123,7 +123,7 @@ def test_tables_are_saved_and_copied_as_they_are(opened):
 
 def test_each_number_is_traced_by_keyboard(opened):
     with opened() as (page, heard):
-        link = page.locator("#table-1 tbody tr:nth-of-type(3) td.trace a")
+        link = page.locator("#table-1 tbody tr:nth-of-type(3) th a")
         link.focus()
         page.keyboard.press("Enter")
         dialog = page.get_by_role("dialog")

@@ -12,7 +12,7 @@
   const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   const keyOf = (row, column) => {
     const cell = row.cells[column];
-    return cell.classList.contains("number") ? cell.dataset.value : cell.textContent.trim();
+    return cell.classList.contains("number") ? cell.dataset.value ?? "" : cell.textContent.trim();
   };
   const compare = (column, numbers, sign) => (a, b) => {
     const [x, y] = [keyOf(a, column), keyOf(b, column)];
@@ -32,7 +32,7 @@
   for (const table of all("main table")) {
     const rows = [...table.tBodies[0].rows];
     if (rows.length < 2) continue;
-    for (const heading of all("thead th:not([data-fixed])", table)) {
+    for (const heading of all("thead th", table)) {
       const button = document.createElement("button");
       button.type = "button";
       button.append(...heading.childNodes);
