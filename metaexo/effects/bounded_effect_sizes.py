@@ -518,7 +518,7 @@ def bounded_effects(
     )
 
 
-def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
+def join_bounded(*parts: BoundedEffectSizes | EffectSizes) -> BoundedEffectSizes:
     """Return bounded effects of several tables as one.
 
     Use it for the numbers of one sheet and the words of another. Rows are counted anew; the columns `sheet`
@@ -526,8 +526,8 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
 
     Parameters
     ----------
-    *parts : BoundedEffectSizes
-        Effects of one measure.
+    *parts : BoundedEffectSizes or EffectSizes
+        Effects of one measure; exact ones have equal ends.
 
     Returns
     -------
@@ -551,34 +551,30 @@ def join_bounded(*parts: BoundedEffectSizes) -> BoundedEffectSizes:
     """
     import pandas as pd
 
-    for part in parts:
-        if not isinstance(part, BoundedEffectSizes):
-            raise InputError(
-                f"a part is a {type(part).__name__}", "BoundedEffectSizes", "metaexo.effects.bounded_effects"
-            )
-    codes = sorted({part.measure.code for part in parts})
+    ready = [as_bounded(part) for part in parts]
+    codes = sorted({part.measure.code for part in ready})
     if len(codes) != 1:
         raise InputError(f"the measures are {codes}", "effects of one measure")
     frames = []
-    for part in parts:
+    for part in ready:
         frame = part._data.reset_index(drop=True).assign(sheet=part.ledger.source)
         frames.append(frame.assign(line=list(part.ledger.used)))
-    ends = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ENDS}
-    k = sum(part.k for part in parts)
+    ends = {name: np.concatenate([getattr(part, name) for part in ready]) for name in ENDS}
+    k = sum(part.k for part in ready)
     bounds = BoundedEffects(
         **ends,
-        kind=tuple(kind for part in parts for kind in part.kind),
-        derived=tuple(mark for part in parts for mark in part.derived),
+        kind=tuple(kind for part in ready for kind in part.kind),
+        derived=tuple(mark for part in ready for mark in part.derived),
         reasons=("",) * k,
     )
     return BoundedEffectSizes(
         bounds,
-        parts[0].measure,
-        tuple(label for part in parts for label in part.labels),
-        tuple(study for part in parts for study in part.study),
+        ready[0].measure,
+        tuple(label for part in ready for label in part.labels),
+        tuple(study for part in ready for study in part.study),
         pd.concat(frames, ignore_index=True),
-        Ledger.of_rows(k, " and ".join(part.ledger.source for part in parts)),
-        all(part.oriented for part in parts),
+        Ledger.of_rows(k, " and ".join(part.ledger.source for part in ready)),
+        all(part.oriented for part in ready),
     )
 
 

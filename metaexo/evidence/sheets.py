@@ -358,7 +358,7 @@ class Sheets:
                 f"rows in {plan.file}",
                 "add the sheet to the folder, or choose another",
             )
-        if sheet == "outcomes" and not self._frames[sheet]["better"].notna().any():
+        if sheet == "outcomes" and better is None and not self._frames[sheet]["better"].notna().any():
             orient = False  # no row says which direction is better, and the reading has said so
         words = _closed_lists([*([self.codebook.sheets[plan.studies]] if plan.studies else []), plan])
         asked = Request(

@@ -168,11 +168,11 @@ def make_report(
     ]
     return Report(
         title=_title(questions.parts),
-        source=f"{path.name}, worksheet {sheet}" if sheet else path.name,
+        source=f"{path.name}, worksheet {sheets.reading.sheet}" if sheets.reading.sheet else path.name,
         answer=answer_to_all(questions.parts),
         sections=tuple(sections),
         traces=tuple(trace for part in questions.parts for trace in traces_of(sheets, part)),
-        script=script_of(questions, str(path.resolve()), columns, sheet, path.is_dir()),
+        script=script_of(questions, str(path.resolve()), columns, sheet),
         facts=_facts(path, questions, questions.asked),
     )
 

@@ -85,11 +85,15 @@ def trust_sentence(part: Part) -> str:
         reason.replace("without doubtful rows", "in another defensible analysis or without one study")
         for reason in sure.reasons
     ]
-    text = f"The certainty is {sure.word} ({'; '.join(reasons)}; risk of bias was not judged)"
+    why = "; ".join([*reasons, "risk of bias was not judged"])
+    text = f"The certainty of the pooled effect is {sure.word} ({why})"
+    if part.between:
+        many = listed([factor_words(name, many=True) for name in part.between])
+        text += f", and what is said of {many} compares studies, which is observational"
     found = part.attribution
     if found is not None and found.verdict.kind == "not_separable":
         names = listed([factor_words(name) for name in part.asked.by])
-        text += f", and {names} are confounded in these studies"
+        text += f"; {names} are confounded in these studies"
     return f"{text}; {_settle(part)}."
 
 

@@ -241,15 +241,13 @@ for name, (where, turned) in QUESTIONS.items():
 '''
 
 
-def script_of(
-    questions: Questions, path: str, columns: Mapping[str, str] | None, sheet: str | None, folder: bool
-) -> str:
+def script_of(questions: Questions, path: str, columns: Mapping[str, str] | None, sheet: str | None) -> str:
     """Return the script that makes the numbers of these questions.
 
-    path: the file or folder that was read. columns, sheet: how it was read. folder: whether it is a folder.
+    path: the file or folder that was read. columns, sheet: how it was read.
     """
     asked = questions.asked
-    read = f"mx.read_sheets({'FILE'})" if folder else f"mx.read_table(FILE{_how(columns, sheet)})"
+    read = f"mx.read_sheets(FILE{_how(columns, sheet)})"
     rows = [
         f"    {part.called('')!r}: ({where!r}, {part.every.oriented}),"
         for part, where in zip(questions.parts, questions.conditions, strict=True)
@@ -309,7 +307,10 @@ def _numbers(questions: Questions) -> list[str]:
             '        found = mx.sensitivity.leave_one_out(fit, "study")',
             '        tables[name + "leave_one_out"] = found.to_frame().reset_index(names="left_out")',
         ]
-    return [*lines, *_others(questions)]
+    lines += _others(questions)
+    if any(part.censored is not None for part in parts):
+        lines += CENSORED_LINES
+    return lines
 
 
 def _others(questions: Questions) -> list[str]:
@@ -340,6 +341,16 @@ def _others(questions: Questions) -> list[str]:
     return [*lines, '    tables[name + "sensitivity"] = pd.DataFrame(found)']
 
 
+CENSORED_LINES = [
+    "    known = sheets.effects(MEASURE, where, orient=turned, bounds=True)  # p < 0.05 alone is a bound",
+    "    pairs = zip(known.kind, known.study)",
+    "    more = known.select([kind == 'interval' and study not in es.study for kind, study in pairs])",
+    "    if more.k:",
+    "        more = more.select([more.study.index(study) == i for i, study in enumerate(more.study)])",
+    "        both = mx.effects.join_bounded(rows, more)",
+    '        found = mx.CensoredRandomEffects(both, dependence="accept").fit(level=LEVEL)',
+    '        tables[name + "bounds"] = pd.DataFrame([found.pooled()])',
+]
 SELECTED = {
     "without doubtful rows": '[use != "doubtful" for use in es.column("use")]',
     "without rows that rest on an assumption": '[one.how != "assumed" for one in es.derived]',

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from metaexo import sensitivity
 from metaexo.bias import RegressionTest, regression_test
 from metaexo.effects import BoundedEffectSizes, EffectSizes, join_bounded
-from metaexo.effects.bounded_effect_sizes import as_bounded
 from metaexo.errors import MetaexoError
 from metaexo.heterogeneity import AttributionResults, StratifiedResults, attribute_heterogeneity, stratify
 from metaexo.heterogeneity.strata.between import BetweenTests
@@ -165,7 +164,7 @@ class Part:
             return None, ""
         try:
             with quiet(self.said):
-                known = join_bounded(as_bounded(self.rows), first_of_each_study(self.bounds))
+                known = join_bounded(self.rows, first_of_each_study(self.bounds))
                 model = CensoredRandomEffects(known, dependence="accept")
                 return model.fit(level=self.asked.level), ""
         except MetaexoError as error:

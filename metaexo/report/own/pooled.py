@@ -17,6 +17,7 @@ from metaexo.report.own.words import (
     groups_of,
     measure_words,
     row_with_interval,
+    short,
     with_interval,
 )
 
@@ -53,7 +54,7 @@ def pooled_table(part: Part, fit: RandomEffectsResults) -> ReportTable:
     headings = {
         "m": "Studies",
         "k": "Rows pooled",
-        "estimate": part.every.measure.display,
+        "estimate": short(part.every.measure),
         "low": f"{level} CI, lower",
         "high": f"{level} CI, upper",
         "prediction_low": f"{level} prediction interval, lower",
@@ -135,26 +136,24 @@ def pooled_sentence(part: Part) -> str:
     pooled = part.fit.pooled()
     clause = direction(part, pooled.low, pooled.high)
     text = (
-        f"Across {counted(part)} the pooled {what} is "
+        f"Across {counted(part)}{_dependence(part)} the pooled {what} is "
         f"{with_interval(part.rows, level, pooled.estimate, pooled.low, pooled.high)}"
     )
     text += f", {clause}" if clause else ""
     if pooled.prediction_low is not None and pooled.prediction_high is not None and part.fit.tau2 > 0:
         low, high = ends(part.rows, pooled.prediction_low, pooled.prediction_high)
         text += (
-            f"; in a new study like these an effect from {interval(low, high)} is to be expected "
+            f"; a new study like these may find {interval(low, high)} "
             f"({level_words(level)} prediction interval)"
         )
-    if part.averaged or part.dependent:
-        text += f"; several effects of one study were {_dependence(part)}"
     return f"{text}."
 
 
 def _dependence(part: Part) -> str:
-    """Return how several effects of one study were taken, in words."""
-    ways = ["averaged first"] if part.averaged else []
-    ways += ["kept together by intervals that are robust by study"] if part.dependent else []
-    return ", or ".join(ways)
+    """Return how several effects of one study were taken, as a clause; empty where there are none."""
+    ways = ["averaged within studies"] if part.averaged else []
+    ways += ["with intervals robust by study"] if part.dependent else []
+    return f", {' and '.join(ways)}," if ways else ""
 
 
 def heterogeneity_sentence(part: Part) -> str:

@@ -73,9 +73,11 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
     _check_factors(every, asked)
     groups = _groups(every, asked)
     several = len(groups) > 1
+    varying = _varying([columns for columns, _ in groups])
     parts, conditions, said = [], [], list[str]()
     for columns, rows in groups:
-        condition = " and ".join([*(_is(name, value) for name, value in columns.items()), where])
+        needed = [_is(name, value) for name, value in columns.items() if _differs(sheets, name)]
+        condition = " and ".join([*needed, where])
         turned = _is_turned(every.select(rows), asked, measure)
         with quiet(said):
             effects = sheets.effects(measure, condition, orient=turned, better=asked.better)
@@ -83,7 +85,7 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
         labels = {} if data is None else {str(k): v for k, v in data[rows].iloc[0].items()}
         outcomes = () if "outcome" in columns else tuple(dict.fromkeys(effects.column("outcome_label")))
         title = _title(columns, labels)
-        name = name_of(" ".join(str(value) for value in columns.values())) if several else ""
+        name = name_of(" ".join(str(columns.get(one, "")) for one in varying)) if several else ""
         bounds = _bounds(sheets, measure, condition, turned, asked, effects)
         parts.append(
             Part(name, title, asked, effects, bounds, outcomes if len(outcomes) > 1 else ()),
@@ -199,6 +201,18 @@ def _groups(every: EffectSizes, asked: Asked) -> list[tuple[dict[str, object], M
     if len(groups) > MOST_PARTS:
         raise _too_many(every, groups)
     return groups
+
+
+def _differs(sheets: Sheets, column: str) -> bool:
+    """Return whether a column of the sheet, or of its studies, has several values."""
+    frame = sheets._joined("outcomes")
+    return bool(frame[column].nunique(dropna=False) > 1)
+
+
+def _varying(groups: Sequence[dict[str, object]]) -> list[str]:
+    """Return the columns in which questions differ."""
+    names = dict.fromkeys(name for columns in groups for name in columns)
+    return [name for name in names if len({columns.get(name) for columns in groups}) > 1]
 
 
 def _chosen(data: pd.DataFrame, outcomes: Sequence[str]) -> tuple[Mask, Mask]:

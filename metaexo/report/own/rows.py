@@ -16,12 +16,14 @@ from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, T
 from metaexo.report.own.asked import CORRELATION
 from metaexo.report.own.part import Part
 from metaexo.report.own.questions import SET_APART, Questions
-from metaexo.report.own.words import factor_words, listed, measure_words
+from metaexo.report.own.words import factor_words, listed, measure_words, short
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEYS = ("study_id", "study")
+KEY = "study_id"
+NAMED = ("study_id", "first_author", "year", "outcome", "timepoint", "better")
+OF_FACTORS = ("source_reported", "source_category", "isolation_reported", "isolation_category")
 
 COLUMNS = {
     "year": "Year", "species": "Species", "model": "Model", "indication": "Indication", "design": "Design",
@@ -31,8 +33,9 @@ COLUMNS = {
     "treatment_n": "n (group 1)", "control_events": "Events (group 2)", "control_n": "n (group 2)",
     "use": "Use", "doi": "DOI",
 }  # fmt: skip
-SAME = ("outcome_label", "use", "model", "indication", "species", "timepoint")
-"""Columns that say nothing where all rows have the same."""
+SAME = ("outcome_label", "model", "indication", "species", "timepoint", "design", "treatment_label",
+        "control_label", "use")  # fmt: skip
+"""Columns that are said once where all rows have the same."""
 WORDS = ("design", "species", "indication")
 
 
@@ -47,9 +50,30 @@ def characteristics_section(part: Part) -> Section:
         f"{plural(part.every.k, 'row')} of {plural(part.every.m, 'study', 'studies')} "
         f"{'gives' if part.every.k == 1 else 'give'} a {measure_words(part.every.measure)}."
     )
+    same = _same_everywhere(part)
+    text += f" In all rows: {'; '.join(f'{name}: {value}' for name, value in same.items())}." if same else ""
     return Section(
         part.called("characteristics"), "What was studied", (Words(text), characteristics_table(part))
     )
+
+
+def _is_same(part: Part, name: str, column: pd.Series) -> bool:
+    """Return whether a column is said once: all rows have one value, and it is none of the factors."""
+    return (
+        name in SAME and name not in part.asked.by and len(column) > 1 and column.nunique(dropna=False) == 1
+    )
+
+
+def _same_everywhere(part: Part) -> dict[str, str]:
+    """Return what all rows have in common, by the heading of its column."""
+    data = part.every.data
+    if data is None:
+        return {}
+    return {
+        COLUMNS[name].lower(): str(_plain(data[name].iloc[0]))
+        for name in SAME
+        if name in data and name != "use" and data[name].notna().all() and _is_same(part, name, data[name])
+    }
 
 
 def characteristics_table(part: Part) -> ReportTable:
@@ -65,7 +89,7 @@ def characteristics_table(part: Part) -> ReportTable:
         if data is None or name not in data or data[name].isna().all():
             continue
         column = data[name].reset_index(drop=True)
-        if name in SAME and name not in part.asked.by and column.nunique(dropna=False) == 1:
+        if _is_same(part, name, column):
             continue
         frame[name] = column.map(_plain) if name in WORDS else column
         headings[name] = heading
@@ -76,7 +100,7 @@ def characteristics_table(part: Part) -> ReportTable:
     frame["how"] = [mark.how for mark in es.derived] if es.derived else "reported"
     shown = level_words(level)
     headings |= {
-        "effect_shown": es.measure.display, "low_shown": f"{shown} CI, lower",
+        "effect_shown": short(es.measure), "low_shown": f"{shown} CI, lower",
         "high_shown": f"{shown} CI, upper",
     }  # fmt: skip
     notes = ["Every number leads to the cells of the file that it was made of."]
@@ -90,29 +114,6 @@ def characteristics_table(part: Part) -> ReportTable:
         part.called("characteristics"), "Study characteristics", frame, headings, formats,
         traces=tuple(part.called(f"row_{i + 1}") for i in range(es.k)), notes=tuple(notes),
     )  # fmt: skip
-
-
-# -- cells ---------------------------------------------------------------------------------------------------
-
-
-def cell_of(sheets: Sheets, line: int, column: str) -> str:
-    """Return the address of a cell of the user's file; of a folder its file, line and column."""
-    reading = getattr(sheets, "reading", None)
-    return f"outcomes.csv line {line}, {column}" if reading is None else str(reading.cell(line, column))
-
-
-def heading_of(sheets: Sheets, column: str) -> str:
-    """Return the heading above a column of the user's file."""
-    reading = getattr(sheets, "reading", None)
-    return column if reading is None else str(reading.heading(column))
-
-
-def text_of(sheets: Sheets, line: int, column: str, value: object) -> str:
-    """Return what stands in a cell of the user's file."""
-    reading = getattr(sheets, "reading", None)
-    if reading is not None:
-        return str(reading.text(line, column))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # -- what was left out ---------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ def left_out_section(sheets: Sheets, questions: Questions) -> Section:
     counts = [f"{plural(n, 'row')}: {reason}" for reason, n in Counter(words).most_common()]
     rows = [
         {
-            "cell": cell_of(sheets, entry.line, KEYS[0]), "line": entry.line, "study": entry.study,
+            "cell": sheets.reading.cell(entry.line, KEY), "line": entry.line, "study": entry.study,
             "outcome": readable(entry.item), "reason": reason,
         }
         for entry, reason in zip(entries, words, strict=True)
@@ -178,9 +179,7 @@ def _reason(entry: LeftOut) -> str:
 def assumed_section(sheets: Sheets, questions: Questions) -> Section:
     """Return the section on what was decided, converted and assumed."""
     lines = list(questions.notes)
-    reading = getattr(sheets, "reading", None)
-    if reading is not None:
-        lines += [_sentence(text) for text in reading.notes]
+    lines += [_sentence(text) for text in sheets.reading.notes]
     lines += _cautions(sheets, questions)
     for part in questions.parts:
         before = f"{part.title}: " if len(questions.parts) > 1 else ""
@@ -196,7 +195,7 @@ def _cautions(sheets: Sheets, questions: Questions) -> list[str]:
     found = sheets.cautions
     found = found[(found["sheet"] == "outcomes") & found["line"].isin(used) & (found["kind"] != "caution")]
     return [
-        f"To be looked at, {cell_of(sheets, int(line), KEYS[0])}: {_sentence(str(words))}"
+        f"To be looked at, {sheets.reading.cell(int(line), KEY)}: {_sentence(str(words))}"
         for line, words in zip(found["line"], found["words"], strict=True)
     ]
 
@@ -248,7 +247,11 @@ def traces_of(sheets: Sheets, part: Part) -> list[Trace]:
     found = []
     for i in range(es.k):
         one = explain(es, i)
-        cells = [] if data is None else _cells(sheets, data.iloc[i], [entry.name for entry in one.inputs])
+        cells = (
+            []
+            if data is None
+            else _cells(sheets, data.iloc[i], [entry.name for entry in one.inputs], part.asked.by)
+        )
         steps = [f"{es.measure.code}: {es.measure.name}"]
         steps += [f"Note: {one.mark.note}"] if one.mark.note else []
         steps += [str(block) for block in one.blocks] or [f"{one.remark}: {es.measure.formula()}"]
@@ -281,14 +284,29 @@ def _averages(part: Part) -> dict[str, str]:
     }
 
 
-def _cells(sheets: Sheets, row: pd.Series, used: list[str]) -> list[Cell]:
-    """Return the cells behind an effect: its study, source and isolation, and the numbers that went in."""
-    line = int(row["line"])
-    columns = [
-        name for name in (*KEYS, "outcome", "source_reported", "isolation_reported", *used) if name in row
-    ]
-    return [
-        Cell(cell_of(sheets, line, name), heading_of(sheets, name), text_of(sheets, line, name, row[name]))
-        for name in dict.fromkeys(columns)
-        if row[name] == row[name] and row[name] is not None
-    ]
+def _cells(sheets: Sheets, row: pd.Series, used: list[str], by: tuple[str, ...]) -> list[Cell]:
+    """Return the cells behind an effect: study, outcome, source, isolation, and the numbers used."""
+    known = [name for name in dict.fromkeys((*NAMED, *OF_FACTORS, *by, *used)) if name in row]
+    found = (_cell(sheets, row, name, name in used) for name in known)
+    return [cell for cell in found if cell is not None]
+
+
+def _cell(sheets: Sheets, row: pd.Series, name: str, needed: bool) -> Cell | None:
+    """Return a cell of the row, or of its study in a sheet of its own; None where nothing stands there."""
+    reading, line = sheets.reading, int(row["line"])
+    if text := reading.text(line, name):
+        return Cell(reading.cell(line, name), reading.heading(name), text)
+    at = _line_of_study(sheets, str(row[KEY]))
+    if at and (text := reading.text(at, name, "studies")):
+        return Cell(reading.cell(at, name, "studies"), reading.heading(name, "studies"), text)
+    value = row[name]
+    if not needed or value is None or value != value:
+        return None
+    return Cell(reading.cell(line, name), name, f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def _line_of_study(sheets: Sheets, study: str) -> int:
+    """Return the line of a study in its sheet; 0 if it is not there."""
+    frame = sheets._frames["studies"]
+    found = frame.loc[frame[KEY] == study, "line"]
+    return int(found.iloc[0]) if len(found) else 0

@@ -18,6 +18,7 @@ from metaexo.report.own.words import (
     groups_of,
     listed,
     measure_words,
+    short,
     small,
     with_interval,
 )
@@ -94,7 +95,7 @@ def strata_table(part: Part, factor: str) -> ReportTable:
     frame.loc[~several, "stratum"] = "All studies"
     headings = {
         "stratum": factor_words(factor).capitalize(), "m": "Studies", "k": "Rows",
-        "estimate_shown": part.every.measure.display, "low_shown": f"{level} CI, lower",
+        "estimate_shown": short(part.every.measure), "low_shown": f"{level} CI, lower",
         "high_shown": f"{level} CI, upper", "prediction_low_shown": "Prediction, lower",
         "prediction_high_shown": "Prediction, upper", "tau2": "τ²", "i2": "I²", "note": "Note",
     }  # fmt: skip
@@ -179,13 +180,29 @@ def _tested(part: Part, factor: str, found: StratifiedResults) -> str:
     words = words.replace(" of the test", "")
     if all(value < alpha for value in known.values()):
         few = _small_strata(found, tests.formula_without.pvalue, alpha)
-        return f"Effects differ by {factor_words(factor)} ({words}): {strata}{few}"
+        return (
+            f"Effects differ by {factor_words(factor)} ({words}): {strata}{few}{_given_others(part, factor)}"
+        )
     if any(value < alpha for value in known.values()):
         return f"The tests disagree on whether effects differ by {factor_words(factor)} ({words}): {strata}"
     return (
         f"A difference between {factor_words(factor, many=True)} was not shown ({words}), and with "
         f"{plural(sum(s.m for s in compared), 'study', 'studies')} that does not show there is none: {strata}"
     )
+
+
+def _given_others(part: Part, factor: str) -> str:
+    """Return what is left of a difference once the other factors are allowed for, where it is in doubt."""
+    found = part.attribution
+    if found is None:
+        return ""
+    others = listed([factor_words(name) for name in part.asked.by if name != factor])
+    if found.verdict.kind == "not_separable":
+        return f"; it may as well be one by {others}, which is confounded with it"
+    row = next(one for one in found.parts if one.name == factor)
+    if row.pvalue is None or row.pvalue < 1 - part.asked.level:
+        return ""
+    return f"; allowing for {others} it is not shown ({p_value(row.pvalue)})"
 
 
 def _small_strata(found: StratifiedResults, without: float, alpha: float) -> str:

@@ -10,7 +10,7 @@ from metaexo.models.linear.results import FitResults
 from metaexo.plots import funnel
 from metaexo.report.content import Block, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.part import ENOUGH, Part
-from metaexo.report.own.words import ends, figure_of, listed, measure_words, with_interval
+from metaexo.report.own.words import ends, figure_of, listed, measure_words, short, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def left_out_section(part: Part) -> Section | None:
         frame[f"{name}_shown"] = ends(part.rows, *frame[name])
     level = f"{100 * part.asked.level:.10g}%"
     headings = {
-        "left_out": "Study left out", "estimate_shown": part.every.measure.display,
+        "left_out": "Study left out", "estimate_shown": short(part.every.measure),
         "low_shown": f"{level} CI, lower", "high_shown": f"{level} CI, upper", "pvalue": "p", "tau2": "τ²",
         "i2": "I²",
     }  # fmt: skip
@@ -170,7 +170,7 @@ def sensitivity_section(part: Part) -> Section | None:
     level = f"{100 * part.asked.level:.10g}%"
     headings = {
         "rows": "Rows used", "model": "Model", "method": "τ² by", "test": "Interval", "k": "Rows",
-        "m": "Studies", "estimate_shown": part.every.measure.display, "low_shown": f"{level} CI, lower",
+        "m": "Studies", "estimate_shown": short(part.every.measure), "low_shown": f"{level} CI, lower",
         "high_shown": f"{level} CI, upper", "tau2": "τ²", "note": "Note",
     }  # fmt: skip
     formats = {"estimate_shown": ".2f", "low_shown": ".2f", "high_shown": ".2f", "tau2": ".3f"}
@@ -237,7 +237,7 @@ def bounds_section(part: Part) -> Section | None:
     level = f"{100 * part.asked.level:.10g}%"
     headings = {
         "k": "Rows", "bounds": "Of them bounds", "effective": "Equivalent exact effects",
-        "estimate_shown": part.every.measure.display, "low_shown": f"{level} CI, lower",
+        "estimate_shown": short(part.every.measure), "low_shown": f"{level} CI, lower",
         "high_shown": f"{level} CI, upper", "tau2": "τ²",
     }  # fmt: skip
     formats = {"effective": ".1f", "tau2": ".3f"} | dict.fromkeys(

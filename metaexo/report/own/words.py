@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LONG = 20
 FACTORS = {"source": ("source", "sources"), "isolation": ("isolation method", "isolation methods")}
 GROUPS = {
     "exosome_vs_control": ("exosomes", "the control"),
@@ -31,6 +32,11 @@ def measure_words(measure: Measure) -> str:
     """Return what the effects are called: "standardised mean difference (Hedges' g)", "risk ratio"."""
     name = measure.display if measure.rescaled else measure.name
     return name if name[:2].isupper() else name[:1].lower() + name[1:]
+
+
+def short(measure: Measure) -> str:
+    """Return the heading of a column of effects: the display scale, or the code where that is long."""
+    return measure.display if len(measure.display) <= LONG else measure.code
 
 
 def groups_of(part: Part) -> tuple[str, str]:

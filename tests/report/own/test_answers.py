@@ -1,0 +1,138 @@
+"""What a report says follows the data: sources that differ or not, heterogeneity, confounding, few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import metaexo as mx
+from metaexo.report import Report
+from tests.report.own.conftest import Folder
+from tests.report.own.sheets import ISOLATIONS, SOURCES, outcomes_of, said, studies_of
+
+Sheet = Sequence[dict[str, object]]
+
+
+@pytest.fixture
+def reported(folder: Folder) -> Callable[..., Report]:
+    def make(studies: Sheet, outcomes: Sheet, measure: str | None = "SMD", **choices: Any) -> Report:
+        return mx.write_report(folder(studies, outcomes), measure, out=None, **choices)
+
+    return make
+
+
+def words_of(report: Report, name: str) -> str:
+    section = next(one for one in report.sections if one.name == name)
+    texts = [getattr(block, "text", "") or "; ".join(getattr(block, "items", ())) for block in section.blocks]
+    return " ".join(texts)
+
+
+def test_sources_that_differ_are_said_to_differ_the_largest_effect_first(usual: tuple[Path, Report]) -> None:
+    text = said(usual[1])
+    assert "Effects differ by source (p " in text
+    assert text.index("Umbilical cord MSC") < text.index("Platelet") < text.index("Adipose MSC")
+    assert "A difference between isolation methods was not shown" in text
+    assert "averaged within studies" in text
+
+
+def test_sources_that_do_not_differ_and_effects_that_agree(reported: Callable[..., Report]) -> None:
+    report = reported(studies_of(), outcomes_of(noise=0.01))
+    text = said(report)
+    assert "A difference between sources was not shown" in text
+    assert "The effects vary no more than by chance (I² = 0%" in text
+    assert "in favour of exosomes" in text
+    assert "Nothing: all 12 rows gave an effect" in words_of(report, "left_out")
+
+
+def test_lower_values_that_are_better_turn_the_answer(reported: Callable[..., Report]) -> None:
+    report = reported(studies_of(6), outcomes_of(6, noise=0.01, better="lower"))
+    assert "in favour of the control" in said(report)
+    assert "the sign is changed" in " ".join(report.traces[0].steps)
+
+
+def test_without_a_direction_of_benefit_nothing_is_turned(reported: Callable[..., Report]) -> None:
+    report = reported(studies_of(6), outcomes_of(6, noise=0.01, better="none"))
+    assert "higher with exosomes than with the control" in said(report)
+    assert "does not say which direction is the benefit" in words_of(report, "assumed")
+
+
+def test_the_direction_of_benefit_can_be_said_for_a_table_that_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    rows = outcomes_of(6, noise=0.01, better=None)
+    names = [name for name in rows[0] if name.startswith(("study", "treatment", "control"))]
+    lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in rows)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    text = said(mx.write_report(path, "SMD", out=None))
+    assert "higher with exosomes than with the control" in text
+    report = mx.write_report(path, "SMD", out=None, better="lower")
+    assert "in favour of the control" in said(report)
+    assert "lower values were taken as the benefit" in words_of(report, "assumed")
+    assert [cell.address for cell in report.traces[0].cells if cell.heading == "treatment_sd"] == ["E2"]
+
+
+def test_confounded_factors_are_said_to_be(reported: Callable[..., Report]) -> None:
+    pairs = {"source_category": [*SOURCES[:2]] * 4, "isolation_category": [*ISOLATIONS] * 4}
+    report = reported(studies_of(8, **pairs), outcomes_of(8, effect=lambda i: (0.2, 2.0)[i % 2]))
+    assert "source and isolation method are confounded" in said(report)
+    assert "it may as well be one by isolation method" in said(report)
+    assert "studies that cross them (for example adipose MSC with size exclusion)" in said(report)
+    assert "These data cannot separate source from isolation" in words_of(report, "attribution")
+
+
+@pytest.mark.parametrize(
+    ("studies", "words"),
+    [
+        ({"source_category": "platelet"}, "All studies have one source (Platelet)"),
+        ({"source_category": "not_reported"}, "No study reports its source"),
+        ({"source_category": [*SOURCES, "plasma_serum"]}, "each of 4 sources has one study only"),
+        (
+            {"source_category": ["platelet", "platelet", "plasma_serum", "adipose_msc"]},
+            "only Platelet has two",
+        ),
+        ({"source_category": ["platelet"] * 3 + ["not_reported"]}, "1 study does not report it"),
+    ],
+)
+def test_why_strata_cannot_be_compared(
+    reported: Callable[..., Report], studies: dict[str, Any], words: str
+) -> None:
+    report = reported(studies_of(4, **studies), outcomes_of(4), by="source")
+    assert words in said(report)
+    assert len(report.answer) == 4
+    assert "At least" not in said(report)
+    assert "at least 10 are needed" in words_of(report, "small_studies")
+
+
+def test_one_study_is_not_pooled(reported: Callable[..., Report]) -> None:
+    report = reported(studies_of(1), outcomes_of(1))
+    assert report.answer[0].startswith("1 study gives an effect, so that nothing can be pooled")
+    assert not any(one.name == "pooled" for one in report.tables)
+    assert [one.name for one in report.figures] == ["forest"]
+
+
+def test_a_study_with_two_sources_has_intervals_robust_by_study(reported: Callable[..., Report]) -> None:
+    outcomes = outcomes_of(6)
+    for i, row in enumerate(outcomes):
+        row["species"] = ("mouse", "rat")[i % 2]
+    second = {**outcomes[0], "timepoint": "day 14", "treatment_mean": 75.0, "species": "rat"}
+    report = reported(studies_of(6), [*outcomes, second], by="species")
+    assert "with intervals robust by study" in report.answer[0]
+    assert "CR2" in words_of(report, "methods")
+    rows = next(one.frame for one in report.tables if one.name == "pooled")
+    assert (rows["k"].item(), rows["m"].item()) == (7, 6)
+
+
+def test_results_with_p_alone_stand_beside_as_bounds(reported: Callable[..., Report]) -> None:
+    outcomes = outcomes_of(7)
+    for name in ("treatment_mean", "treatment_sd", "control_mean", "control_sd"):
+        del outcomes[6][name]
+    outcomes[6] |= {"p_relation": "<", "p_value": 0.05, "direction": "higher"}
+    report = reported(studies_of(7), outcomes)
+    assert "1 further study gives a p-value and no effect (Go 2010); taken as bounds" in words_of(
+        report, "bounds"
+    )
+    left = next(one.frame for one in report.tables if one.name == "left_out")
+    assert left["cell"].tolist() == ["outcomes.csv line 8, study_id"]
+    assert "only p < 0.05" in left["reason"].item()
