@@ -352,10 +352,13 @@ def _asked(path: object, columns: object, sheet: object) -> _Asked:
 def _files_in(folder: Path) -> str:
     """Return a remedy that names the tables in a folder; empty if there is none."""
     found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (*WORKBOOKS, *TEXTS)]
-    names = [str(p) for p in found if not p.name.startswith("~")]
-    if not names:
-        return ""
-    return f"name the file: {' or '.join(repr(name) for name in names[:4])}"
+    names = [_in_quotes(p) for p in found if not p.name.startswith("~")]
+    return f"name the file: {' or '.join(names[:4])}" if names else ""
+
+
+def _in_quotes(path: Path) -> str:
+    """Return a path as a command takes it, on Windows too: double quotes, backslashes as they are."""
+    return f'"{path}"'
 
 
 def _path(path: object) -> Path:
@@ -405,11 +408,11 @@ def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
     books = _workbooks(folder)
     if books:
         what = f"{what}, but there is the workbook {books[0].name}"
-        remedy = f"name it: {' or '.join(repr(str(book)) for book in books[:4])}"
+        remedy = f"name it: {' or '.join(map(_in_quotes, books[:4]))}"
     elif near:
         remedy = f"rename {near} to {plan.file}, if it is that sheet"
     elif len(others) == 1 and folder.is_dir():
-        remedy = f"name the file, if it holds all: {str(folder / others[0])!r}"
+        remedy = f"name the file, if it holds all: {_in_quotes(folder / others[0])}"
     elif not folder.exists():
         what, remedy = (
             f"there is no folder or file {folder}",
