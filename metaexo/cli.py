@@ -128,9 +128,9 @@ def check(
     noted: bool,
     strict: bool,
 ) -> None:
-    """Say before any analysis what is wrong with the sheets in PATH, and how many effects will result.
+    """Say before any analysis what is wrong with the table in PATH, and how many effects will result.
 
-    PATH is a workbook, a CSV file, or a folder with studies.csv and outcomes.csv.
+    PATH is a workbook, a CSV file, or a folder with one of them or with studies.csv and outcomes.csv.
 
     It names each cell and what to do: errors, words that are not known and where each study goes, rows that
     give no effect, standard errors in the place of SDs, numbers that cannot be, and the effects and studies
@@ -142,7 +142,7 @@ def check(
     if copy is not None and found.ok:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SheetWarning)  # the report above has said all of it
-            sheets = mx.read_sheets(path, columns=columns, sheet=sheet)
+            sheets = mx.read_sheets(found.folder, columns=columns, sheet=sheet)
         click.echo(f"written: {sheets.write_corrected(copy)}")
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)
 

@@ -67,6 +67,7 @@ from metaexo.evidence.vocabulary import (
     source_category,
     source_kind,
 )
+from metaexo.formatting import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,7 +261,7 @@ def check_sheets(
     Parameters
     ----------
     path : str or Path
-        The folder or the file.
+        The folder or the file; of a folder without `studies.csv` and `outcomes.csv` the one table in it.
     measure : str, optional
         Code of the measure whose effects are counted. Default: the one that most rows give.
     columns : mapping of str to str, optional
@@ -289,7 +290,7 @@ def check_sheets(
     """
     if measure is not None:
         get_measure(measure)
-    asked = _asked(path, columns, sheet)
+    asked = _asked(_file_meant(_path(path)), columns, sheet)
     try:
         found, sheets = _read(asked)
     except SheetError as error:
@@ -400,6 +401,39 @@ def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, 
     return replace(sheet, rows=rows), frame
 
 
+def _no_sheets(folder: Path) -> SheetProblem:
+    """Return the problem of a folder that has neither sheet, or is not there."""
+    tables = [p.name for p in _tables_in(folder)]
+    what, remedy = f"the folder {folder} holds no table", f"write one to fill in: metaexo new {folder}"
+    near = None
+    if not folder.exists():
+        what = f"there is no folder or file {folder}"
+        remedy = "look at the path; it begins at the working folder"
+        beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        near = nearest_word(folder.name, beside)
+    elif tables:
+        what = f"the folder {folder} holds {plural(len(tables), 'table')}: {', '.join(tables[:6])}"
+        remedy = f"name the file: {str(folder / tables[0])!r}"
+    needed = "a workbook or CSV file, or a folder with " + " and ".join(_REQUIRED)
+    return SheetProblem(MissingSheetError, what, needed, remedy, folder.name or str(folder), nearest=near)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Return the tables in a folder: its workbooks if it has any, else its text files."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [path for path in inside if path.is_file() and not path.name.startswith(("~", "."))]
+    books = [path for path in files if path.suffix.lower() in WORKBOOKS]
+    return books or [path for path in files if path.suffix.lower() in TEXTS]
+
+
+def _file_meant(path: Path) -> Path:
+    """Return the one workbook, or the one text file, of a folder that has no sheet; else the path."""
+    if any((path / file).is_file() for file in _REQUIRED):
+        return path
+    tables = _tables_in(path)
+    return tables[0] if len(tables) == 1 else path
+
+
 def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
     """Return the problem of a sheet that is not there, with what is there in its place."""
     others = sorted(found.name for found in folder.glob("*.csv")) if folder.is_dir() else []
@@ -501,6 +535,9 @@ class _Reading:
             self.codebook = load_codebook(self.folder)
         except CodebookError as error:
             self.problems.append(_of_codebook(error))
+            return
+        if not any((self.folder / file).exists() for file in _REQUIRED) and not self.path.is_file():
+            self.problems.append(_no_sheets(self.folder))
             return
         if self.path.is_file():
             self.tables = read_tables(self.path, self.codebook, asked.columns, asked.sheet, self.folder)

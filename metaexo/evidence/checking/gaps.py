@@ -43,6 +43,8 @@ class Gap:
         The reason as the ledger has it.
     bound : bool
         Whether the rows give a bound: `sheets.effects("SMD", bounds=True)` keeps them.
+    cells : tuple of str
+        The headings of the empty columns and, for a file, the empty cells of the first row.
     """
 
     lines: tuple[int, ...]
@@ -52,6 +54,7 @@ class Gap:
     columns: tuple[str, ...]
     reason: str
     bound: bool = False
+    cells: tuple[str, ...] = ()
 
 
 def gaps_of(sheets: Sheets, others: Sequence[LeftOut] = ()) -> tuple[Gap, ...]:
@@ -70,13 +73,31 @@ def gaps_of(sheets: Sheets, others: Sequence[LeftOut] = ()) -> tuple[Gap, ...]:
     for entry in entries:
         has = {name: cells[at[entry.line]] for name, cells in columns.items()}
         what, remedy, empty = _missing(has, entry.reason)
+        if entry.reason.startswith(ONLY_P) and entry.line not in bounded:
+            remedy += LEAST
         groups.setdefault((what, remedy, empty, entry.reason, entry.line in bounded), []).append(entry)
     found = [
-        Gap(tuple(e.line for e in rows), tuple(e.study for e in rows), *said) for said, rows in groups.items()
+        Gap(
+            tuple(e.line for e in rows),
+            tuple(e.study for e in rows),
+            *said,
+            tuple(_cell(sheets, rows[0].line, name) for name in said[2]),
+        )
+        for said, rows in groups.items()
     ]
     return tuple(sorted(found, key=lambda gap: -len(gap.lines)))
 
 
+def _cell(sheets: Sheets, line: int, column: str) -> str:
+    """Return the heading of an empty column with its cell, or say that the file has no such column."""
+    told = sheets.reading
+    if column not in told.columns():
+        return f"there is no column {column}"
+    heading, cell = told.heading(column), told.cell(line, column)
+    return heading if cell.endswith(column) else f'{cell} "{heading}"'
+
+
+LEAST = "; with both n, and higher or lower in the column direction, it gives a bound at least"
 BOUND = "add mean, SD and n of both arms, or the exact p-value with both n"
 SIZES = "add n of both arms"
 NEEDED: Mapping[str, str] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from metaexo.errors import nearest_word
 from metaexo.evidence.vocabulary import (
     COMBINED,
     NOT_REPORTED,
@@ -146,9 +147,13 @@ def _places(kind: Kind, rows: Iterable[Said], folder: Path | None) -> list[Place
     for (words, given), who in groups.items():
         category, how, decided, unused = _read(kind, words, given, vocabulary)
         nearest = ""
-        if how == "not known" and asked < MOST_NEAREST:
+        if (how in ("not known", "broad word") or category not in vocabulary) and asked < MOST_NEAREST:
             asked += 1
             near = vocabulary.nearest(words)
+            if category not in vocabulary:
+                labels = {term.label.casefold(): term.category for term in vocabulary.terms.values()}
+                near = labels.get(nearest_word(given.casefold(), labels) or "")
+            near = None if near == category else near
             nearest = vocabulary.label(near) if near else ""
         studies = tuple(dict.fromkeys(study for study, _ in who))
         lines = tuple(line for _, line in who)
@@ -168,6 +173,8 @@ def _read(kind: Kind, words: str, given: str, vocabulary: Vocabulary) -> tuple[s
         led = {category, *(isolation_category(steps) for steps in parts)}
         other = given not in led and category != NOT_REPORTED and breadth(category) == 0
         said = f"the words alone would go to {vocabulary.label(category)}" if other else ""
+        if given not in vocabulary:
+            said = "no category of the vocabulary: a stratum of its own"
         return given, "given", "", said
     if category == NOT_REPORTED:
         told = bool(words) and not NOT_TOLD.search(words)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.effects.measure import get_measure
+from metaexo.effects import EffectSizes, get_measure
+from metaexo.effects.dependence.arms import shared_arms
 from metaexo.errors import MetaexoWarning, TooFewStudiesError
 from metaexo.evidence.names import NAME
 from metaexo.evidence.sheets import Sheets
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 IN_ONE_UNIT = ("MD",)
 """Measures whose effects can be pooled only where all rows have one outcome and one unit."""
-PREFERRED = ("SMD", "RR", "OR", "RD", "MD", "ROM", "PFT")
-"""Measures that are tried, the first of those that give most effects is taken."""
+PREFERRED = ("SMD", "RR", "MD", "ROM", "OR", "RD")
+"""Measures of two groups, the first of those that give most effects is taken."""
+ONE_GROUP = ("PFT", "MN")
+"""Measures of one group, which are taken where no measure of two gives an effect."""
 NOT_APART = "use != 'apart'"
 BY: tuple[tuple[str, ...], ...] = (("source",), ("isolation",), ("source", "isolation"), ("outcome_label",))
 
@@ -58,6 +61,25 @@ class Stratum:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Effects of one study that rest on one arm, or repeat each other.
+
+    Attributes
+    ----------
+    study : str
+        The study.
+    arm : {"control", "treatment", "either", "both"}
+        Which arm they share; "both" means that the rows repeat each other.
+    lines : tuple of int
+        Their lines in the file.
+    """
+
+    study: str
+    arm: str
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prospect:
     """The effects that will result from a sheet, before any analysis.
 
@@ -83,6 +105,12 @@ class Prospect:
         By source, by isolation, by both, and by outcome.
     left_out : tuple of LeftOut
         Rows that give another measure and not this one, with the reason.
+    shared : tuple of Shared
+        Effects of one study that share an arm.
+    several : tuple of (str, int)
+        Studies that give several effects of one outcome, and how many.
+    questions : int
+        Combinations of outcome, contrast and domain among the effects, which are never pooled together.
     """
 
     measure: str
@@ -96,25 +124,27 @@ class Prospect:
     contrasts: tuple[str, ...]
     strata: tuple[Stratum, ...]
     left_out: tuple[LeftOut, ...]
+    shared: tuple[Shared, ...] = ()
+    several: tuple[tuple[str, int], ...] = ()
+    questions: int = 1
 
 
 def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
     """Return the effects that will result from outcomes.csv, by the measure that fits or the one asked for.
 
-    The measure that fits gives most effects; of several, the first of SMD, RR, OR, RD, MD, ROM, PFT. A mean
-    difference is passed over where rows have different outcomes or units.
+    The measure that fits gives most effects; of several, the first of SMD, RR, MD, ROM, OR, RD. A mean
+    difference is passed over where rows have different outcomes or units, and measures of one group where
+    one of two gives effects.
     """
     frame = sheets._joined("outcomes")
     kept = ~(frame["use"] == "apart").to_numpy()
     giving = {code: int((mask & kept).sum()) for code, mask in sheets._surveyed.rows.items()}
     code, why = _chosen(giving, frame[kept]) if measure is None else (get_measure(measure).code, "asked for")
     turned = _is_known(frame["better"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MetaexoWarning)
-        try:
-            es = sheets.effects(code, where=NOT_APART, orient=turned)
-        except TooFewStudiesError:
-            es = None
+    es = _effects(sheets, code, turned)
+    if es is None and measure is None:
+        code, es = "MN", _effects(sheets, "MN", turned)  # means of one group, which no other measure takes
+        code = "SMD" if es is None else code
     data = frame.iloc[:0] if es is None or es.data is None else es.data
     contrasts = tuple(sorted(set(data["contrast"].dropna())))
     possible = set(sheets.ledger.used)
@@ -131,13 +161,40 @@ def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
         contrasts if len(contrasts) > 1 else (),
         tuple(stratum for by in BY for stratum in _strata(frame[kept], data, by)),
         tuple(entry for entry in left if entry.line in possible and entry.step == "effect"),
+        () if es is None else _shared(es, data),
+        _several(data),
+        max(len(data[["outcome", "contrast", "domain"]].drop_duplicates()), 1),
     )
+
+
+def _effects(sheets: Sheets, code: str, turned: bool) -> EffectSizes | None:
+    """Return the effects of the rows that are not set apart; None if there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetaexoWarning)
+        try:
+            return sheets.effects(code, where=NOT_APART, orient=turned)
+        except TooFewStudiesError:
+            return None
+
+
+def _shared(es: EffectSizes, data: pd.DataFrame) -> tuple[Shared, ...]:
+    lines = [int(line) for line in data["line"]]
+    return tuple(Shared(one.study, one.arm, tuple(lines[i] for i in one.rows)) for one in shared_arms(es))
+
+
+def _several(data: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    """Return the studies with several effects of one outcome."""
+    counts = data.groupby([NAME, "outcome"], sort=False).size()
+    most = counts[counts > 1].groupby(NAME, sort=False).max()
+    return tuple((str(study), int(n)) for study, n in most.items())
 
 
 def _chosen(giving: Mapping[str, int], frame: pd.DataFrame) -> tuple[str, str]:
     """Return the measure that gives most effects, and why it was taken, in words."""
     mixed = len(frame[["outcome", "unit"]].drop_duplicates()) > 1
     tried = [code for code in PREFERRED if code in giving and not (mixed and code in IN_ONE_UNIT)]
+    if not any(giving[code] for code in tried):
+        tried = [code for code in ONE_GROUP if code in giving] or tried
     best = max(tried, key=lambda code: giving[code], default=PREFERRED[0])
     as_many = [code for code in tried if code != best and giving[code] == giving[best] > 0]
     others = [f"{code} {giving[code]}" for code in tried if 0 < giving[code] < giving[best]]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from metaexo.effects.dependence.arms import IN_WORDS
 from metaexo.effects.tables.why_not import NO_CORRELATION
 from metaexo.errors import (
     ConstantMultipleWarning,
@@ -27,7 +28,7 @@ from metaexo.evidence.checking.gaps import Gap
 from metaexo.evidence.checking.places import HOW, Place
 from metaexo.evidence.checking.prospects import Prospect, Stratum
 from metaexo.evidence.problems import MOST_LINES, SheetProblem, problems_frame
-from metaexo.evidence.vocabulary import VOCABULARIES, Kind
+from metaexo.evidence.vocabulary import NOT_REPORTED, PREPARATORY, VOCABULARIES, Kind, load_vocabulary
 from metaexo.formatting import one_line, plain_text, plural, printed
 from metaexo.ledger import Ledger
 
@@ -47,6 +48,10 @@ LONGEST_TEXT = 160
 WORDS = (UnknownCategoryWarning, UnspecificCategoryWarning, UnknownOutcomeWarning, MisnamedColumnWarning)
 SPREADS = (StandardErrorsAsSDsWarning, ShrinkingSDWarning, UnusualCVWarning, LargeDifferenceWarning)
 TWICE = (CopiedStudyWarning, RepeatedNumbersWarning, ConstantMultipleWarning)
+MOST_QUESTIONS = 4
+"""Outcomes, contrasts and domains that one report answers for."""
+ALL = "all"
+ABSENT = "there is no column"
 VOWELS = "AEFHILMNOSX"
 """Letters that are said with a vowel first, so that "an" stands before them."""
 
@@ -230,6 +235,7 @@ def _report(check: SheetCheck, noted: bool, width: int) -> str:
         ("Rows that give no effect", _rows_without(check, noted)),
         ("Standard errors in the place of SDs?", _findings(_of_kinds(check.warnings, SPREADS))),
         ("Numbers that cannot be, or hardly", _findings(_others(check.warnings))),
+        ("Several effects of one study", _dependent(check.prospect)),
         ("The same numbers twice", _findings(_of_kinds(check.warnings, TWICE))),
         ("How many effects will result", _expected(check.prospect, noted)),
     ]
@@ -237,6 +243,10 @@ def _report(check: SheetCheck, noted: bool, width: int) -> str:
         parts.append(("Explained in the column caution", _findings(check.cautions)))
     else:
         parts.append(("Explained in the column caution", check.settled()))
+    if not check.rows and len(check.problems) == 1:
+        (problem,) = check.problems
+        near = f" (there is {problem.nearest})" if problem.nearest else ""
+        return "\n".join(_wrapped([f"{problem.what}{near}", f"What to do: {problem.remedy}"], width))
     summary = _wrapped(_summary(check), width)
     lines = [*summary, ""]
     for title, said in parts:
@@ -266,8 +276,7 @@ def _wrapped(lines: Iterable[str], width: int) -> list[str]:
 def _summary(check: SheetCheck) -> list[str]:
     """Return one line of counts, and what to do next."""
     counts = f"{plural(len(check.problems), 'error')}, {plural(len(check.warnings), 'warning')}"
-    rows = check.rows.get("outcomes", 0)
-    read = f"{plural(check.rows.get('studies', 0), 'study', 'studies')}, {plural(rows, 'row')}"
+    read = _size(check)
     found = check.prospect
     path = f'"{check.folder}"' if re.search(r"\s", check.folder) else check.folder
     if check.problems or found is None:
@@ -276,7 +285,16 @@ def _summary(check: SheetCheck) -> list[str]:
     line = f"{read}: {give}; {counts}."
     if not found.effects:
         return [line, "Next: fill what is missing (see the rows that give no effect), then check again"]
-    return [line, f"Next: metaexo report {path} --measure {found.measure} --by source --by isolation"]
+    return [line, f"Next: metaexo report {path}{_choices(found)}"]
+
+
+def _choices(found: Prospect) -> str:
+    """Return the options of a report on these effects: one outcome, where they are many."""
+    said = f" --measure {found.measure} --by source --by isolation"
+    most = next((one.levels[0] for one in found.strata if one.by == ("outcome_label",)), "")
+    if found.questions > MOST_QUESTIONS and most:
+        said += f' --outcome "{most}"'
+    return f"{said} --out report"
 
 
 def _article(code: str) -> str:
@@ -285,7 +303,14 @@ def _article(code: str) -> str:
 
 def _what_was_read(check: SheetCheck) -> list[str]:
     sheets = [f"{name} ({plural(n, 'row')})" for name, n in check.rows.items()]
-    return [*([f"{check.folder}: {', '.join(sheets)}"] if sheets else []), *check.notes]
+    if set(check.rows) <= {"studies", "outcomes"}:
+        return [f"{check.folder}: {_size(check)}", *check.notes]
+    return [f"{check.folder}: {', '.join(sheets)}", *check.notes]
+
+
+def _size(check: SheetCheck) -> str:
+    rows = plural(check.rows.get("outcomes", 0), "row")
+    return f"{plural(check.rows.get('studies', 0), 'study', 'studies')}, {rows}"
 
 
 def _of_kinds(found: Iterable[SheetProblem], kinds: tuple[type, ...]) -> list[SheetProblem]:
@@ -346,12 +371,18 @@ def _where(places: Sequence[Place], kind: Kind, noted: bool) -> list[str]:
         lines += [f"  {'?' if place.needs_a_look else ' '} {_place(place)}" for place in others]
     if any(place.needs_a_look for place in shown):
         lines.append(
-            f"To settle a line with ?: write the category in the column {kind}_category of these rows, or "
-            "other words"
+            f"To settle a line with ?: write one of these words in a column {kind}_category of the row, or "
+            f"say it otherwise: {', '.join(_categories(kind))}"
         )
     if len(shown) < len(here):
         lines.append(f"{len(here) - len(shown)} more texts: --all lists them")
     return lines
+
+
+def _categories(kind: Kind) -> list[str]:
+    """Return the words that can stand in the column of a category."""
+    words = load_vocabulary(kind).terms
+    return [word for word in words if word not in (ALL, NOT_REPORTED, PREPARATORY)]
 
 
 def _place(place: Place) -> str:
@@ -385,16 +416,43 @@ def _rows_without(check: SheetCheck, noted: bool) -> list[str]:
         lines.append(f"{plural(more, 'row')} more give no effect: --all lists them")
     bound = sum(len(gap.lines) for gap in check.gaps if gap.bound)
     if bound:
-        many = "1 of these rows gives" if bound == 1 else f"{bound} of these rows give"
+        many, them = (
+            ("1 of these rows gives", "it") if bound == 1 else (f"{bound} of these rows give", "them")
+        )
         lines.append(
-            f'{many} a bound of an effect: in Python, sheets.effects("SMD", bounds=True) keeps it; '
-            "metaexo report lists such rows as left out and does not pool them"
+            f"{many} a bound of an effect: metaexo report leaves {them} out of the pooled effect, and shows "
+            "beside it the pooled effect with such bounds taken along; in Python, "
+            f'sheets.effects("SMD", bounds=True) keeps {them}'
         )
     return lines
 
 
 def _cells(gap: Gap) -> str:
-    return f" (empty: {', '.join(gap.columns)})" if gap.columns else ""
+    """Return the empty cells of rows, those of the first of several."""
+    first = f"; in row {gap.lines[0]}" if len(gap.lines) > 1 and any("!" in c for c in gap.cells) else ""
+    absent = [cell for cell in gap.cells if cell.startswith(ABSENT)]
+    empty = [cell for cell in gap.cells if cell not in absent]
+    said = [f"empty{first}: {', '.join(empty)}"] if empty else []
+    return f" ({'; '.join([*said, *absent])})" if said or absent else ""
+
+
+def _dependent(found: Prospect | None) -> list[str]:
+    """Return the effects of one study that share an arm, or are several, and what the analysis does."""
+    if found is None or not (found.several or found.shared):
+        return []
+    lines = [f"* rows {_listed(one.lines)} ({one.study}) {IN_WORDS[one.arm]}" for one in found.shared]
+    if any(one.arm == "both" for one in found.shared):
+        lines.append("  What to do: rows that repeat each other are one result: delete all but one.")
+    if found.several:
+        named = [f"{study} {n}" for study, n in found.several]
+        lines.append(f"* several effects of one outcome: {_named(named)}")
+    lines.append(
+        "  What happens: effects of one study are not independent. metaexo report averages those of one "
+        "stratum, and its tests take the rows of one study together (cluster-robust): no study counts twice. "
+        "Delete the arms that you do not mean to average. In Python, "
+        "mx.effects.shared_control_covariances has the covariance that a shared arm makes."
+    )
+    return lines
 
 
 def _expected(found: Prospect | None, noted: bool) -> list[str]:
@@ -412,6 +470,10 @@ def _expected(found: Prospect | None, noted: bool) -> list[str]:
             f"Several contrasts ({', '.join(found.contrasts)}): they should not be pooled with each other."
         )
     outcomes = [one for one in found.strata if one.by == ("outcome_label",) and one.effects]
+    if found.questions > 1:
+        lines.append(
+            "Outcomes, kinds of comparison, animals and people are reported apart; here they stand together."
+        )
     if len(outcomes) > 1:
         named = ", ".join(f"{one.levels[0]} {one.effects}" for one in outcomes[:MOST_STRATA])
         lines.append(f"Effects by outcome: {named}.")

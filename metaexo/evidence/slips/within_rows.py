@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -37,7 +38,15 @@ from metaexo.evidence.slips.statistics import (
     p_agrees,
     statistic_agrees,
 )
-from metaexo.evidence.vocabulary import VOCABULARIES, Kind, load_vocabulary, unclear
+from metaexo.evidence.vocabulary import (
+    VOCABULARIES,
+    Kind,
+    isolation_category,
+    isolation_steps,
+    load_vocabulary,
+    source_category,
+    unclear,
+)
 from metaexo.types import Array, Mask
 
 CHECKS = Checks()
@@ -55,6 +64,7 @@ NAMES_OF = {
 }
 """Words of columns that may hold the source or the isolation."""
 LIKE_COLUMN = 0.8
+EXAMPLES = {"source": "such as adipose_msc", "isolation": "such as ultracentrifugation"}
 ONE_GROUP = ("single_arm", "post_vs_pre")
 ARM_NUMBERS = ("mean", "median", "events", "min", "max")
 
@@ -198,16 +208,16 @@ def _unknown_outcomes(rows: Rows) -> Slips:
             continue
         nearest = near[outcome][0] if near[outcome] else None
         meant = (
-            f"write {nearest!r} if that is what was meant; otherwise"
+            f"write {nearest!r} if that is what was meant; otherwise nothing: it is an outcome of its own"
             if nearest
-            else "if it is another name of one,"
+            else "nothing, if it is an outcome of its own"
         )
         yield Slip(
             i,
             "outcome",
             f"{outcome!r} is not in the outcome vocabulary, so it is a family of its own",
             "a word of the vocabulary, or a word of your own",
-            f"{meant} add it to vocabulary/outcome_family.csv beside the sheets, with its family",
+            f"{meant} (vocabulary/outcome_family.csv beside the sheets can give it a label and a family)",
             nearest=nearest,
         )
 
@@ -232,21 +242,31 @@ def _unclear(rows: Rows, kind: Kind) -> Slips:
     said = {text: unclear(kind, text, rows.folder) for text in open_}
     strange = [text for text, what in said.items() if what]
     near = {text: vocabulary.nearest(text) if i < MOST_NEAREST else None for i, text in enumerate(strange)}
+    taken = {text: _category(kind, text, rows.folder) for text in strange}
     for i, (text, given) in enumerate(zip(told, settled, strict=True)):
         if given or not said.get(text):
             continue
         unknown = said[text] == "no category"
+        nearest = None if near[text] == taken[text] else near[text]
         yield Slip(
             i,
             reported,
             f"{text!r} names no {kind} of the vocabulary, so the row counts as not reported"
             if unknown
-            else f"{text!r} names the {kind} only broadly",
+            else f"{text!r} names the {kind} only broadly: it counts as {vocabulary.label(taken[text])!r}",
             f"words of vocabulary/{kind}.csv, or a category in {category}",
-            f"write the category in {category}, or add the words to vocabulary/{kind}.csv beside the sheets",
-            nearest=near[text],
+            f"write the category in a column {category} ({nearest or EXAMPLES[kind]}), or say it in other "
+            f"words; words of your own can stand in vocabulary/{kind}.csv beside the sheets",
+            nearest=nearest,
             kind=None if unknown else UnspecificCategoryWarning,
         )
+
+
+def _category(kind: Kind, text: str, folder: Path | None) -> str:
+    """Return the category that the words of a paper lead to."""
+    if kind == "source":
+        return source_category(text, folder)
+    return isolation_category(isolation_steps(text, folder))
 
 
 @CHECKS.add(

@@ -49,11 +49,22 @@ OTHERS = {
     ".docx": "a document of Word",
     ".doc": "a document of Word",
     ".pdf": "a PDF file",
+    ".pptx": "a set of slides",
+    ".png": "a picture",
+    ".jpg": "a picture",
+    ".jpeg": "a picture",
+    ".tif": "a picture",
+    ".tiff": "a picture",
+    ".gif": "a picture",
+    ".heic": "a picture",
+    ".zip": "an archive",
     ".json": "a JSON file",
     ".rds": "a file of R",
     ".sav": "a file of SPSS",
 }
 SAVE = 'open it and save it as "Excel workbook (.xlsx)" or as "CSV UTF-8", then name that file'
+
+TYPE = "type its numbers into a workbook: metaexo new FOLDER writes one to fill in"
 
 
 class Number(str):
@@ -110,8 +121,12 @@ def read_grids(path: Path) -> list[Grid]:
         return _workbook(path, content)
     if ending in OTHERS or content[:8] == OLD or content[:5] == b"%PDF-":
         what = OTHERS.get(ending, "no table of text")
+        remedy = TYPE if what in ("a PDF file", "a picture", "a set of slides") else SAVE
         raise WorkbookError(
-            f"{path.name} is {what}", "an Excel workbook (.xlsx), or a CSV file", SAVE, path.name
+            f"{path.name} is {what}",
+            "an Excel workbook (.xlsx), or a CSV file",
+            remedy,
+            path.name,
         )
     return [_text(path, content)]
 
