@@ -406,7 +406,10 @@ def _no_sheets(folder: Path) -> SheetProblem:
     tables = [p.name for p in _tables_in(folder)]
     what, remedy = f"the folder {folder} holds no table", f"write one to fill in: metaexo new {folder}"
     near = None
-    if not folder.exists():
+    if books := [] if folder.exists() else _workbooks(folder):
+        what = f"there is no folder {folder}, but there is the workbook {books[0].name}"
+        remedy = f"name it: {str(books[0])!r}"
+    elif not folder.exists():
         what = f"there is no folder or file {folder}"
         remedy = "look at the path; it begins at the working folder"
         beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []

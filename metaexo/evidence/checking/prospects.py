@@ -11,7 +11,7 @@ import numpy as np
 
 from metaexo.effects import EffectSizes, get_measure
 from metaexo.effects.dependence.arms import shared_arms
-from metaexo.errors import MetaexoWarning, TooFewStudiesError
+from metaexo.errors import MetaexoError, MetaexoWarning, TooFewStudiesError
 from metaexo.evidence.names import NAME
 from metaexo.evidence.sheets import Sheets
 from metaexo.inputs import is_blank
@@ -175,6 +175,8 @@ def _effects(sheets: Sheets, code: str, turned: bool) -> EffectSizes | None:
             return sheets.effects(code, where=NOT_APART, orient=turned)
         except TooFewStudiesError:
             return None
+        except MetaexoError:  # a codebook of one's own may allow words for the direction that turn nothing
+            return _effects(sheets, code, False) if turned else None
 
 
 def _shared(es: EffectSizes, data: pd.DataFrame) -> tuple[Shared, ...]:
