@@ -33,18 +33,18 @@ extensions = [
     "drawn_figures",
     "findings",
     "formulas",
+    "link_check",
     "mathml",
     "measures_table",
     "opening",
 ]
-exclude_patterns = ["_build", "extensions", "gallery", "static", "templates"]
+exclude_patterns = ["_build", "extensions", "gallery", "static"]
 default_role = "py:obj"
 
-autosummary_generate = True
+autosummary_generate = False  # the pages are written above
 autodoc_typehints = "none"  # numpydoc shows the types in words
 autodoc_default_options = {"members": True}
 numpydoc_show_class_members = False
-templates_path = ["templates"]
 
 html_math_renderer_name = "mathml"
 # A copied example is what is typed: without prompts and without what is printed.
@@ -63,6 +63,7 @@ html_theme_options = {
     "logo": {"text": f"metaexo {release}"},
     "header_links_before_dropdown": 7,
     "navigation_depth": 2,
+    "collapse_navigation": True,  # names of the reference only below the module that is open
     "show_toc_level": 2,
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],

@@ -68,7 +68,7 @@ Every error of the package says what was given, what is needed, which rows are c
 
 
 def write(docs: Path) -> None:
-    """Write `reference.rst` and a page per room in `api/`, if they are not there as they should be."""
+    """Write `reference.rst`, and in `api/` a page per room and per name, where one is not as it should be."""
     api = docs / "api"
     api.mkdir(exist_ok=True)
     rooms = {name: title for name, title in ROOMS.items() if find_spec(f"metaexo.{name}")}
@@ -83,6 +83,7 @@ def write(docs: Path) -> None:
         intro = " ".join((inspect.getdoc(module) or "").split("\n\n", 1)[0].split())
         text += ROOM.format(title=title, name=name, intro=intro, count=len(names))
         pages[name] = page(title, intro, names)
+        pages |= {public: page_of_one(public) for public in names}
     text += ROOM.format(
         title="Errors and warnings", name="errors", intro="What is raised, and what to do.", count=""
     )
@@ -90,7 +91,7 @@ def write(docs: Path) -> None:
     links = [f"   api/{name}" for name in (*rooms, "errors")]
     text += TOP.format(names="\n".join(f"   {name}" for name in at_the_top), pages="\n".join(links))
     for stale in api.glob("*.rst"):
-        if stale.stem not in pages and stale.stem not in listed:
+        if stale.stem not in pages:
             stale.unlink()
     wanted = {docs / "reference.rst": text} | {api / f"{name}.rst": words for name, words in pages.items()}
     for path, words in wanted.items():
@@ -103,6 +104,17 @@ def page(title: str, intro: str, names: list[str]) -> str:
     lines = [title, "=" * len(title), "", intro, ""]
     lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
     return "\n".join([*lines, *(f"   {name}" for name in names), ""])
+
+
+def page_of_one(name: str) -> str:
+    """Return the page on one class or function, which is filled from its docstring."""
+    module, _, last = name.rpartition(".")
+    thing = getattr(import_module(module), last)
+    kind = "function"
+    if inspect.isclass(thing):
+        kind = "exception" if issubclass(thing, BaseException) else "class"
+    lines = [last, "=" * len(last), "", f".. currentmodule:: {module}", "", f".. auto{kind}:: {last}"]
+    return "\n".join([*lines, "   :members:" * (kind != "function"), ""])
 
 
 def public_names(module: object) -> list[str]:
