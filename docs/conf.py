@@ -37,9 +37,13 @@ extensions = [
     "mathml",
     "measures_table",
     "opening",
+    "reference_page",
 ]
 exclude_patterns = ["_build", "extensions", "gallery", "static"]
 default_role = "py:obj"
+# A name in single backticks may be a parameter; what is named with a role has to be there.
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", ".*")]
 
 autosummary_generate = False  # the pages are written above
 autodoc_typehints = "none"  # numpydoc shows the types in words
@@ -57,6 +61,7 @@ html_title = f"metaexo {release}"
 html_show_sourcelink = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 # The front page and the gallery need the width.
 html_sidebars = {"index": [], "figure_gallery": []}
 html_theme_options = {

@@ -1,8 +1,8 @@
-"""Every link inside the documentation leads somewhere: checked in the pages as they are written, without a network.
+"""Every link inside the documentation leads somewhere: checked in the pages as written, without a network.
 
-Sphinx checks the references that it resolves; this looks at what stands in the pages, whoever wrote it: links,
-anchors, pictures, style sheets, scripts and downloads, and that every picture says what it shows. A link that
-leads nowhere is a warning, which stops the build.
+Sphinx checks the references that it resolves; this looks at what stands in the pages, whoever wrote it:
+links, anchors, pictures, style sheets, scripts and downloads, and that every picture says what it shows. A
+link that leads nowhere is a warning, which stops the build.
 """
 
 from __future__ import annotations

@@ -6,6 +6,11 @@ import inspect
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
 
 import metaexo
 
@@ -82,7 +87,7 @@ def write(docs: Path) -> None:
         listed.update(names)
         intro = " ".join((inspect.getdoc(module) or "").split("\n\n", 1)[0].split())
         text += ROOM.format(title=title, name=name, intro=intro, count=len(names))
-        pages[name] = page(title, intro, names)
+        pages[name] = page(title, f"metaexo.{name}", intro, names)
         pages |= {public: page_of_one(public) for public in names}
     text += ROOM.format(
         title="Errors and warnings", name="errors", intro="What is raised, and what to do.", count=""
@@ -99,9 +104,9 @@ def write(docs: Path) -> None:
             path.write_text(words, encoding="utf-8")
 
 
-def page(title: str, intro: str, names: list[str]) -> str:
+def page(title: str, module: str, intro: str, names: list[str]) -> str:
     """Return the page on one room."""
-    lines = [title, "=" * len(title), "", intro, ""]
+    lines = [title, "=" * len(title), "", f".. module:: {module}", "", intro, ""]
     lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
     return "\n".join([*lines, *(f"   {name}" for name in names), ""])
 
@@ -141,3 +146,25 @@ def order_of_appearance(name: str) -> tuple[bool, int, str]:
     last = name.removeprefix("metaexo.")
     known = last in metaexo.__all__
     return (not known, metaexo.__all__.index(last) if known else 0, name.lower())
+
+
+def by_last_name(app: Sphinx, env: Any, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
+    """Resolve a name that is documented elsewhere than where it was looked for, if only one ends so.
+
+    A docstring names what stands in its own module; the reference has it under the name that a user writes.
+    """
+    if node.get("refdomain") != "py" or node.get("reftype") == "obj":
+        return None
+    domain, end = env.get_domain("py"), "." + node["reftarget"].rpartition("metaexo.")[2]
+    last = "." + end.rpartition(".")[2]
+    for wanted in (end, last):
+        found = [name for name, _, _, page, _, _ in domain.get_objects() if name.endswith(wanted) and page]
+        if len(found) == 1:
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "any", found[0], node, content)
+    return None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Resolve names by their last part where they are not found."""
+    app.connect("missing-reference", by_last_name)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -264,7 +264,7 @@ def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
     0.8 µm prepare the sample and are not steps; a spin of at least 70,000 g is ultracentrifugation.
     "Differential centrifugation" and "kit" count only where nothing more precise is named; of differential
     centrifugation the largest force decides, and below 70,000 g it is a low-speed pellet. The same step
-    twice in a row is one step. A word that is not known names no step: :func:`unclear` says so.
+    twice in a row is one step. A word that is not known names no step: ``unclear`` says so.
 
     Parameters
     ----------

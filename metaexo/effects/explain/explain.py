@@ -130,7 +130,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(Explained):
-    """How one effect came about; `str()` gives the text. See :class:`Explained` for the other attributes.
+    """How one effect came about; `str()` gives the text. See ``Explained`` for the other attributes.
 
     Attributes
     ----------
@@ -439,7 +439,7 @@ BOUND_NOT_WRITTEN = "the steps of this bound are not known; the formula of the m
 class BoundExplanation(Explained):
     """How the ends of one interval came about; `str()` gives the text.
 
-    See :class:`Explained` for the other attributes; the blocks are the t of the threshold, then the effect at
+    See ``Explained`` for the other attributes; the blocks are the t of the threshold, then the effect at
     each finite end.
 
     Attributes

@@ -143,7 +143,7 @@ class AttributionResults(AttributionFit, FitResults):
         """Return predictions of the additive model of all factors; it must have a fit.
 
         New rows are a dict or a table with a level of each factor; or indicators of the levels, in the order
-        of `design.names`. All else is as in :meth:`metaexo.models.RandomEffectsResults.predict`.
+        of `design.names`. All else is as in :meth:`metaexo.models.FitResults.predict`.
         """
         return self._fitted_model().predict(
             self._indicators(new),

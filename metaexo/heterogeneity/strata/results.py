@@ -119,7 +119,7 @@ class StratifiedResults(StrataFit, FitResults):
 
         Names of fitted strata take the place of new rows, by default all of them, and index the table; a dict
         or a table with a level per factor names them as well, or tuples of levels. All else is as in
-        :meth:`metaexo.models.RandomEffectsResults.predict`.
+        :meth:`metaexo.models.FitResults.predict`.
         """
         return tables.predictions(self, new, level, scale)
 

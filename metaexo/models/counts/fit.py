@@ -75,7 +75,7 @@ def no_comparison(counts: EventCounts, what: str) -> NotIdentifiableError:
 class CountFit(LinearFit):
     """Base of the records of fitted models of counts: a family inherits it in a frozen dataclass.
 
-    Beside what :class:`LinearFit` asks for, a family gives `on`. Its `effects` are the studies' own estimates
+    Beside what ``LinearFit`` asks for, a family gives `on`. Its `effects` are the studies' own estimates
     by the rule for zeros that the model states, for tables, drawings and Q, with NaN where a study has none
     (:meth:`EventCounts.study_estimates`); the coefficients rest on `counts`.
     """

@@ -274,7 +274,7 @@ class FitResults(LinearFit, LinearResults):
     """Base of the results of all models of effects: the same questions, the same answers, the same tables.
 
     A family inherits it beside its record, ``class RandomEffectsResults(UnivariateFit, FitResults)``, and
-    gives `q`, `residuals`, `random_effects` and `family_lines`; see :class:`LinearFit` for what the record
+    gives `q`, `residuals`, `random_effects` and `family_lines`; see ``LinearFit`` for what the record
     gives.
     """
 

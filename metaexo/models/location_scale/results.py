@@ -269,7 +269,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
             `scale_moderators` is given. Default: the rows of the fit (one row
             if neither part has moderators).
         level, scale : float and str, optional
-            As in :meth:`metaexo.models.RandomEffectsResults.predict`.
+            As in :meth:`metaexo.models.FitResults.predict`.
         scale_moderators : array_like, dict, Series or DataFrame, shape (r, q), optional
             Rows of the moderators of the scale.
         kind, sampling_variance, adjust, transform : str, float, str and str, optional

@@ -59,7 +59,7 @@ class MultilevelResults(MultilevelFit, FitResults):
     weighting : sparse array, shape (k, k), or None
         User-supplied weights.
     robust_covariance : RobustCovariance or None
-        Cluster-robust inference, in a fit that :meth:`robust` returned; None for that of the model.
+        Cluster-robust inference, in a fit that ``robust()`` returned; None for that of the model.
     """
 
     def conf_int_components(
@@ -143,7 +143,7 @@ class MultilevelResults(MultilevelFit, FitResults):
             Moderator values, without the intercept. Default: the rows of the fit (one row if there are no
             moderators).
         level, scale, kind, sampling_variance, adjust : float, str, str, float and str, optional
-            As in :meth:`metaexo.models.RandomEffectsResults.predict`.
+            As in :meth:`metaexo.models.FitResults.predict`.
         given : mapping of str to str, optional
             Random term to an observed level: ``{"source": "adipose"}``.
         inner : mapping of str to str, optional

@@ -78,7 +78,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
     df_given : float or None
         User-supplied degrees of freedom.
     robust_covariance : RobustCovariance or None
-        Cluster-robust inference, in a fit that :meth:`robust` returned; None for that of the model.
+        Cluster-robust inference, in a fit that ``robust()`` returned; None for that of the model.
     """
 
     # -- coefficients ------------------------------------------------------------------------------------

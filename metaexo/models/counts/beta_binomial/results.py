@@ -268,7 +268,7 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
         Parameters
         ----------
         new : array_like, dict or DataFrame, shape (r, q), optional
-            Rows of moderators, as in :meth:`metaexo.models.RandomEffectsResults.predict`.
+            Rows of moderators, as in :meth:`metaexo.models.FitResults.predict`.
         level, scale : float and str, optional
             As there.
         kind : str
