@@ -51,6 +51,7 @@ unit: env
 
 docs: env
 	$(PY) -m sphinx -W --keep-going -q -j auto docs docs/_build/html
+	$(PY) -m pytest -q tests/docs
 	@echo "docs/_build/html/index.html"
 
 # The addresses of other sites, which needs a network.

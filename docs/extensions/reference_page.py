@@ -106,9 +106,9 @@ def write(docs: Path) -> None:
 
 def page(title: str, module: str, intro: str, names: list[str]) -> str:
     """Return the page on one room."""
-    lines = [title, "=" * len(title), "", f".. module:: {module}", "", intro, ""]
+    lines = [title, "=" * len(title), "", intro, ""]
     lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
-    return "\n".join([*lines, *(f"   {name}" for name in names), ""])
+    return "\n".join([*lines, *(f"   {name}" for name in names), "", f".. module:: {module}", ""])
 
 
 def page_of_one(name: str) -> str:
@@ -158,7 +158,9 @@ def by_last_name(app: Sphinx, env: Any, node: pending_xref, content: nodes.Eleme
     domain, end = env.get_domain("py"), "." + node["reftarget"].rpartition("metaexo.")[2]
     last = "." + end.rpartition(".")[2]
     for wanted in (end, last):
-        found = [name for name, _, _, page, _, _ in domain.get_objects() if name.endswith(wanted) and page]
+        found = [name for name, *_, first in domain.get_objects() if first > 0 and name.endswith(wanted)]
+        near = [name for name in found if name.startswith(f"metaexo.{Path(node['refdoc']).name}.")]
+        found = near or found  # a table of a module means the module's own
         if len(found) == 1:
             return domain.resolve_xref(env, node["refdoc"], app.builder, "any", found[0], node, content)
     return None

@@ -263,7 +263,7 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
     def zelen_test(self, draws: int = 9999, seed: int = 0) -> TestResult:
         """Test exactly whether the ratio is the same in all studies, given the margins and the sum of events.
 
-        Use it where events are too few for :meth:`breslow_day_test`. The p-value is the probability of all
+        Use it where events are too few for ``breslow_day_test``. The p-value is the probability of all
         sets of tables, with the same margins and the same sum of events in the treated arms, that are no more
         likely than the observed one; it does not depend on the ratio.
 

@@ -185,9 +185,8 @@ class MantelHaenszel(Model):
     r"""Mantel-Haenszel pooling of the counts of two arms.
 
     Use it for few events and for many small studies: it needs no estimate of single studies, and nothing is
-    added to zeros. It takes the effect as the same in all studies; :meth:`MantelHaenszelResults.q` and
-    :meth:`MantelHaenszelResults.breslow_day_test` ask whether it is. With x of n people with an event, arms 1
-    (treated) and 2, and :math:`N = n_1 + n_2`,
+    added to zeros. It takes the effect as the same in all studies; ``q`` and ``breslow_day_test`` ask whether
+    it is. With x of n people with an event, arms 1 (treated) and 2, and :math:`N = n_1 + n_2`,
 
     .. math::
 
