@@ -34,7 +34,7 @@ FIRST = dict(reversed(CASES))
 SLOW = {
     (kind, name, way)
     for kind, name in CASES
-    for way in ("bootstrap", "permutation_test")
+    for way in ("bootstrap", "permutation_test", "gosh")
     if kind != "RandomEffectsResults" and name != FIRST[kind]
 }
 # What needs random terms with levels.

@@ -92,6 +92,8 @@ def test_every_column_fed_with_everything(folder: Path, name: str) -> None:
     The texts go on from column to column, so that every text meets every kind of column; three columns far
     apart are torn at once, and each has its own problems.
     """
+    for other in PLANS.keys() - {"studies", "outcomes", PLANS[name].studies, name}:
+        (folder / PLANS[other].file).unlink()
     header, rows = rows_of(name)
     texts = {
         column: [BAD[(i + at * len(rows)) % len(BAD)] for i in range(len(rows))]
@@ -160,7 +162,7 @@ def test_the_same_wrong_word_is_one_problem_with_its_rows(folder: Path) -> None:
     assert "higher, lower, none" in " ".join(check_sheets(folder).report().split())
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_corruption_of_all_sheets(folder: Path, seed: int) -> None:
     """Some cells of every sheet, torn at random; what can be read is read, or refused by the package."""
     draw = random.Random(seed)
@@ -181,7 +183,7 @@ def test_random_corruption_of_all_sheets(folder: Path, seed: int) -> None:
         read_sheets(folder).effects("SMD")
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_torn_files(folder: Path, seed: int) -> None:
     """Bytes cut, doubled and changed anywhere in the files."""
     draw = random.Random(seed)
