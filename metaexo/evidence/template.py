@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -41,6 +41,8 @@ EXAMPLE = "example"
 """How the name of a study begins that is no study."""
 LAST_ROW = 2000
 """The last row that has lists and checks."""
+LINE = 15
+"""Height of a line of text, in points."""
 
 
 def is_example(study: object) -> bool:
@@ -496,7 +498,7 @@ def _workbook(codebook: Codebook) -> Workbook:
     if sheet is None:
         raise AssertionError("a new workbook has a worksheet")
     sheet.title = DATA
-    _help_sheet(book.create_sheet(HELP))
+    _table(book.create_sheet(HELP), ["How to fill in this workbook"], [[text] for text in _HELP], [100])
     _codebook_sheet(book.create_sheet(CODEBOOK), codebook)
     _words_sheet(book.create_sheet(WORDS))
     places = _lists_sheet(book.create_sheet(LISTS), codebook)
@@ -624,16 +626,6 @@ def _print_on(sheet: Worksheet, pages_wide: int) -> None:
     sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
 
 
-def _help_sheet(sheet: Worksheet) -> None:
-    from openpyxl.styles import Alignment, Font
-
-    sheet.column_dimensions["A"].width = 100
-    sheet.cell(1, 1, "How to fill in this workbook").font = Font("Calibri", 14, True)
-    for i, text in enumerate(_HELP, 2):
-        sheet.cell(i, 1, text).alignment = Alignment(wrap_text=True, vertical="top")
-    _print_on(sheet, pages_wide=1)
-
-
 def _codebook_sheet(sheet: Worksheet, codebook: Codebook) -> None:
     rows = [
         (
@@ -690,19 +682,13 @@ def _table(
     for j, (name, width) in enumerate(zip(header, widths, strict=True), 1):
         sheet.cell(1, j, name).font = Font("Calibri", 11, True)
         sheet.column_dimensions[get_column_letter(j)].width = width
-    for i, j, value in _cells(rows):
-        cell = sheet.cell(i, j)
-        cell.value = value
-        if isinstance(value, str):
-            cell.data_type = "s"  # never a formula
-        cell.alignment = Alignment(wrap_text=True, vertical="top")
-    sheet.freeze_panes = "A2"
-    _print_on(sheet, pages_wide=1)
-
-
-def _cells(rows: Sequence[Sequence[str | float | None]]) -> Iterator[tuple[int, int, str | float]]:
-    """Yield row, column and value of the cells under a header that are not empty."""
     for i, row in enumerate(rows, 2):
         for j, value in enumerate(row, 1):
-            if value not in (None, ""):
-                yield i, j, value
+            cell = sheet.cell(i, j, value)
+            cell.alignment = Alignment("left", "top", wrap_text=True)
+            if isinstance(value, str):
+                cell.data_type = "s"  # never a formula
+        lines = (len(str(value)) // (1.05 * width) + 1 for value, width in zip(row, widths, strict=True))
+        sheet.row_dimensions[i].height = LINE * max(lines)
+    sheet.freeze_panes = "A2"
+    _print_on(sheet, pages_wide=1)
