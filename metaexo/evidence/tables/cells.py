@@ -98,6 +98,7 @@ class Grid:
     lines: list[int] = field(default_factory=list)  # number of each row that is not blank, as Excel counts
     rows: list[list[str]] = field(default_factory=list)
     odd: dict[tuple[int, int], Odd] = field(default_factory=dict)  # by line and column
+    widths: list[int] = field(default_factory=list)  # of CSV: cells of each row, empty ones at its end too
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)  # first and last line, column
     notes: list[str] = field(default_factory=list)
     separator: str = ""
@@ -252,8 +253,8 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
         odd = _oddity(cell, value, text)
         if odd is not None:
             grid.odd[at] = odd
-    for span in sheet.merged_cells.ranges:
-        grid.merged.append((span.min_row, span.max_row, span.min_col - 1, span.max_col - 1))
+    spans = sheet.merged_cells.ranges
+    grid.merged = sorted((span.min_row, span.max_row, span.min_col - 1, span.max_col - 1) for span in spans)
     for line in sorted(found):
         cells = found[line]
         grid.lines.append(line)
@@ -431,6 +432,7 @@ def _split(grid: Grid, text: str) -> Grid:
             if stripped:
                 grid.lines.append(line)
                 grid.rows.append(stripped)
+                grid.widths.append(len(cells))
                 for at, cell in enumerate(stripped):
                     if len(cell) > LONGEST_CELL:
                         grid.odd[line, at] = Odd(

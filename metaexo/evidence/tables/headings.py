@@ -45,12 +45,13 @@ TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("n", "n"): ("events", "n"),
     ("ci",): ("ci_low", "ci_high"),
     ("iqr",): ("q1", "q3"),
-    ("range",): ("min", "max"),
 }
 """Statistics that stand in one cell, as headings name them, and the columns that they are."""
 OF_ARMS = frozenset(("mean", "sd", "n", "events", "median"))
 """Statistics of which one at least stands in a table of arms."""
 OF_EFFECT = {"se": "effect_se", "ci_low": "effect_ci_low", "ci_high": "effect_ci_high"}
+OF_GROUP = re.compile(r"\s*[(\[]\s*n\s*=\s*\d+\s*[)\]]", re.IGNORECASE)
+"""The size of a group in its heading."""
 IN_ONE_CELL = ("±", "(", "[", "/", "of")
 """What joins two statistics of one cell in a heading."""
 COUNTED = {"ai": "treatment_events", "ci": "control_events"}
@@ -170,16 +171,20 @@ def meaning(heading: str, known: Mapping[str, Column], words: Vocabulary) -> Mea
     plain = [token for token in found if token not in "()[]/"]
     bare, unit = _without_brackets(found)
     by_name = {" ".join(tokens(name)): name for name in known}
-    for phrase, inside in ((" ".join(plain), ""), (" ".join(bare), " ".join(unit))):
+    within = _statistics(unit, known, words).statistics
+    beside = tuple(f"effect_{part}" for part in TOGETHER.get(within, within) if part in OF_EFFECT)
+    for phrase, inside in ((" ".join(plain), ()), (" ".join(bare), tuple(unit))):
         measure = words.measures.get(phrase, "")
-        if "ci" in inside.split() and (measure or words.columns.get(phrase) == "effect"):
-            return Meaning(("effect", "effect_ci_low", "effect_ci_high"), measure=measure)
+        if inside and within:  # "mean (SD)": what stands in brackets is no unit
+            if beside and (measure or words.columns.get(phrase) == "effect"):
+                return Meaning(("effect", *beside), measure=measure)
+            continue
         if phrase in by_name:
-            return Meaning((by_name[phrase],), unit=inside)
+            return Meaning((by_name[phrase],), unit=" ".join(inside))
         if measure:
-            return Meaning(("effect",), measure=measure, unit=inside)
+            return Meaning(("effect",), measure=measure, unit=" ".join(inside))
         if phrase in words.columns and words.columns[phrase] in known:
-            return Meaning((words.columns[phrase],), unit=inside)
+            return Meaning((words.columns[phrase],), unit=" ".join(inside))
     return _statistics(found, known, words)
 
 
@@ -215,13 +220,14 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
         for size in range(min(LONGEST_PHRASE, len(found) - i), 0, -1):
             phrase = " ".join(found[i : i + size])
             if phrase in words.statistics:
-                if not joined and statistics:
-                    left.append(phrase)
+                if (not joined and statistics) or (phrase == "total" and not arms and i + 1 < len(found)):
+                    left.append(phrase)  # "total exosomes" is an amount, "exosome total" a group
                 else:
                     statistics.append(words.statistics[phrase])
                 joined = False
                 break
-            if phrase in words.arms:
+            in_unit = depth > 0 and phrase.isdigit() and found[i - 1] not in "(["
+            if phrase in words.arms and not in_unit:
                 arms.append(words.arms[phrase])
                 break
         else:
@@ -231,6 +237,8 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
             elif depth > 0:
                 unit.append(token)
         i += size
+    if unit and statistics and set(statistics) <= {"n", "events"}:
+        left += unit  # a count has no unit
     several = set(arms)
     arm = arms[0] if len(several) == 1 else ""
     parts = TOGETHER.get(tuple(statistics), tuple(statistics) if len(statistics) == 1 else ())
@@ -264,7 +272,8 @@ def find_header(
         if whole not in cache:
             cache[whole] = meaning(whole, known, words)
         said = cache[whole]
-        return (said.sure or bool(said.statistics)) and not said.left
+        named = said.sure or bool(said.statistics) or (bool(said.arm) and len(cell) > 2)
+        return named and not said.left
 
     best: tuple[int, int, list[str], list[str]] | None = None
     for i, row in enumerate(grid.rows[:HEADER_WITHIN]):
@@ -344,6 +353,7 @@ def map_columns(
     mapper = _Mapper(grid, layout, known, words, file)
     mapper.by_user(columns)
     mapper.by_words()
+    mapper.measure_of_nothing()
     mapper.without_arm()
     mapper.near()
     mapper.refuse_doubles()
@@ -434,6 +444,11 @@ class _Mapper:
                 continue
             said = meaning(name, self.known, self.words)
             group = self.groups[at]
+            if group and (size := OF_GROUP.search(group)):
+                self.layout.notes.append(
+                    f"{size[0].strip()!r} in the heading {group!r} was not read: sizes stand in rows"
+                )
+                self.full[at] = self.full[at].replace(size[0], "").strip()
             if group and not (said.sure and (said.arm or not said.statistics)):
                 said = meaning(self.full[at], self.known, self.words)
             if said.sure and set(said.columns) <= given and not self.filled[at]:
@@ -444,6 +459,14 @@ class _Mapper:
                     self.layout.constants["effect_measure"] = said.measure
             else:
                 self.unclear[at] = said
+
+    def measure_of_nothing(self) -> None:
+        """Leave a column "Measure" as it is where no column has effects: it may name what was measured."""
+        taken = {name for column in self.found.values() for name in column.columns}
+        for at, column in list(self.found.items()):
+            exact = column.by_user or self.headings[at] == "effect_measure"
+            if column.columns == ("effect_measure",) and "effect" not in taken and not exact:
+                del self.found[at]
 
     def without_arm(self) -> None:
         """Give statistics without an arm to the effect, or to the only arm there is."""
@@ -514,7 +537,10 @@ class _Mapper:
             likely = self._likely(said, heading, taken)
             if likely is None or likely in taken:
                 continue
-            left = f": {', '.join(said.left)} is not understood" if said.left and said.columns else ""
+            left = ""
+            if said.left and said.columns:
+                verb = "is" if len(said.left) == 1 else "are"
+                left = f": {', '.join(map(repr, said.left))} {verb} not understood"
             self.problem(
                 UnclearColumnError,
                 at,
@@ -535,7 +561,7 @@ class _Mapper:
             )
             doubtful = set(said.left) & self.words.distractors
             return name if not doubtful or other in taken else None
-        if said.statistics:
+        if said.statistics or (said.arm and not said.left):
             return None
         phrases = {
             **{phrase: name for phrase, name in self.words.columns.items() if name in self.known},

@@ -13,6 +13,7 @@ from metaexo.errors import (
     MetaexoError,
     MissingCellError,
     MissingColumnError,
+    RowLengthError,
     UnclearCellError,
     UnclearColumnError,
     UnknownChoiceError,
@@ -21,9 +22,10 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Codebook, Column, SheetPlan
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import ADDED, Placed, RawSheet, letters
-from metaexo.evidence.tables.cells import Grid, Percent, merged_cells, read_grids
+from metaexo.evidence.tables.cells import SEPARATORS, Grid, Percent, merged_cells, read_grids
 from metaexo.evidence.tables.headings import (
     ARMS,
+    LONGEST_HEADING,
     Layout,
     Mapped,
     Meaning,
@@ -244,6 +246,8 @@ class _Table:
         self.how: dict[str, Counter[str]] = {}  # way of writing -> cells by heading
         self.emptied: Counter[str] = Counter()
         self.unread: list[str] = []
+        self.studies: dict[str, tuple[str, int]] = {}
+        self.outcomes: dict[str, str] = {}
         self.renamed: dict[tuple[str, str, str], int] = {}
         self.skipped: dict[tuple[int, int], None] = {}  # cells of which something else is said already
 
@@ -254,6 +258,7 @@ class _Table:
         if not self._header():
             return
         self._arms_alone()
+        self._row_per_group()
         self._study_column()
         self._effect_measure()
         self._body()
@@ -334,7 +339,7 @@ class _Table:
                 remedy,
                 self.plan.file,
                 line,
-                more.get("study") or "",
+                (more.get("study") or "")[:LONGEST_VALUE],
                 column,
                 value,
                 more.get("nearest"),
@@ -392,6 +397,29 @@ class _Table:
                 column.at,
             )
 
+    def _row_per_group(self) -> None:
+        """Refuse a table with a row per group: its rows are no comparisons."""
+        if not any(column.note for column in self.layout.mapped):
+            return
+        for column in self.layout.mapped:
+            if column.columns:
+                continue
+            cells = dict.fromkeys(self._sample(column.at))
+            arms = {self._arm_of(cell) for cell in cells if len(cell) <= LONGEST_HEADING}
+            if set(ARMS) <= arms:
+                shown_ = ", ".join(repr(cell) for cell in list(cells)[:4])
+                self._problem(
+                    UnclearColumnError,
+                    f"the table has a row per group: {column.heading!r} holds {shown_}",
+                    "a row per comparison, with the numbers of both groups in it",
+                    "put each control beside its comparison: columns Control mean, Control SD, Control n",
+                    column.at,
+                )
+
+    def _arm_of(self, cell: str) -> str:
+        said = meaning(cell, {}, self.words)
+        return "" if said.statistics else said.arm
+
     def _study_column(self) -> None:
         """Take Author and Year as the study where no column names it."""
         taken = self.layout.taken()
@@ -436,6 +464,7 @@ class _Table:
         ]
         rows = list(zip(grid.lines, grid.rows, strict=True))[layout.start :]
         rows = self._without_examples(self._without_remarks(rows))
+        self._row_lengths(rows)
         self._merged(rows)
         numeric = [c for c in mapped if any(known[name].is_number for name in c.columns)]
         self.dialect = dialect_of(
@@ -479,8 +508,6 @@ class _Table:
         last = max((i for i, n in enumerate(filled) if n > 1), default=-1)
         header = [fold(name) for name in self.grid.rows[self.layout.start - 1]]
         key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), 0)
-        studies = {row[key] for _, row in rows if key < len(row) and row[key]}
-        examples = {study for study in studies if self.tables.flat and is_example(study)}
         kept = []
         for i, (line, row) in enumerate(rows):
             first = next((cell for cell in row if cell), "")
@@ -493,8 +520,6 @@ class _Table:
                 self.unread.append(f"row {line} was not read: {shown(study or first)} sums up other rows")
             elif [fold(cell) for cell in row] == header:
                 self.unread.append(f"row {line} was not read: it repeats the headings")
-            elif study in examples:
-                self.unread.append(f"row {line} was not read: {shown(study)} is an example of the template")
             elif wide and filled[i] == 1 and self.tables.flat:
                 at = row.index(first)
                 self._problem(
@@ -507,13 +532,6 @@ class _Table:
                 )
             else:
                 kept.append((line, row))
-        if examples and not kept:
-            self._problem(
-                EmptySheetError,
-                "the table holds the examples of the template and no study of yours",
-                "one row per comparison",
-                "write your studies below the headings, in the place of the examples",
-            )
         return kept
 
     def _without_examples(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
@@ -538,6 +556,25 @@ class _Table:
                 lines[0],
             )
         return kept
+
+    def _row_lengths(self, rows: Sequence[tuple[int, list[str]]]) -> None:
+        """Name the rows of a CSV file with more or fewer cells than its header: their cells are shifted."""
+        if not self.grid.widths:
+            return
+        width = self.grid.widths[self.layout.start - 1]
+        lengths = dict(zip(self.grid.lines, self.grid.widths, strict=True))
+        mark = SEPARATORS[self.grid.separator]
+        for line, row in rows:
+            if lengths[line] != width:
+                self._problem(
+                    RowLengthError,
+                    f"the row has {lengths[line]} cells and the header {width}",
+                    f"{width} cells, separated by {mark}",
+                    f"put text or numbers that hold one of the {mark} in double quotes, and add {mark} for "
+                    "cells that are empty",
+                    line=line,
+                    study=row[0],
+                )
 
     def _merged(self, rows: Sequence[tuple[int, list[str]]]) -> None:
         """Name the merged cells among the rows."""
@@ -568,6 +605,7 @@ class _Table:
                 continue
             odd = self.grid.odd.get((line, column.at))
             if odd is not None:
+                self.skipped[line, column.at] = None
                 self._cell_problem(Trouble(odd.kind, odd.what, odd.allowed, odd.remedy), line, row, column)
                 continue
             self._cell(line, row, cell, column, found, signs)
@@ -588,6 +626,9 @@ class _Table:
         if self.tables.flat and self.by_author and "first_author" in found:
             found[key] = " ".join(filter(None, (found["first_author"], found.get("year", ""))))
         study = found.get(key, "")
+        if study:
+            study = found[key] = " ".join(study.split())
+            self._one_spelling(line, row, study)
         if study or not self.tables.flat or (key not in self.layout.taken() and not self.by_author):
             return study or last
         names = (key, "first_author")
@@ -608,6 +649,24 @@ class _Table:
                 column=key,
             )
         return last
+
+    def _one_spelling(self, line: int, row: list[str], study: str) -> None:
+        """Refuse a study that is written with other capitals elsewhere: it would count as two."""
+        first, where = self.studies.setdefault(fold(study), (study, line))
+        if first != study:
+            at = next(
+                (c.at for c in self.layout.mapped if {self.plan.key, "first_author"} & set(c.columns)), 0
+            )
+            self._problem(
+                UnclearCellError,
+                f"{study!r} is written {first!r} in row {where}, and would count as another study",
+                "one spelling per study",
+                f"write {first!r} in both, or names that differ by more than capitals",
+                at,
+                line,
+                column=self.plan.key,
+                study=study,
+            )
 
     def _cell(
         self,
@@ -700,6 +759,8 @@ class _Table:
             return value
         if plan.name == "outcome" and value.text not in self.tables.codebook.outcomes:
             meant = self._outcomes.get(fold(value.text))
+            first = self.outcomes.setdefault(fold(value.text), value.text)
+            meant = meant or (first if first != value.text else None)
             return [Value(meant, "outcome")] if meant else [value]
         if plan.words and value.text and value.text not in plan.words:
             if plan.name == "effect_measure":
@@ -840,6 +901,7 @@ class _Table:
     def _say(self) -> None:
         """Say what was read as what."""
         notes, layout = self.notes, self.layout
+        notes += dict.fromkeys(layout.notes)
         for column in layout.mapped:
             if not column.columns:
                 continue
@@ -866,7 +928,7 @@ class _Table:
             told = ", ".join(f"{word!r} ({n})" for word, n in self.emptied.most_common(MOST_NAMED))
             notes.append(f"read as empty cells: {told}")
         for (column_name, cell, word), n in list(self.renamed.items())[:MOST_NAMED]:
-            notes.append(f"{shown(cell)} was read as {word}, a word of {column_name} ({plural(n, 'cell')})")
+            notes.append(f"{shown(cell)} was read as {word!r} in {column_name} ({plural(n, 'cell')})")
         if len(self.renamed) > MOST_NAMED:
             notes.append(
                 f"{len(self.renamed) - MOST_NAMED} more words were read as words of the vocabularies"
@@ -879,6 +941,7 @@ class _Table:
             "decimal comma": f"decimal commas were read in {cells} of {columns}",
             "thousands": f"signs between thousands were taken out of {cells} of {columns}",
             "percent": f"percent signs were taken off {cells} of {columns}: 50 % is read as 50, in per cent",
+            "n =": f'"n = 10" was read as 10 in {cells} of {columns}',
             "powers of ten": f"powers of ten were read in {cells} of {columns}",
             "events / n": f'"12/20" was read as events of n in {cells} of {columns}',
             "count with its percentage": f'"12 (60 %)" was read as the count alone in {cells} of {columns}',

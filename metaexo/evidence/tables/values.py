@@ -72,6 +72,7 @@ _RANGE = re.compile(
     rf"[(\[]?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE
 )
 _COUNT = re.compile(r"(\d+)\s*[(\[]\s*\d+(?:[.,]\d+)?\s*%\s*[)\]]")
+_SIZE = re.compile(r"n\s*=\s*(\d{1,6})", re.IGNORECASE)
 _THIRD = re.compile(
     rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*({_TOKEN})\s*[)\]]?\s*[(\[,;]\s*(?:n\s*=\s*)?(\d+)\s*[)\]]?",
     re.IGNORECASE,
@@ -161,17 +162,11 @@ def number(cell: str, dialect: Dialect) -> Value | None:
         return None
     if isinstance(cell, Number):
         return Value(str(cell))
-    text = plain(cell)
-    if text[:1] in "–—" and len(text) > 1:
-        text = "-" + text[1:].lstrip()
-    if len(text) > LONGEST:
+    text = _signed(cell)
+    if power := _POWER.fullmatch(_HIGH.sub(lambda match: "^" + match[1].translate(_SUPERSCRIPTS), text)):
+        return _power(number(power[1], dialect), int(power[2]))
+    if any(letter.isdigit() and not letter.isascii() for letter in text):
         return None
-    power = _POWER.fullmatch(_HIGH.sub(lambda match: "^" + match[1].translate(_SUPERSCRIPTS), text))
-    if power:
-        base = number(power[1], dialect)
-        return (
-            Value(f"{base.text}e{int(power[2])}", "powers of ten") if base and "e" not in base.text else None
-        )
     if _THREE.fullmatch(text):
         return _three(text, dialect)
     if _PLAIN.fullmatch(text):
@@ -187,6 +182,18 @@ def number(cell: str, dialect: Dialect) -> Value | None:
         rest = re.sub(r"[ '\u2019]", "", text)
         return Value(rest.replace(",", "."), "decimal comma" if "," in rest else "thousands")
     return None
+
+
+def _signed(cell: str) -> str:
+    """Return a number with the minus sign that was set as a dash; empty if the text is too long for one."""
+    text = plain(cell) if len(cell) <= LONGEST else ""
+    return "-" + text[1:].lstrip() if text[:1] in ("–", "—") and len(text) > 1 else text
+
+
+def _power(base: Value | None, exponent: int) -> Value | None:
+    if base is None or "e" in base.text.lower() or abs(exponent) > 99:
+        return None
+    return Value(f"{base.text}e{exponent}", "powers of ten")
 
 
 def _three(text: str, dialect: Dialect) -> Value | None:
@@ -274,6 +281,8 @@ def value_of(cell: str, column: Column, dialect: Dialect, heading: str) -> Value
     text = plain(cell)
     if text.endswith("%"):
         return _percent(cell if isinstance(cell, Percent) else text, column, dialect)
+    if column.quantity == "sample_size" and (size := _SIZE.fullmatch(text)):
+        return Value(size[1], "n =")
     counted = _COUNT.fullmatch(text) if column.name.endswith("_events") and len(text) <= LONGEST else None
     if counted:
         return Value(counted[1], "count with its percentage")

@@ -1,0 +1,234 @@
+"""Headings are read by their words; what is not certain is asked for, with the option that settles it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.evidence.codebook import load_codebook
+from metaexo.evidence.tables.headings import load_headings, meaning, read_map, targets
+from metaexo.evidence.tables.table import flat_plan
+from tests.evidence.tables.making import HEADINGS, LI, WU, problems, read, said, values, workbook
+
+KNOWN = flat_plan(load_codebook(), "t.xlsx").columns
+WORDS = load_headings()
+ARM = {"treatment_mean": "5.1", "treatment_sd": "1.2", "treatment_n": "10"}
+READ = [("Li 2020", "5.1", "1.2", "10", "3.9", "1.1", "9")]
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns"),
+    [
+        ("Treatment Mean", "treatment_mean"),
+        ("Exp N", "treatment_n"),
+        ("EV mean (SD)", "treatment_mean treatment_sd"),
+        ("n1", "treatment_n"),
+        ("M1", "treatment_mean"),
+        ("SD2", "control_sd"),
+        ("Author (year)", "study_id"),
+        ("Study or Subgroup", "study_id"),
+        ("Control mean ± SEM", "control_mean control_se"),
+        ("Exosome Std. Dev.", "treatment_sd"),
+        ("Exosome S.E.M.", "treatment_se"),
+        ("meanExo", "treatment_mean"),
+        ("sd.c", "control_sd"),
+        ("n_treatment", "treatment_n"),
+        ("MSC-Exo mean (mm2)", "treatment_mean"),
+        ("Kontrolle Mittelwert", "control_mean"),
+        ("Exosomen Standardabweichung", "treatment_sd"),
+        ("EV source", "source_reported"),
+        ("Method of isolation", "isolation_reported"),
+        ("Source category", "source_category"),
+        ("Exosome events / n", "treatment_events treatment_n"),
+        ("Control n/N", "control_events control_n"),
+        ("Exosome median (IQR)", "treatment_median treatment_q1 treatment_q3"),
+        ("Control mean (95% CI)", "control_mean control_ci_low control_ci_high"),
+        ("OR (95% CI)", "effect effect_ci_low effect_ci_high"),
+        ("Hedges' g", "effect"),
+        ("P-value", "p_value"),
+        ("treatment_ci_low", "treatment_ci_low"),
+    ],
+)
+def test_headings_that_say_one_thing(heading: str, columns: str) -> None:
+    said_ = meaning(heading, KNOWN, WORDS)
+    assert said_.sure
+    assert said_.columns == tuple(columns.split())
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Exosome mean diameter",
+        "Exosome mean at baseline",
+        "Total exosomes",
+        "Exosome n (µg)",
+        "Exosome vs control mean",
+        "Low dose exosome mean",
+        "Exosome mean SD",
+        "lnRR",
+        "d",
+        "Remarks of mine",
+    ],
+)
+def test_headings_that_are_not_certain(heading: str) -> None:
+    assert not meaning(heading, KNOWN, WORDS).sure
+
+
+def test_every_synonym_leads_to_its_own_column() -> None:
+    for words in (WORDS.columns, WORDS.measures):
+        assert all(meaning(phrase, KNOWN, WORDS).sure for phrase, name in words.items() if name in KNOWN)
+    assert not set(WORDS.columns) & set(WORDS.measures)
+    assert not set(WORDS.arms) & set(WORDS.statistics)
+    assert set(WORDS.columns.values()) <= set(KNOWN)
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_two_rows_of_headings(tmp_path: Path, merged: bool) -> None:
+    rows = [
+        ("Study or Subgroup", "Exosome (n=10)", "", "", "PBS", "", "", ""),
+        ("", "Mean", "SD", "Total", "Mean", "SD", "Total", "Weight"),
+        (*LI, "50%"),
+        ("Total (95% CI)", None, None, 10, None, None, 9),
+        ("Heterogeneity: Tau² = 0.00",),
+    ]
+
+    def merge(sheet: object) -> None:
+        for span in ("A1:A2", "B1:D1", "E1:G1") if merged else ():
+            sheet.merge_cells(span)  # type: ignore[attr-defined]
+
+    tables = read(workbook(tmp_path / "t.xlsx", rows, merge))
+    assert values(tables) == READ
+    assert problems(tables) == []
+    assert said(tables, "row 4 was not read: 'Total (95% CI)' sums up other rows")
+    assert said(tables, "row 5 was not read")
+    assert said(tables, "'(n=10)' in the heading 'Exosome (n=10)' was not read")
+    assert said(tables, "column D 'Exosome Total' was read as treatment_n")
+    assert said(tables, "1 column kept as your own and not used: H 'Weight'")
+
+
+def test_groups_without_names_are_refused(tmp_path: Path) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [("Study", *("Mean", "SD", "Total") * 2), LI]))
+    (problem,) = tables.raws["outcomes"].problems
+    assert "'SD' in Data!C1 and Data!F1" in problem.what
+    assert values(tables, *ARM) == [("", "", "")]
+
+
+@pytest.mark.parametrize("second", ["Exosome SD", "EV SD"])
+def test_two_headings_of_one_meaning_are_refused(tmp_path: Path, second: str) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [(*HEADINGS, second), (*LI, 2)]))
+    (problem,) = tables.raws["outcomes"].problems
+    assert problem.kind.__name__ == "DuplicateColumnError"
+    assert all(cell in problem.what for cell in ("Data!C1", "Data!H1"))
+
+
+def test_a_misspelt_heading_is_asked_for_and_the_option_settles_it(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", [("Study", "Exosome meen", *HEADINGS[2:]), LI])
+    (problem,) = read(path).raws["outcomes"].problems
+    assert problem.nearest == "treatment_mean"
+    assert problem.cells == ("Data!B1",)
+    assert '--map "Exosome meen=treatment_mean"' in problem.remedy
+    settled = read(path, columns=read_map(["Exosome meen=treatment_mean"]))
+    assert values(settled) == READ
+    assert problems(settled) == []
+    assert problems(read(path, columns={"exosome  MEEN": ""})) == []
+
+
+def test_an_arm_alone_is_asked_for_by_what_stands_in_its_cells(tmp_path: Path) -> None:
+    rows = [("Study", "Exosome", "n1", "Control", "n2"), ("Li 2020", "5.1 ± 1.2", 10, "3.9 ± 1.1", 9)]
+    path = workbook(tmp_path / "t.xlsx", rows)
+    asked = read(path).raws["outcomes"].problems
+    assert [problem.cells for problem in asked] == [("Data!B1",), ("Data!D1",)]
+    assert all(
+        "±" in problem.what and "_sd" in problem.remedy and "_se" in problem.remedy for problem in asked
+    )
+    entries = [option for problem in asked for option in problem.remedy.split('"')[1:2]]
+    settled = read(path, columns=read_map(entries))
+    assert values(settled) == READ
+    events = workbook(tmp_path / "e.xlsx", [("Study", "Exosome", "Control"), ("Li", "12/20", "3 of 19")])
+    names = ("treatment_events", "treatment_n", "control_events", "control_n")
+    assert values(read(events), *names) == [("12", "20", "3", "19")]
+
+
+def test_one_n_for_two_arms_is_asked_for(tmp_path: Path) -> None:
+    rows = [
+        ("Study", "Exosome mean", "Exosome SD", "Control mean", "Control SD", "n"),
+        ("Li", 5, 1, 4, 1, 10),
+    ]
+    path = workbook(tmp_path / "t.xlsx", rows)
+    assert problems(read(path)) == [("UnclearColumnError", "F1")]
+    both = read(path, columns={"n": "treatment_n and control_n"})
+    assert values(both, "treatment_n", "control_n") == [("10", "10")]
+
+
+def test_a_row_per_group_is_refused_and_one_group_is_not(tmp_path: Path) -> None:
+    single = [("Study", "Mean", "SD", "N"), ("Li", 5, 1, 10)]
+    tables = read(workbook(tmp_path / "s.xlsx", single))
+    assert values(tables, *ARM, "contrast") == [("5", "1", "10", "single_arm")]
+    groups = [("Study", "Group", "Mean", "SD", "N"), ("Li", "MSC-Exo", 5, 1, 10), ("Li", "PBS", 4, 1, 10)]
+    assert problems(read(workbook(tmp_path / "g.xlsx", groups))) == [("UnclearColumnError", "B1")]
+
+
+def test_effects_need_their_measure(tmp_path: Path) -> None:
+    names = ("effect", "effect_se", "effect_ci_low", "effect_ci_high", "effect_measure")
+    rows = [("Study", "Hedges g", "lower", "upper"), ("Li", 0.5, 0.1, 0.9)]
+    tables = read(workbook(tmp_path / "g.xlsx", rows))
+    assert values(tables, *names) == [("0.5", "", "0.1", "0.9", "standardised_mean_difference")]
+    unnamed = [("Study", "Effect size", "SE"), ("Li", 0.5, 0.1)]
+    assert problems(read(workbook(tmp_path / "e.xlsx", unnamed))) == [("UnclearColumnError", "B1")]
+    named = [("Study", "Effect size", "SE", "Measure"), ("Li", 0.5, 0.1, "SMD"), ("Wu", 1.5, 0.1, "OR")]
+    tables = read(workbook(tmp_path / "m.xlsx", named))
+    assert values(tables, *names[:2], names[4]) == [
+        ("0.5", "0.1", "standardised_mean_difference"),
+        ("1.5", "0.1", "odds_ratio"),
+    ]
+
+
+def test_author_and_year_are_the_study(tmp_path: Path) -> None:
+    rows = [("Author", "Year", *HEADINGS[1:]), ("Li", 2020, *LI[1:]), ("Wu", 2021, *WU[1:])]
+    tables = read(workbook(tmp_path / "t.xlsx", rows))
+    assert values(tables, "study_id", "year") == [("Li 2020", "2020"), ("Wu 2021", "2021")]
+    nobody = read(workbook(tmp_path / "n.xlsx", [HEADINGS[1:], LI[1:]]))
+    assert problems(nobody) == [("MissingColumnError", "A1")]
+
+
+def test_headings_below_titles_and_columns_of_ones_own(tmp_path: Path) -> None:
+    rows = [
+        ("My studies", *[None] * 6),
+        (),
+        (*HEADINGS, "Zeta", "line", ""),
+        (*LI, -20, 3, "x"),
+        ("Note: SEM",),
+    ]
+    tables = read(workbook(tmp_path / "t.xlsx", rows))
+    assert values(tables) == READ
+    assert tables.raws["outcomes"].lines == [4]
+    assert tables.raws["outcomes"].rows[0]["Zeta"] == "-20"
+    assert "line" not in tables.raws["outcomes"].header
+    assert said(tables, "the headings stand in row 3")
+    assert said(tables, "1 column has cells and no heading, and was not used: J")
+    assert said(tables, "row 5 was not read: it holds only 'Note: SEM'")
+
+
+def test_no_headings_at_all_are_answered_with_those_that_are_needed(tmp_path: Path) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [("a", "b"), (1, 2)]))
+    (problem,) = tables.raws["outcomes"].problems
+    assert "metaexo new" in problem.remedy
+    assert problem.cells == ("Data, row 1",)
+
+
+def test_entries_of_the_option() -> None:
+    assert read_map(["a=b=treatment_sd"]) == {"a=b": "treatment_sd"}
+    for wrong in (["treatment_sd"], ["=treatment_sd"], ["A=note", "a=note"]):
+        with pytest.raises(InputError):
+            read_map(wrong)
+    for word in ("treatment_sdd", "±", "treatment_mean ± sd"):
+        with pytest.raises(UnknownChoiceError):
+            targets(word, KNOWN)
+
+
+def test_a_heading_that_is_not_there(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", [HEADINGS, LI])
+    with pytest.raises(UnknownChoiceError, match="Exosome SD"):
+        read(path, columns={"Exosome SDs": "treatment_sd"})
