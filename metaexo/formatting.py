@@ -331,8 +331,17 @@ def safe_cells(frame: pd.DataFrame) -> pd.DataFrame:
     return done.set_axis(safe_names(frame.columns), axis=1).set_axis(safe_names(frame.index), axis=0)
 
 
+class TextTable(str):
+    """A plain table that keeps its cells, so that a summary can show it in other forms."""
+
+    rows: list[list[str]]
+    header: list[str]
+    left: int
+
+
 def text_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1) -> str:
     """Return rows of text as an aligned plain table; the first `left` columns are aligned to the left."""
+    given = [[*row] for row in rows], [*header]
     rows, header = (
         [[plain_text(one_line(cell)) for cell in row] for row in rows],
         [plain_text(one_line(cell)) for cell in header],
@@ -346,7 +355,9 @@ def text_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int =
         ]
         return "  ".join(padded).rstrip()
 
-    return "\n".join(line(row) for row in [header, *rows])
+    made = TextTable("\n".join(line(row) for row in [header, *rows]))
+    made.rows, made.header, made.left = *given, left
+    return made
 
 
 def markdown_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1) -> str:
@@ -357,21 +368,26 @@ def markdown_table(rows: Sequence[Sequence[str]], header: Sequence[str], left: i
 
 
 def html_table(
-    rows: Sequence[Sequence[str]], header: Sequence[str], left: int = 1, caption: str | None = None
+    rows: Sequence[Sequence[str]],
+    header: Sequence[str],
+    left: int | Sequence[int] = 1,
+    caption: str | None = None,
 ) -> str:
-    """Return rows of text as an HTML table; the first `left` columns are aligned to the left.
+    """Return rows of text as an HTML table; the first `left` columns, or those at the places, stand left.
 
     Examples
     --------
     >>> html_table([["a < b", "1"]], ["x", "y"]).splitlines()[-3]
-    '<tr><th scope="row">a &lt; b</th><td style="text-align: right">1</td></tr>'
+    '<tr><th scope="row" style="text-align: left">a &lt; b</th><td style="text-align: right">1</td></tr>'
     """
     from html import escape
+
+    at_left = range(left) if isinstance(left, int) else left
 
     def line(cells: Sequence[str], tag: str) -> str:
         parts = []
         for j, cell in enumerate(cells):
-            style = "" if j < left else ' style="text-align: right"'
+            style = f' style="text-align: {"left" if j in at_left else "right"}"'
             name, scope = (tag, ' scope="col"') if tag == "th" else ("th", ' scope="row"')
             if tag == "td" and j > 0:
                 name, scope = "td", ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaexo.errors import InputError
-from metaexo.formatting import plural
+from metaexo.formatting import html_table, plural
 from metaexo.types import Mask
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class LeftOut:
     reason: str  # why, in words
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ledger:
     """Which rows of one table were used and which were left out.
 
@@ -82,6 +82,15 @@ class Ledger:
     def of_rows(cls, k: int, source: str = "input") -> Ledger:
         """Return the ledger of a table of k rows, all of them used."""
         return cls(source, tuple(range(1, k + 1)))
+
+    def __repr__(self) -> str:
+        return f"Ledger({self})"
+
+    def _repr_html_(self) -> str:
+        """Return the counts of rows by reason as a table for a notebook."""
+        counts = self.counts()
+        rows = [[str(value) for value in row] for row in counts.itertuples(index=False, name=None)]
+        return html_table(rows, list(counts.columns), left=counts.shape[1] - 1, caption=str(self))
 
     @property
     def total(self) -> int:

@@ -33,6 +33,7 @@ from metaexo.inputs import check_choice, check_flag, check_level, read_numbers
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_statistics
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.tails import upper_tail
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 MODELS = ("dispersion", "mixed")
@@ -43,6 +44,7 @@ LEAST = 3
 FEW_DF = 4.0
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class PrecisionRegression(Immutable):
     """A regression of effects on a measure of imprecision.

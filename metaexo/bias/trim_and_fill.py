@@ -39,7 +39,7 @@ from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
-from metaexo.readable import with_ratios
+from metaexo.readable import shows_itself, with_ratios
 from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ def trim_and_fill(
     )
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class ManyTrimAndFill(Immutable):
     """Result of :func:`trim_and_fill_many` for B meta-analyses.

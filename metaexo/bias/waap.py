@@ -18,6 +18,7 @@ from metaexo.immutable import Immutable
 from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_statistics
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import cluster_sandwich
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Index, Mask
 
 # The 97.5% and 80% quantiles of the normal distribution add up to 2.8: a study has 80% power in a two-sided
@@ -27,6 +28,7 @@ SIGNIFICANCE = 0.05
 FEW_DF = 4.0
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class UnrestrictedMean(Immutable):
     """An unrestricted weighted least squares mean: weights 1 / v, and a factor on the variances.

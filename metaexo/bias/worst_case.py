@@ -23,6 +23,7 @@ from metaexo.models.linear.hypothesis import quantiles, two_sided_pvalues, wald_
 from metaexo.numeric.problem import without_rounding
 from metaexo.numeric.sandwich import cluster_sandwich
 from metaexo.numeric.tails import normal_two_sided
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Index, Mask
 
 MODELS = ("robust", "random", "common")
@@ -31,6 +32,7 @@ RATIOS = 10.0 ** np.linspace(0, 6, 25)
 FEW_DF = 4.0
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class CorrectedMean(Immutable):
     """A mean effect, corrected for selection by an assumed ratio.

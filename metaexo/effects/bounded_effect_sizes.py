@@ -30,6 +30,7 @@ from metaexo.formatting import interval, plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_flag, describe, read_numbers
 from metaexo.ledger import Ledger
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ Kind = Literal["exact", "interval", "direction", ""]
 ENDS = ("lower", "upper", "v_lower", "v_upper")
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class BoundedEffects(Immutable):
     """Effects of a table, one entry per row: a point where it follows, otherwise an interval.
@@ -343,8 +345,8 @@ class BoundedEffectSizes(EffectRows):
     def __repr__(self) -> str:
         exact = int(self.is_exact.sum())
         return (
-            f"BoundedEffectSizes({self.measure.code}: k = {self.k} effects, {exact} exact, "
-            f"m = {self.m} studies)"
+            f"BoundedEffectSizes({self.measure.code}: k = {plural(self.k, 'effect')}, {exact} exact, "
+            f"m = {plural(self.m, 'study', 'studies')})"
         )
 
 

@@ -18,12 +18,14 @@ from metaexo.formatting import one_line, plural
 from metaexo.inputs import check_aligned, check_flag, describe, is_blank, is_number, read_entries
 from metaexo.ledger import Ledger, without_rows
 from metaexo.other_names import Answering
+from metaexo.readable import frame_view
 from metaexo.types import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOT_SELECTED = "not selected"
+MOST_COLUMNS = 6
 NOT_TAKEN = "not in this refit"
 Key = TypeVar("Key", bound=Hashable)
 
@@ -318,6 +320,20 @@ class EffectRows(Answering, ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+    def _repr_html_(self) -> str:
+        """Return the rows as a table for a notebook; of many rows, the first and the last."""
+        frame = self.to_frame()
+        own = [name for name in ("label", "study", *self._numbers()) if name in frame]
+        own += ["how"] if any(mark.how != "reported" for mark in self.derived) else []
+        if not self.study or self.study == self.row_labels:
+            own.remove("study")
+        every = [] if self._data is None else list(self._data.columns)
+        further = [name for name in every if name in frame and name not in own]
+        telling = [name for name in further if _tells_more(frame, name, own)][:MOST_COLUMNS]
+        left = len(further) - len(telling)
+        more = f"\n<div>{plural(left, 'more column')} in to_frame()</div>" if left else ""
+        return frame_view(frame[[*own, *telling]], repr(self)) + more
+
     @property
     def _kind_name(self) -> str:
         """What a variable of this kind is called in messages."""
@@ -365,6 +381,12 @@ class EffectRows(Answering, ABC):
         """Return the fields that change when rows are left out, the ledger among them."""
         ledger = without_rows(self._ledger, gone, reasons, step, self.study, self.labels)
         return self._columns_at(np.flatnonzero(~gone)) | {"ledger": ledger}
+
+
+def _tells_more(frame: pd.DataFrame, name: Any, shown: Sequence[str]) -> bool:
+    """Say whether a column of data is no copy of one that is shown, and not blank."""
+    column = frame[name].astype(object)
+    return bool(column.notna().any()) and not any(column.equals(frame[one].astype(object)) for one in shown)
 
 
 def rows_by(keys: Iterable[Key]) -> dict[Key, NDArray[np.intp]]:

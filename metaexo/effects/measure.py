@@ -17,6 +17,7 @@ import numpy as np
 from metaexo.effects.formulas import INPUTS, Route, meanings
 from metaexo.errors import InputError, UnknownChoiceError, nearest_word
 from metaexo.formatting import printed
+from metaexo.readable import table_view
 from metaexo.types import Array
 
 # Values that the quantity on the display scale can have, by its label; the others have no end.
@@ -52,7 +53,7 @@ class BackBySize:
     size: Callable[[Array], Array]  # from the sampling variance of an effect to the size it belongs to
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Measure:
     """One effect-size measure.
 
@@ -176,6 +177,17 @@ class Measure:
             return "y and v as given"
         of_y, of_v = self.routes[0].lines(variance or self.routes[0].kinds[0])
         return "; ".join(f"{line.sign} = {line.readable}" for line in (*of_y, *of_v))
+
+    @printed
+    def __repr__(self) -> str:
+        return f"Measure({self.code}: {self.name})"
+
+    def _repr_html_(self) -> str:
+        """Return what the measure is, and its inputs, as a table for a notebook."""
+        rows = [["name", self.name], ["use", self.use], ["shown as", self.display]]
+        rows += [[name, INPUTS.get(name, (name, ""))[1]] for name in self.inputs]
+        rows += [[f"formula {kind}".rstrip(), self.formula(kind)] for kind in self.variances or ("",)]
+        return table_view(rows, ["", self.code], left=2)
 
     @printed
     def __str__(self) -> str:

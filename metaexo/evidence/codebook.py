@@ -17,6 +17,7 @@ from typing import Any
 
 from metaexo.errors import CodebookError, InputError
 from metaexo.evidence.patterns import read_form
+from metaexo.readable import shows_itself
 
 REQUIRED_SHEETS = ("studies", "outcomes")
 
@@ -102,6 +103,7 @@ class Outcome:
     family: str
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Codebook:
     """The sheets of an evidence folder and the outcome vocabulary.

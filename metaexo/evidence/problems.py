@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import MetaexoError, SheetError
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,7 @@ INDENT = "  "
 LONGEST_ALLOWED = 600
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class SheetProblem:
     """One thing that is wrong, or looks wrong, in one place of a sheet.

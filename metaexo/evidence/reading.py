@@ -25,6 +25,7 @@ from metaexo.errors import (
 )
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.problems import SheetProblem
+from metaexo.readable import shows_itself
 
 LARGEST_FILE = 30_000_000
 """Bytes of the largest file that is read: about 75,000 rows of outcomes, a minute and a gigabyte."""
@@ -120,6 +121,7 @@ class Placed:
     by_letter: bool = True  # whether cells are named as in a spreadsheet ("F7"), or by line and column
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a file was read: what was taken as what, and where each value stands.

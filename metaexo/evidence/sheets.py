@@ -37,6 +37,7 @@ from metaexo.evidence.views import VIEWS
 from metaexo.formatting import printed
 from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.ledger import Ledger
+from metaexo.readable import LONGEST_REPR, cut, table_view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ WITHOUT_EFFECTS = {
 NO_NUMBERS, NO_RESULT = "a result in words", "what describes a study, and no result"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sheets:
     """The evidence sheets of a folder.
 
@@ -506,6 +507,15 @@ class Sheets:
     def __str__(self) -> str:
         rows = ", ".join(f"{name} {len(frame)}" for name, frame in self._frames.items() if len(frame))
         return f"sheets of {self.folder}: {rows}"
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {len(frame)}" for name, frame in self._frames.items() if len(frame))
+        return f"Sheets({cut(f'{self.folder}: {rows}', LONGEST_REPR)})"
+
+    def _repr_html_(self) -> str:
+        """Return the sheets with their rows as a table for a notebook."""
+        rows = [[name, str(len(frame))] for name, frame in self._frames.items() if len(frame)]
+        return table_view(rows, ["sheet", "rows"], caption=self.folder)
 
 
 def _check_sheet(sheet: object, bounds: bool, codebook: Codebook) -> None:

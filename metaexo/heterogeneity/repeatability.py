@@ -13,7 +13,7 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import TooFewStudiesError
-from metaexo.formatting import MISSING, interval, number, p_value, plural, printed, text_table
+from metaexo.formatting import MISSING, interval, number, p_value, plural, text_table
 from metaexo.heterogeneity.levels import (
     COLUMN,
     OF_ONE_GROUP,
@@ -26,9 +26,9 @@ from metaexo.heterogeneity.strata.fit import Stratum, Tau2Mode
 from metaexo.heterogeneity.strata.results import StratifiedResults
 from metaexo.heterogeneity.strata.stratify import stratify
 from metaexo.heterogeneity.strata.tables import ALONE
-from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level
 from metaexo.models.linear.contrasts import adjust_pvalues
+from metaexo.readable import ReadableLines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +37,8 @@ SHOWN = 0.05
 IS_THE_MOST, CANNOT = " is the most repeatable", "cannot be said"
 
 
-@dataclass(frozen=True, eq=False)
-class Repeatability(Immutable):
+@dataclass(frozen=True, eq=False, repr=False)
+class Repeatability(ReadableLines):
     """Variability by method, for each level of repetition apart.
 
     Attributes
@@ -120,8 +120,8 @@ class Repeatability(Immutable):
     def _units(self, results: StratifiedResults) -> str:
         return {"study": "studies", "": "effects"}.get(results.cluster, f"groups by {results.cluster}")
 
-    @printed
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return a table of the methods, and which of them is the most repeatable."""
         name = self.effects.measure.display.lower()
         rows = [
             [
@@ -141,7 +141,7 @@ class Repeatability(Immutable):
                 f"{plural(self.unreported.k, 'spread')} over something that is not reported: left out, as it "
                 "may be of any level"
             )
-        return "\n".join(lines)
+        return lines
 
 
 def _most_repeatable(results: StratifiedResults, known: Sequence[Stratum]) -> str:

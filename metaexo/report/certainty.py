@@ -9,6 +9,7 @@ from metaexo.errors import InputError
 from metaexo.formatting import percent
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_flag, check_number, describe, read_numbers, whole_number
+from metaexo.readable import shows_itself
 
 WORDS = ("very low", "low", "moderate", "high")
 # Design -> where it starts among WORDS, and what it is called.
@@ -21,6 +22,7 @@ FEW = 10
 CONSIDERABLE_I2 = 0.75
 
 
+@shows_itself
 @dataclass(frozen=True)
 class Certainty(Immutable):
     """The certainty of a result; ``str()`` gives the word.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.readable import shows_itself
 
 SUMMARY = "summary.md"
 MANIFEST = "MANIFEST.tsv"
@@ -23,6 +24,7 @@ _COLUMNS = ("file", "script", "title", "data")
 SCRIPT_NAME = re.compile(r"(\d\d)_\w+")
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Folders:
     """Where analyses read and write.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from metaexo.errors import InputError
 from metaexo.formatting import MINUS, MISSING, fixed, legible, number, p_value, percent, whole_or_decimals
 from metaexo.inputs import describe
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,6 +184,7 @@ class Section:
     blocks: tuple[Block, ...]
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Report:
     """A report on one table of studies.

@@ -29,6 +29,7 @@ from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceEr
 from metaexo.formatting import safe_cells, without_html
 from metaexo.inputs import check_choice
 from metaexo.plots import save
+from metaexo.readable import shows_itself
 from metaexo.report.answers import (
     ANSWERS,
     Part,
@@ -60,6 +61,7 @@ CERTAINTIES = ("high", "moderate", "low", "very low")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """What one analysis script works with; handed to its ``main``.

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.formatting import html_table
 from metaexo.inputs import describe
 from metaexo.ledger import versions
 
@@ -332,6 +333,11 @@ class Stored(Mapping[str, NDArray[Any]]):
         return (
             f"Stored({str(self.path)!r}): {done} {self.size:,} {self.facts['what']}; {', '.join(self.names)}"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the names of the columns as a table for a notebook; nothing is read."""
+        rows = [[name, f"{self.done:,} of {self.size:,}"] for name in self.names]
+        return html_table(rows, ["column", str(self.facts["what"])], caption=str(self.path))
 
 
 # --------------------------------------------------------------------------------------------- Kinds of files

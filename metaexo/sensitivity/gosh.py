@@ -212,7 +212,7 @@ class Gosh(Readable):
         known = np.isfinite(values) & self.fitted
         return values[known], known
 
-    def summary(self) -> pd.DataFrame:
+    def quantiles(self) -> pd.DataFrame:
         """Return quantiles over the subsets that have a fit: a row per number.
 
         Columns: n (subsets that have the number), min, q25, median, mean, q75, max.
@@ -286,7 +286,7 @@ class Gosh(Readable):
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the quantiles, and what each cluster does to the median."""
-        return [cells_of(self.summary()), cells_of(self.by_cluster(), "Medians with and without")]
+        return [cells_of(self.quantiles()), cells_of(self.by_cluster(), "Medians with and without")]
 
     def table_notes(self) -> list[str]:
         """Return the sentences below the tables."""

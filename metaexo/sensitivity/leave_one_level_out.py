@@ -21,7 +21,7 @@ from metaexo.models.multilevel.fit import component_load
 from metaexo.models.multilevel.multivariate_moments import METHODS as MOMENTS
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import NamedTerm
-from metaexo.readable import Readable, ReaderTable, plain
+from metaexo.readable import Readable, ReaderTable, plain, shows_itself
 from metaexo.sensitivity.refit import checked_fit
 from metaexo.sensitivity.refits import leaving_out, refits
 from metaexo.types import Array, Index
@@ -35,6 +35,7 @@ LEAST_SHARE, PART_LEFT = 0.10, 0.5
 MOST_SHOWN = 12
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class LevelLeftOut:
     """What leaving out one level does to one component.

@@ -167,4 +167,6 @@ def test_an_interval_reads_as_text() -> None:
 def test_a_summary_shows_itself() -> None:
     summary = results()["fit"].summary()
     assert repr(summary) == str(summary)
-    assert summary._repr_html_().startswith("<pre>What was fitted")
+    view = summary._repr_html_()
+    assert view.startswith("<table>")
+    assert [view.count(f">{title}</th>") for title in summary.parts] == [1] * 5

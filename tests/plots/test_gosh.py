@@ -182,7 +182,7 @@ def test_the_figure_and_the_sentence_take_the_same_coefficient():
     plan = gosh_plan(found)
     assert "coefficient dose" in found.sentence
     assert "95% of the subsets with a fit lie from" in found.sentence
-    assert set(found.summary()["n"]) == {int(found.fitted.sum())}
+    assert set(found.quantiles()["n"]) == {int(found.fitted.sum())}
     assert "dose" in plan.panels[0].x.label
     assert points_of(plan, "all studies")[0, 0] == pytest.approx(found.values("dose")[0])
 

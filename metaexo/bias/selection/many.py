@@ -30,11 +30,13 @@ from metaexo.numeric.selection.likelihood import Problem
 from metaexo.numeric.selection.solver import maximise
 from metaexo.numeric.selection.steps import NEVER, Steps, step_of
 from metaexo.numeric.tails import chi2_tail, normal_quantile
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Mask
 
 TOGETHER = 20_000  # effects times starts that are worked on at a time
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class ManySelection(Immutable):
     """Result of :func:`selection_many` for B meta-analyses and J steps.

@@ -22,13 +22,14 @@ from metaexo.models.linear.results import LinearResults
 from metaexo.numeric.selection.smooth import Smooth
 from metaexo.numeric.selection.steps import step_of
 from metaexo.numeric.tails import normal_quantile
-from metaexo.readable import ReaderTable, cells_of, with_ratios
+from metaexo.readable import ReaderTable, cells_of, shows_itself, with_ratios
 from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class SelectionCertificate(Immutable):
     """What is known of the maximum of a selection likelihood.

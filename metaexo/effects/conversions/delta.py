@@ -14,12 +14,14 @@ from metaexo.errors import InputError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, check_number, read_numbers
 from metaexo.numeric.tails import normal_quantile
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 FIRST_STEP = 0.05
 HALVINGS = 5
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class DeltaResult(Immutable):
     """Functions of estimates, with standard errors by the delta method.

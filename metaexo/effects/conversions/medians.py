@@ -21,6 +21,7 @@ from metaexo.errors import IntervalError, MissingInputError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
 from metaexo.numeric.quadrature import gauss_legendre
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 Rule = Callable[[Quantiles], Array]
@@ -55,6 +56,7 @@ FEWEST = 2  # people that have a standard deviation
 MODELS = ("quantile-estimation", "box-cox", "mln", "blue")
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class QuantileEstimates(Immutable):
     """Means and standard deviations estimated from quantiles, one entry per sample.

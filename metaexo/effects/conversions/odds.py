@@ -22,6 +22,7 @@ from metaexo.effects.papers import DI_PIETRANTONJ, SANCHEZ_MECA, rests_on
 from metaexo.errors import MissingInputError, SampleSizeError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 FACTORS = {"logistic": "pi / sqrt(3)", "normal": "1.65"}
@@ -259,6 +260,7 @@ SMALLEST = 1e-12
 MOST_PEOPLE = 10_000_000
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Tables(Immutable):
     """Rebuilt 2 x 2 tables, one entry per study.

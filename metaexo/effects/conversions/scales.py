@@ -29,6 +29,7 @@ from metaexo.effects.papers import FREEMAN_TUKEY, MILLER, OEHLERT, rests_on
 from metaexo.errors import InputError, ShapeError
 from metaexo.inputs import check_choice, read_numbers
 from metaexo.numeric.quadrature import gauss_legendre
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 Function = Callable[[Array], Array]
@@ -41,6 +42,7 @@ GRID = 4001
 NOISE = 1e-12
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Transformation:
     """One scale.

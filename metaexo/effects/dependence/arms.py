@@ -16,6 +16,7 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import MixedDomainsWarning
 from metaexo.formatting import printed
 from metaexo.inputs import as_word, is_blank
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 Ids = NDArray[np.intp]
@@ -46,6 +47,7 @@ IN_WORDS = {
 }
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class SharedArm:
     """Effects that rest on one arm.

@@ -22,6 +22,7 @@ from metaexo.errors import (
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_flag, check_number, read_words
 from metaexo.numeric.tails import t_of_tail, t_two_sided
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 ONE = 1e-8  # a diagonal within this of ones is that of a correlation matrix
@@ -98,6 +99,7 @@ def _covariance(r: Array, one: tuple[int, int], other: tuple[int, int]) -> float
     return float(r[j, k] * r[h, m] * squares / 2 + crossed - threes)
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class MatrixRegression(Immutable):
     """A regression computed from a correlation or covariance matrix.

@@ -19,6 +19,7 @@ from metaexo.errors import AssumptionWarning, CorrelationError, InputError, Miss
 from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class WithinCluster:
                 raise CorrelationError(f"{name} = {value!r}", "a value from -1 to 1")
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Block(Immutable):
     """Rows of one cluster and the covariance matrix of their sampling errors.

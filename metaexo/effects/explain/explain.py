@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,9 +22,10 @@ from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells
 from metaexo.effects.measures.zero_cells import cells as table_cells
 from metaexo.effects.tables.bounds import LEAST, range_of_t
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.formatting import interval, number, printed
+from metaexo.formatting import interval, number, one_line, plain_text, printed
 from metaexo.inputs import is_number
 from metaexo.numeric.tails import normal_quantile
+from metaexo.readable import cut, table_view
 
 WIDTH = 100
 HOW = {"reported": "as reported", "converted": "converted", "assumed": "rests on an assumption"}
@@ -74,8 +76,8 @@ class Block:
         return "\n".join([f"{self.title}{source}", *map(str, self.steps)])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Explained(ABC):
     """What every explanation of a row has.
 
     Attributes
@@ -115,6 +117,30 @@ class Explained:
         """All steps, in order."""
         return tuple(step for block in self.blocks for step in block.steps)
 
+    @abstractmethod
+    def result(self) -> str:
+        """Return what came out, in words."""
+
+    def __repr__(self) -> str:
+        name = cut(one_line(self.label), 60)
+        return plain_text(f"{type(self).__name__}({name}, {self.measure.code}: {self.result()})")
+
+    def _repr_html_(self) -> str:
+        """Return the inputs and the steps as a table."""
+        rows = [
+            [entry.name, entry.sign, "assumed" if entry.assumed else "given", shown(entry.value)]
+            for entry in self.inputs
+        ]
+        for block in self.blocks:
+            source = f" (doi:{block.reference})" if block.reference else ""
+            title = f"{block.title}{source}"
+            for i, step in enumerate(block.steps):
+                steps = " = ".join(dict.fromkeys([step.formula, step.filled]))
+                rows.append([title if i == 0 else "", step.sign, steps, shown(step.value)])
+        rows += [["result", "", self.remark, self.result()], ["shown as", "", "", self.shown_as]]
+        header = ["", "sign", "how", "value"]
+        return table_view(rows, header, left=3, caption=f"{self.row}, {self.label}: {self.measure.name}")
+
     def text(self, origin: str, remark: Sequence[str], turned: str, result: str) -> str:
         """Return the whole text, from the parts that differ between kinds of explanations."""
         parts = [f"{self.row}, {self.label}" if self.label != self.row else self.row]
@@ -128,7 +154,7 @@ class Explained:
         return "\n".join([*parts, result, f"shown as: {self.shown_as}"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Explanation(Explained):
     """How one effect came about; `str()` gives the text. See ``Explained`` for the other attributes.
 
@@ -147,8 +173,12 @@ class Explanation(Explained):
             HOW[self.mark.how],
             (self.remark, f"  {self.measure.formula()}"),
             f"lower is better: the sign is changed, y = {shown(self.y)}",
-            f"result: y = {shown(self.y)}, v = {shown(self.v)}, SE = {shown(math.sqrt(self.v))}",
+            f"result: {self.result()}",
         )
+
+    def result(self) -> str:
+        """Return the effect, its variance and its standard error in words."""
+        return f"y = {shown(self.y)}, v = {shown(self.v)}, SE = {shown(math.sqrt(self.v))}"
 
 
 def steps_of(lines: Sequence[Line], known: Mapping[str, Any], at: int) -> tuple[Step, ...]:
@@ -435,7 +465,7 @@ DIRECTION = "only the direction is reported: the effect lies {} 0, and nothing s
 BOUND_NOT_WRITTEN = "the steps of this bound are not known; the formula of the measure gave it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class BoundExplanation(Explained):
     """How the ends of one interval came about; `str()` gives the text.
 
@@ -457,8 +487,12 @@ class BoundExplanation(Explained):
             f"{HOW[self.mark.how]}, {self.mark.formula}",
             (self.remark,),
             "lower is better: the signs are changed, and the ends exchanged",
-            f"result: y from {shown(self.lower)} to {shown(self.upper)}",
+            f"result: {self.result()}",
         )
+
+    def result(self) -> str:
+        """Return the ends of the interval in words."""
+        return f"y from {shown(self.lower)} to {shown(self.upper)}"
 
 
 def explain_bound(es: BoundedEffectSizes, i: int) -> BoundExplanation:

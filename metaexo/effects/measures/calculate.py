@@ -18,6 +18,7 @@ from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, 
 from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Mask
 
 AT_THE_EDGE = "is at the edge of what is possible, where its formula gives no sampling variance above 0"
@@ -29,6 +30,7 @@ Options = Mapping[str, str | bool]
 CHECKED = ("p_value", "f", "point_biserial", "treatment_n", "control_n")  # of a conversion
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Calculated(Immutable):
     """Effects of all rows, those that could not be computed included.

@@ -41,6 +41,7 @@ from metaexo.effects.tables.why_not import why_no_effect
 from metaexo.errors import AssumptionWarning, CorrelationError, InputError, UnknownChoiceError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_number, is_blank, read_entries, read_numbers
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ EFFECT_NAMES = {
 }
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class DerivedEffects(Immutable):
     """Effects derived from a table, one entry per row of the table.

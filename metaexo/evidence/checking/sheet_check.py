@@ -31,6 +31,7 @@ from metaexo.evidence.problems import MOST_LINES, SheetProblem, problems_frame
 from metaexo.evidence.vocabulary import NOT_REPORTED, PREPARATORY, VOCABULARIES, Kind, load_vocabulary
 from metaexo.formatting import one_line, plain_text, plural, printed
 from metaexo.ledger import Ledger
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ VOWELS = "AEFHILMNOSX"
 """Letters that are said with a vowel first, so that "an" stands before them."""
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class SheetCheck:
     """What is wrong with a folder of sheets, and what looks wrong.

@@ -24,6 +24,7 @@ from metaexo.errors import (
 from metaexo.evidence.risk_of_bias.tool import NOT_ASSESSED, OVERALL, BiasTool, Domain, bias_tool, plain
 from metaexo.formatting import plural
 from metaexo.inputs import as_word, check_choice, is_blank, read_entries, read_numbers, read_words
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Rows = TypeVar("Rows", bound=EffectRows)
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class RiskOfBias:
     """Judgements of the risk of bias: one row per study, one column per domain; it cannot be changed.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import describe
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,7 @@ class Domain:
     type: str = ""
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class BiasTool:
     """A tool that judges the risk of bias; :func:`bias_tool` makes one.

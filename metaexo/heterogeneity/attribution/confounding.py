@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import number, plural, printed, text_table
+from metaexo.formatting import number, plural, text_table
 from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
 from metaexo.heterogeneity.levels import FactorTable, column_space, rank, readable
-from metaexo.immutable import Immutable
+from metaexo.readable import LONGEST_REPR, ReadableLines, cut
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Inflation:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Confounding(Immutable):
+class Confounding(ReadableLines):
     """How far factors are confounded.
 
     Attributes
@@ -119,21 +119,17 @@ class Confounding(Immutable):
                 )
         return lines
 
-    def summary(self) -> str:
-        """Return the diagnostics as text."""
+    def lines(self) -> list[str]:
+        """Return the diagnostics in lines: associations, their cost as a table, what can be estimated."""
         rows = [
             [one.factor, str(one.df), number(one.factor_on_variance), number(one.factor_on_se)]
             for one in self.inflations
         ]
         table = [text_table(rows, ["factor", "df", "variance inflation", "on the SE"])] if rows else []
-        return "\n".join([*self.words(), *table, *self.estimability.words()])
-
-    @printed
-    def __str__(self) -> str:
-        return self.summary()
+        return [*self.words(), *table, *self.estimability.words()]
 
     def __repr__(self) -> str:
-        return f"Confounding({'; '.join(self.words())})"
+        return f"Confounding({cut('; '.join(self.words()), LONGEST_REPR)})"
 
 
 def confounding(

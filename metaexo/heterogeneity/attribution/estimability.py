@@ -13,10 +13,10 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.formatting import plural, printed, text_table
+from metaexo.formatting import plural, text_table
 from metaexo.heterogeneity.levels import FactorTable, rank, read_factors, readable, repeated_levels
-from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
+from metaexo.readable import ReadableLines
 from metaexo.types import Array, Mask
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ MOST_GROUPS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Estimability(Immutable):
+class Estimability(ReadableLines):
     """What can be estimated from a crossing of factors.
 
     Attributes
@@ -275,17 +275,13 @@ class Estimability(Immutable):
             return "interaction: not estimable"
         return f"interaction: {possible} of {complete} degrees of freedom"
 
-    def summary(self) -> str:
-        """Return the grid as text, with what can be estimated from it."""
+    def lines(self) -> list[str]:
+        """Return the grid as a table, and what can be estimated from it in lines."""
         frame = self.to_frame()
         found = frame[frame["k"] > 0]
         header = [*self.by, "k", "m", "estimable"]
         rows = [[str(row[name]) for name in header] for row in found.to_dict("records")]
-        return "\n".join([text_table(rows, header, left=len(self.by)), *self.words()])
-
-    @printed
-    def __str__(self) -> str:
-        return self.summary()
+        return [text_table(rows, header, left=len(self.by)), *self.words()]
 
     def __repr__(self) -> str:
         state = "separable" if self.separable else "not separable"

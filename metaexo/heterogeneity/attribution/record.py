@@ -24,11 +24,13 @@ from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.moments import moments
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.sandwich import Sandwich
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Index
 
 NO_MODEL = "no additive model of all factors can be fitted"
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part of the between-study variance.

@@ -17,7 +17,6 @@ from metaexo.models.linear.hypothesis import TestResult
 from metaexo.models.linear.results import FitResults
 from metaexo.models.linear.summary import (
     FamilyLines,
-    Summary,
     coefficient_rows,
     coefficient_table,
     data_lines,
@@ -25,7 +24,7 @@ from metaexo.models.linear.summary import (
 )
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
-from metaexo.readable import ReaderTable
+from metaexo.readable import ReaderTable, Summary
 from metaexo.types import Array
 
 if TYPE_CHECKING:

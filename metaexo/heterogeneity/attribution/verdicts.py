@@ -29,6 +29,7 @@ from metaexo.formatting import p_value, percent, plural, printed
 from metaexo.heterogeneity.attribution.confounding import Confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability, linkage_words
 from metaexo.heterogeneity.levels import readable, whole_percent
+from metaexo.readable import shows_itself
 
 # Degrees of freedom that the unexplained variance needs.
 LEAST_DF = 4
@@ -38,6 +39,7 @@ KINDS = ("both", "several", "neither", "not_separable", "too_few", "no_heterogen
 Subset = tuple[int, ...]
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A plain answer to what explains the heterogeneity.

@@ -28,7 +28,7 @@ from metaexo.heterogeneity.strata.fit import LARGE, StrataFit, Stratum
 from metaexo.immutable import Immutable
 from metaexo.inputs import whole_number
 from metaexo.models.linear.hypothesis import TestResult
-from metaexo.readable import Readable, ReaderTable, plain
+from metaexo.readable import Readable, ReaderTable, plain, shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +106,7 @@ def short_words(test: TestResult) -> str:
 # -- side by side --------------------------------------------------------------------------------------------
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class BetweenTest(Immutable):
     """One of several tests between the same strata.

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +38,11 @@ from metaexo.numeric.likelihood import log_likelihood
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import CHUNK_ELEMENTS, make_batch
+from metaexo.readable import ReadableLines, shows_itself
 from metaexo.types import Array, Index
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Arrangements that are fitted at once.
 CHUNK = 2048
@@ -122,6 +127,7 @@ def _need_several(names: Sequence[str], what: str) -> None:
 # -- permutation test ----------------------------------------------------------------------------------------
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class BetweenPermutation(Immutable):
     """A permutation test between strata.
@@ -390,8 +396,8 @@ class _Statistic:
 # -- whether tau2 differs ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class HeterogeneityComparison(Immutable):
+@dataclass(frozen=True, eq=False, repr=False)
+class HeterogeneityComparison(ReadableLines):
     """A test whether strata differ in their between-study variance.
 
     Attributes
@@ -420,15 +426,21 @@ class HeterogeneityComparison(Immutable):
     draws: int
     note: str
 
-    @printed
-    def __str__(self) -> str:
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per stratum: stratum, tau2."""
+        import pandas as pd
+
+        return pd.DataFrame({"stratum": self.names, "tau2": self.tau2})
+
+    def lines(self) -> list[str]:
+        """Return the variances and their tests in lines."""
         each = ", ".join(f"{name} {number(t, 4)}" for name, t in zip(self.names, self.tau2, strict=True))
         lines = [
             f"tau2 by stratum: {each}; one for all: {number(self.common, 4)}",
             f"likelihood ratio {self.test}",
             f"parametric bootstrap of {self.draws} draws: {p_value(self.pvalue)}",
         ]
-        return "\n".join(lines + ([self.note] if self.note else []))
+        return lines + ([self.note] if self.note else [])
 
 
 def compare_heterogeneity(results: StrataFit, draws: int = 999, seed: int = 0) -> HeterogeneityComparison:

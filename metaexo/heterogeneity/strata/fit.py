@@ -23,6 +23,7 @@ from metaexo.models.linear.hypothesis import DfRule, TestResult, WaldInference
 from metaexo.models.univariate.intervals import HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.sandwich import Sandwich
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Index, Mask
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ LARGE = 3
 Tau2Mode = Literal["separate", "common", "smoothed"]
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class Stratum(Immutable):
     """One stratum: the effects that share a level of every factor.

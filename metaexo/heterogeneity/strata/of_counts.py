@@ -34,7 +34,7 @@ from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.formula import Term
 from metaexo.models.linear.hypothesis import TestResult, WaldInference, make_test
 from metaexo.models.linear.results import LinearResults
-from metaexo.readable import ReaderTable, with_ratios
+from metaexo.readable import ReaderTable, shows_itself, with_ratios
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ MAXIMISED = ("ML", "EE", "CMLE")
 NO_TEST = "no test between strata: {} with an estimate and a standard error"
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class CountStratum(Immutable):
     """One stratum of counts.

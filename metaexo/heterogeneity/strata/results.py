@@ -19,8 +19,8 @@ from metaexo.inputs import check_number
 from metaexo.models.linear.contrasts import Contrasts, TermTests, make_term_tests
 from metaexo.models.linear.hypothesis import TestResult, make_test
 from metaexo.models.linear.results import FitResults
-from metaexo.models.linear.summary import FamilyLines, Summary
-from metaexo.readable import ReaderTable
+from metaexo.models.linear.summary import FamilyLines
+from metaexo.readable import ReaderTable, Summary
 from metaexo.types import Array
 
 if TYPE_CHECKING:

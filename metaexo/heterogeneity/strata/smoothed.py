@@ -35,6 +35,7 @@ from metaexo.immutable import Immutable
 from metaexo.numeric.likelihood import log_likelihood, upper_bound
 from metaexo.numeric.likelihood_maximum import maximum_likelihood, restricted_maximum_likelihood
 from metaexo.numeric.problem import CHUNK_ELEMENTS, Batch
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 # Step of the grid of log tau2; it adds a twelfth of its square to omega^2, 1% at the smallest omega.
@@ -48,6 +49,7 @@ DIFFERENCE = 1e-4
 NO_GAIN = 1e-9
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class Smoothing(Immutable):
     """Between-study variances of strata that borrow from each other.

@@ -19,12 +19,12 @@ from metaexo.models.linear.cautions import cautions_of_estimates, cautions_of_ra
 from metaexo.models.linear.choices import get_interval
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.prediction import Prediction, prediction_frame
-from metaexo.models.linear.summary import FamilyLines, Summary, data_lines, fitted_lines
+from metaexo.models.linear.summary import FamilyLines, data_lines, fitted_lines
 from metaexo.models.univariate.inference import TESTS, narrower_than_equal_effects
 from metaexo.models.univariate.intervals import INTERVALS, HeterogeneityInterval
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
-from metaexo.readable import with_ratios
+from metaexo.readable import Summary, with_ratios
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -382,7 +382,7 @@ def _pooled(results: StrataFit) -> list[str]:
     test = f"between strata: {results.between}" if results.between else "between strata: no test"
     lines += [*scale_note(results), test, results.between_note]
     if results.between is not None and len(results.compared) > 2:
-        lines += ["pairs, p adjusted by Holm's method:", str(pairwise(results)).rpartition("\n")[0]]
+        lines += ["pairs, p adjusted by Holm's method:", *pairwise(results).text_tables()]
     if results.order:
         lines += _trend(results)
     lines += [f"caution: {text}" for text in cautions_of_strata(results)]
@@ -393,7 +393,7 @@ def _trend(results: StrataFit) -> list[str]:
     """Return the trend over the order of the strata, or why there is none."""
     if sum(s.name in results.order for s in results.fitted) < 2:
         return ["no trend: fewer than two strata of the order have two or more studies"]
-    return [str(trend(results)).rpartition("\n")[0]]
+    return [*trend(results).text_tables()]
 
 
 def _latent(results: StrataFit) -> list[str]:

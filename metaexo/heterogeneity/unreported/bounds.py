@@ -38,7 +38,7 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError
-from metaexo.formatting import interval, number, plural, printed, text_table
+from metaexo.formatting import interval, number, plural, text_table
 from metaexo.heterogeneity.levels import factor_levels, is_unreported, read_factor_named, studies_of
 from metaexo.heterogeneity.means import difference_interval
 from metaexo.immutable import Immutable
@@ -51,6 +51,7 @@ from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.numeric.estimators import get_estimator
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
 from metaexo.numeric.problem import make_batch
+from metaexo.readable import ReadableLines, shows_itself
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ AGREE = 1e-12
 ANOTHER = "another level"
 
 
+@shows_itself
 @dataclass(frozen=True)
 class AssignmentBound(Immutable):
     """The range of one quantity over all assignments.
@@ -106,8 +108,8 @@ class AssignmentBound(Immutable):
         return self.limits[0] > 0 or self.limits[1] < 0
 
 
-@dataclass(frozen=True, eq=False)
-class AssignmentBounds(Immutable):
+@dataclass(frozen=True, eq=False, repr=False)
+class AssignmentBounds(ReadableLines):
     """Bounds over all assignments of unreported studies to known levels.
 
     Attributes
@@ -159,8 +161,8 @@ class AssignmentBounds(Immutable):
             rows.append(row | {"proved": bound.proved, "sign_holds": bound.sign_holds})
         return pd.DataFrame(rows)
 
-    @printed
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return the bounds in lines: how many assignments, a table, how they were found."""
         rows = [
             [
                 bound.quantity,
@@ -177,9 +179,7 @@ class AssignmentBounds(Immutable):
             f"{plural(len(self.studies), 'study', 'studies')} without {self.by}, "
             f"{self.assignments} assignments to {plural(len(self.levels), 'level')}"
         )
-        return "\n".join(
-            [head, text_table(rows, header), self.how, *([self.left_out] if self.left_out else [])]
-        )
+        return [head, text_table(rows, header), self.how, *([self.left_out] if self.left_out else [])]
 
 
 def assignment_bounds(

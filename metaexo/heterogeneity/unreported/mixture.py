@@ -19,7 +19,7 @@ from metaexo.errors import (
     NotIdentifiableError,
     TooFewStudiesError,
 )
-from metaexo.formatting import interval, number, percent, plural, printed, text_table
+from metaexo.formatting import interval, number, percent, plural, text_table
 from metaexo.heterogeneity.levels import (
     factor_levels,
     is_unreported,
@@ -27,7 +27,6 @@ from metaexo.heterogeneity.levels import (
     read_factor_named,
     studies_of,
 )
-from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, whole_number
 from metaexo.models.linear.hypothesis import make_test
 from metaexo.numeric.likelihood_maximum import restricted_maximum_likelihood
@@ -35,6 +34,7 @@ from metaexo.numeric.mixture import Mixture, MixtureMaximum, maximise
 from metaexo.numeric.moments import weighted_fit
 from metaexo.numeric.problem import make_batch
 from metaexo.numeric.tails import normal_quantile
+from metaexo.readable import ReadableLines
 from metaexo.types import Array, Words
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ LARGEST_SLOPE = 1e-5
 SHARES = ("pooled", "own", "equal")
 
 
-@dataclass(frozen=True, eq=False)
-class LatentModerator(Immutable):
+@dataclass(frozen=True, eq=False, repr=False)
+class LatentModerator(ReadableLines):
     """Unreported studies as a mixture of known levels.
 
     Attributes
@@ -157,10 +157,6 @@ class LatentModerator(Immutable):
             text_table(studies, ["study", *self.levels]),
             *self.notes,
         ]
-
-    @printed
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
 
 
 def latent_moderator(

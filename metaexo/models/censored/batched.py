@@ -20,11 +20,13 @@ from metaexo.numeric.censored.limits import coefficient_limits, tau2_limits
 from metaexo.numeric.censored.maximum import CensoredMaximum, censored_maximum
 from metaexo.numeric.censored.rows import CensoredBatch, make_censored_batch, variance_of_scale
 from metaexo.numeric.tails import normal_quantile, t_of_tail
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 PROFILES = ("none", "tau2", "both")
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class ManyCensoredFits(Immutable):
     """Pooled effects of B independent meta-analyses of censored evidence; NaN where there is no estimate.

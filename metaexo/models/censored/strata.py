@@ -22,7 +22,7 @@ from metaexo.models.censored.model import CensoredRandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.numeric.censored.inference import rising_direction
-from metaexo.readable import Readable, ReaderTable
+from metaexo.readable import Readable, ReaderTable, shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 UNHELD = "bounds of one side only, which have no mean: not in the test between strata"
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class CensoredStratum(Immutable):
     """One stratum of censored evidence.

@@ -414,7 +414,7 @@ def make_term_tests(
     return TermTests(tests, columns, adjusted)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VarianceInflation(Readable):
     """Variance inflation of the coefficients and of the terms of a fit.
 

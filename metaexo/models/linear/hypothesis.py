@@ -20,7 +20,7 @@ from metaexo.numeric.tails import (
     t_quantile,
     t_two_sided,
 )
-from metaexo.readable import Readable
+from metaexo.readable import Readable, shows_itself
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LEAST_DF = 1.0 - ROUNDING
 FEW_DF = 2.0 - ROUNDING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TestResult(Readable):
     """One hypothesis test.
 
@@ -176,6 +176,7 @@ class OwnInference(NamedTuple):
 DfRule = Literal["satterthwaite", "clusters"]
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RobustCovariance(WaldInference):
     """Cluster-robust inference in place of that of the model.

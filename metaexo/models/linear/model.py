@@ -29,7 +29,7 @@ class Model(Answering):
         studies = plural(rows.m, "study", "studies")
         found = [("data", f"{plural(rows.k, 'effect' if 'effects' in given else 'row')} from {studies}")]
         measure = given.get("measure", given.get("code", getattr(rows, "measure", None)))
-        found.append(("measure", str(getattr(measure, "code", measure))))
+        found.append(("measure", str(getattr(measure, "code", measure or type(self).__name__))))
         for name, what in (("design", "moderators"), ("scale_design", "moderators of tau2")):
             if name in given and given[name].x is not None and (moderators := _moderators(given[name])):
                 found.append((what, moderators))

@@ -32,7 +32,6 @@ from metaexo.models.linear.hypothesis import ROUNDING, DfRule, RobustCovariance,
 from metaexo.models.linear.prediction import pooled, predict, probability_above, refuse_moderators
 from metaexo.models.linear.summary import (
     FamilyLines,
-    Summary,
     coefficient_rows,
     component_rows,
     data_lines,
@@ -44,7 +43,7 @@ from metaexo.models.linear.summary import (
     term_lines,
 )
 from metaexo.numeric.sandwich import KINDS
-from metaexo.readable import Readable, ReaderTable, plain, with_ratios
+from metaexo.readable import Readable, ReaderTable, Summary, plain, with_ratios
 from metaexo.types import Array
 
 if TYPE_CHECKING:

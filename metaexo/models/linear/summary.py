@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,36 +11,17 @@ import numpy as np
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.formatting import MISSING, interval, level_words, number, percent, printed, text_table
+from metaexo.formatting import MISSING, interval, level_words, number, percent, text_table
 from metaexo.models.linear.contrasts import estimate_rows, term_test
 from metaexo.models.linear.fit import Coefficients, LinearFit
 from metaexo.models.linear.fit_statistics import Pooled
 from metaexo.models.linear.hypothesis import TestResult
+from metaexo.readable import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DIGITS = 4
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Summary:
-    """Lines of a summary by part; it shows itself as text."""
-
-    parts: dict[str, list[str]]  # title to lines: what was fitted, pooled, heterogeneity, data, fit
-
-    @printed
-    def __str__(self) -> str:
-        blocks = [
-            f"{title}\n" + "\n".join("  " + line for text in lines for line in text.split("\n"))
-            for title, lines in self.parts.items()
-        ]
-        return "\n".join(blocks)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True, slots=True)

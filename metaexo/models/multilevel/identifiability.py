@@ -18,6 +18,7 @@ from metaexo.inputs import check_number, is_blank, read_words
 from metaexo.models.linear.design import make_design
 from metaexo.models.linear.grouping import grouping
 from metaexo.models.multilevel.terms import RandomTerm
+from metaexo.readable import ReadableLines, shows_itself
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ LEAST = 2
 NOT_NAMED = (NOT_REPORTED,)
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class TermCheck:
     """Whether one random term can be estimated.
@@ -64,8 +66,8 @@ class TermCheck:
         return f"{self.name}: {plural(self.levels, 'level')}, {plural(self.comparisons or 0, 'comparison')}"
 
 
-@dataclass(frozen=True, slots=True)
-class IdentifiableTerms:
+@dataclass(frozen=True, slots=True, repr=False)
+class IdentifiableTerms(ReadableLines):
     """Which of the random terms that were asked for can be estimated.
 
     Attributes
@@ -99,9 +101,9 @@ class IdentifiableTerms:
         rows = [[getattr(check, name) for name in columns] for check in self.terms]
         return pd.DataFrame(rows, columns=columns).astype({"comparisons": "Int64"})
 
-    @printed
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.terms))
+    def lines(self) -> list[str]:
+        """Return a line per term: how many levels it has, or why it is refused."""
+        return [*map(str, self.terms)]
 
 
 def identifiable_terms(

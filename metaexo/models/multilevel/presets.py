@@ -20,14 +20,14 @@ from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import check_table, look_up
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, NotIdentifiableError, ShapeError
-from metaexo.formatting import printed
-from metaexo.immutable import Immutable, frozen
+from metaexo.immutable import frozen
 from metaexo.inputs import check_aligned, check_choice, check_level, check_number, read_numbers
 from metaexo.models.linear.design import MISSING, without_missing
 from metaexo.models.linear.grouping import grouping
 from metaexo.models.multilevel.model import Multilevel
 from metaexo.models.multilevel.results import MultilevelResults
 from metaexo.models.multilevel.terms import RandomTerm
+from metaexo.readable import ReadableLines
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def correlated_effects(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RhoSweep(Immutable):
+class RhoSweep(ReadableLines):
     """A working model fitted at several assumed correlations.
 
     Attributes
@@ -185,16 +185,16 @@ class RhoSweep(Immutable):
             ignore_index=True,
         )[["correlation", "term", "estimate", "se", "low", "high", "llf", *self.component_names]]
 
-    @printed
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """Return how far the estimates move, in one line."""
         low, high = self.correlation.min(), self.correlation.max()
-        return (
+        return [
             f"correlation from {low:.2f} to {high:.2f}: "
             f"estimates move by at most {self.largest_change:.2f} robust standard errors"
-        )
+        ]
 
     def __repr__(self) -> str:
-        return f"RhoSweep({self})"
+        return f"RhoSweep({self.lines()[0]})"
 
 
 def rho_sweep(

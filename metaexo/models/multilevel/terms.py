@@ -24,12 +24,14 @@ from metaexo.numeric.mixed.structures import (
     spatial,
 )
 from metaexo.numeric.mixed.terms import Term, intercept_term
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Index
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class RandomTerm:
     """One random term of a multilevel model.

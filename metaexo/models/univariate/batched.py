@@ -23,12 +23,14 @@ from metaexo.numeric.problem import Batch, make_batch
 from metaexo.numeric.tails import normal_quantile, t_of_tail
 from metaexo.numeric.tau2 import PART_ROWS
 from metaexo.numeric.weighted import PLAIN_TESTS
+from metaexo.readable import shows_itself
 from metaexo.runs.parallel import each_part
 from metaexo.types import Array
 
 MOST_COUNTS = 1e9
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class ManyFits(Immutable):
     """Pooled effects of B independent meta-analyses.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GRID_POINTS = 41
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tau2Profile(Readable):
     """The log-likelihood, and the coefficients, at given values of tau2.
 

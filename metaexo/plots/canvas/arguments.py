@@ -21,6 +21,7 @@ from metaexo.evidence.risk_of_bias.tool import BiasTool
 from metaexo.formatting import plural
 from metaexo.inputs import check_flag, check_level, check_number, describe
 from metaexo.plots.canvas.theme import get_theme
+from metaexo.readable import shows_itself
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +48,7 @@ COLUMN_KINDS = ("text", "number", "risk", "events", "mean_sd")
 ColumnKind = Literal["text", "number", "estimate", "weight", "risk", "events", "mean_sd"]
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a forest plot.

@@ -20,6 +20,7 @@ from metaexo.plots.canvas.legend import draw_legend, legend_lines
 from metaexo.plots.canvas.plan import Plan, in_lines, remember, size_of, whole_figure
 from metaexo.plots.canvas.scale import RoundTicks, Scale
 from metaexo.plots.canvas.theme import DASHES, MARKERS, Color, Theme
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ def group_sign(position: int) -> tuple[int, str]:
     return position, SHAPES[position % len(SHAPES)]
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
     """Marks at places.
@@ -135,6 +137,7 @@ class Region:
     hatch: str = ""
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
     """Lines from one end to another at each place.
@@ -245,6 +248,7 @@ class Words:
 Layer = Points | Curve | Curves | Band | Region | Intervals | Rule | Steps | Cells | Words
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartAxis:
     """An axis of a chart; places are as shown.
@@ -282,6 +286,7 @@ class ChartAxis:
     room: float = 0.04
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """The Axes of a chart with their layers.
@@ -315,6 +320,7 @@ class Panel:
         return (*self.layers, *self.above, *self.beside)
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart(Plan):
     """What a chart shows: one panel or several.

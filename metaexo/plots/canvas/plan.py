@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 from metaexo.errors import InputError
 from metaexo.plots.canvas.arguments import axes_of_figure, bind, checked
 from metaexo.plots.canvas.theme import Theme
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ AXES = "Returns\n-------\nmatplotlib.axes.Axes\n    `ax`, or the new Axes: those
 RETURNS = re.compile(r"Returns\n-------\n.*?(?=\n\n\w+\n-+\n|\Z)", re.DOTALL)
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(ABC):
     """What a figure shows, before it is drawn.

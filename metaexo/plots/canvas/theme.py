@@ -20,6 +20,7 @@ from metaexo.plots.canvas.fonts import (
     text_width,
     wrap_to_width,
 )
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
@@ -52,6 +53,7 @@ TRACK = 0.12  # share of ink in the fill of empty bars and of bands, on a paper 
 LINE_CONTRAST = 3.0  # least contrast of a mark with its background: WCAG 2.2, 1.4.11
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theme:
     """How a figure looks; make one of your own from another by ``dataclasses.replace``.

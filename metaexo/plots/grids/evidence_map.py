@@ -20,6 +20,7 @@ from metaexo.plots.canvas.tables import column_of, levels_of
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of, words
 from metaexo.plots.grids.grid import Beside, Bubble, Cell, Grid, fits, size_words, sized
+from metaexo.readable import shows_itself
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ BUBBLES = {
 }
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceMap(Grid):
     """What an evidence-gap map shows: a :class:`metaexo.plots.Grid` of counts.

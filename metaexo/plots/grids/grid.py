@@ -18,6 +18,7 @@ from metaexo.plots.canvas.legend import SIGN, Key, draw_keys, lay_out_keys
 from metaexo.plots.canvas.measured import MARGIN, needed_height, open_axes, too_small, write
 from metaexo.plots.canvas.plan import Plan, further_pages, remember, rows_on_a_page
 from metaexo.plots.canvas.theme import MARKERS, Theme
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,7 @@ class Beside:
     texts: tuple[str, ...]
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid(Plan):
     """What a grid of cells shows.

@@ -20,6 +20,7 @@ from metaexo.plots.canvas.measured import MARGIN, needed_height, open_axes, too_
 from metaexo.plots.canvas.plan import Plan, drawn, remember
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import NOT_ASKED, THRESHOLD, same_line
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ class FlowChain:
     studies: int | None = None
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowPlan(Plan):
     """What a flow diagram shows.

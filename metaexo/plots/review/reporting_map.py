@@ -18,6 +18,7 @@ from metaexo.plots.canvas.tables import column_of, is_reported
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.canvas.words import title_of
 from metaexo.plots.grids.grid import Beside, Grid, paged, with_signs
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ KEYS = {
 WRITTEN = {"n/a": NOT_APPLICABLE, "does not apply": NOT_APPLICABLE, "not accessible": NOT_SEEN}
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportingMap(Grid):
     """What a map of reporting shows: a :class:`metaexo.plots.Grid` of studies by items.

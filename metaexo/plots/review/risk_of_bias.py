@@ -22,6 +22,7 @@ from metaexo.plots.canvas.measured import MARGIN, needed_height, open_axes, too_
 from metaexo.plots.canvas.plan import Plan, drawn, is_axes, remember, size_of
 from metaexo.plots.canvas.theme import Theme, get_theme
 from metaexo.plots.grids.grid import Grid, paged, with_signs
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,6 +202,7 @@ def _key(judgement: Judgement, shape: str = "circle") -> Key:
     return Key(label=judgement.label, color=color, shape=shape, hatch=hatch, text=judgement.sign)
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskSummary(Plan):
     """What bars of the judgements per domain show.

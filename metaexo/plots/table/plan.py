@@ -26,6 +26,7 @@ from metaexo.plots.canvas.scale import RoundTicks, ShownAxis, from_place, to_pla
 from metaexo.plots.canvas.theme import DASHES, MARKERS
 from metaexo.plots.table.lanes import EDGE_WORDS, in_lanes
 from metaexo.plots.table.rows import ESTIMATE, Mark, Row
+from metaexo.readable import shows_itself
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,7 @@ class Box:
     bottom: float
 
 
+@shows_itself
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TablePlan(Plan):
     """All that a table shows, with its places in points from the upper left corner.

@@ -24,9 +24,11 @@ from metaexo.models.counts.mixed.model import (
 from metaexo.numeric.counts.formulations import RANDOM, Formulation, formulate
 from metaexo.numeric.counts.maximum import CountMaximum
 from metaexo.numeric.tails import normal_quantile
+from metaexo.readable import shows_itself
 from metaexo.types import Array, Mask
 
 
+@shows_itself
 @dataclass(frozen=True, eq=False)
 class ManyCountFits(Immutable):
     """Pooled effects of B meta-analyses of counts; NaN where there is no finite estimate.
