@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -156,6 +157,12 @@ def linked(text: str) -> Markup:
     return Markup("".join([*pieces, str(escape(text[done:]))]))
 
 
+def _lines(text: str) -> tuple[str, str]:
+    """Return the first line of a text, and its other lines as they stand, less what all are indented by."""
+    first, *rest = (legible(line) for line in text.split("\n"))
+    return first, textwrap.dedent("\n".join(rest))
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -168,7 +175,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    kinds: dict[str, Any] = {"linked": linked, "id": id, "legible": legible, "csv": csv_text}
+    kinds: dict[str, Any] = {"linked": linked, "id": id, "lines": _lines, "legible": legible, "csv": csv_text}
     made.filters.update(kinds)
     made.tests["of_kind"] = lambda block, kind: type(block).__name__ == kind
     return made

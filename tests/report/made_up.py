@@ -68,7 +68,7 @@ def report(studies: int = 12, hostile: bool = False) -> Report:
             (
                 "Standard deviation from the standard error: SD = SE × √n = 3.1",
                 "Standardized mean difference with Hedges' correction (doi:10.3102/10769986006002107)",
-                f"Effect {y[i]:.3f}, sampling variance {v[i]:.4f}",
+                f"Effect and sampling variance\n  y = {y[i]:.3f}\n    = <b>y</b>\n  v = {v[i]:.4f}",
             ),
         )
         for i, name in enumerate(names)

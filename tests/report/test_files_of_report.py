@@ -70,7 +70,7 @@ def test_how_each_number_came_about_is_a_table_as_well(hostile_files):
     made = pd.read_csv(folder / "tables" / "traces.csv")
     assert len(made) == 12 * 6
     assert list(made.loc[made["kind"] == "cell", "cell"][:3]) == ["Data!F2", "Data!G2", "Data!H2"]
-    assert made.loc[5, "text"].startswith("Effect ")
+    assert made.loc[5, "text"].startswith("Effect and sampling variance\n  y = ")
 
 
 def test_the_document_has_headings_captions_and_alternative_texts():

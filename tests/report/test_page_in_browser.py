@@ -132,6 +132,7 @@ def test_each_number_is_traced_by_keyboard(opened):
         assert cells[0] == "Data!F4 Exosome mean 12.4"
         assert cells[1] == f"Data!G4 Exosome SD {HOSTILE[2]}"
         assert dialog.locator("ol li").count() == 3
+        assert dialog.locator("ol pre").inner_text().split("\n")[1] == "  = <b>y</b>"
         page.keyboard.press("Escape")
         assert dialog.count() == 0
         assert link.evaluate("e => e === document.activeElement")
