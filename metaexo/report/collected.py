@@ -6,6 +6,7 @@ again replaces these and leaves the others as they are.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -176,3 +177,15 @@ def update_manifest(
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def digest_of_data(folder: Path) -> str:
+    """Return a digest of the sheets and their codebook: twelve hexadecimal digits.
+
+    The digest is of names and contents, line ends aside, so it is the same on every machine.
+    """
+    total = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.json")]):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return total.hexdigest()[:12]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -170,3 +172,14 @@ def _use_attributes(element: Element) -> None:
             element.attrib.update(parts)
         else:
             element.set(key, value)
+
+
+@contextmanager
+def usual_settings() -> Iterator[None]:
+    """Draw with matplotlib's own settings, whatever those of the user are."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams["figure.max_open_warning"] = 0
+        yield

@@ -10,7 +10,6 @@ that is then compared with what is committed.
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import inspect
 import os
@@ -18,8 +17,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -46,9 +44,11 @@ from metaexo.report.collected import (
     SUMMARY,
     FigureEntry,
     Folders,
+    digest_of_data,
     update_manifest,
     update_summary,
 )
+from metaexo.report.drawings import usual_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -270,18 +270,6 @@ class Analysis:
         return path
 
 
-def digest_of_data(folder: Path) -> str:
-    """Return a digest of the sheets and their codebook: twelve hexadecimal digits.
-
-    The digest is of names and contents, line ends aside, so it is the same on every machine.
-    """
-    total = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.json")]):
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return total.hexdigest()[:12]
-
-
 def run_analysis(script: Path, folders: Folders) -> Analysis:
     """Run one script and bring `summary.md` and the manifest up to date.
 
@@ -366,17 +354,6 @@ def _run(main: Callable[[Analysis], None], script: Path, folders: Folders) -> An
     update_answers(folders.results, script.stem, analysis.sentences, scripts)
     update_readme(folders.output / "README.md", read_answers(folders.results / ANSWERS))
     return analysis
-
-
-@contextmanager
-def usual_settings() -> Iterator[None]:
-    """Draw with matplotlib's own settings, whatever those of the user are."""
-    import matplotlib as mpl
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams["figure.max_open_warning"] = 0
-        yield
 
 
 def _load(script: Path) -> ModuleType:

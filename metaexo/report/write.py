@@ -14,7 +14,9 @@ from metaexo.formatting import plural
 from metaexo.heterogeneity.levels import factor_levels
 from metaexo.inputs import describe
 from metaexo.ledger import versions
+from metaexo.report.collected import digest_of_data
 from metaexo.report.content import Report, Section
+from metaexo.report.drawings import usual_settings
 from metaexo.report.files import earlier_report, write_files
 from metaexo.report.own.answer import answer_section, answer_to_all
 from metaexo.report.own.asked import Asked, read_asked
@@ -34,7 +36,6 @@ from metaexo.report.own.trust import (
 from metaexo.report.own.trust import (
     left_out_section as single_studies_section,
 )
-from metaexo.report.run import digest_of_data, usual_settings
 
 
 def write_report(
@@ -160,7 +161,8 @@ def make_report(
     path = Path(sheets.folder if isinstance(source, Sheets) else source)
     questions = questions_of(sheets, asked)
     sections = [section for part in questions.parts for section in _sections(part, len(questions.parts) > 1)]
-    sections += [one for one in (safety_section(sheets, questions.asked, said),) if one is not None]
+    counted = safety_section(sheets, questions.asked, said)
+    sections += [counted] if counted is not None else []
     sections += [
         methods_section(questions),
         left_out_section(sheets, questions),
@@ -172,7 +174,7 @@ def make_report(
         answer=answer_to_all(questions.parts),
         sections=tuple(sections),
         traces=tuple(trace for part in questions.parts for trace in traces_of(sheets, part)),
-        script=script_of(questions, str(path.resolve()), columns, sheet),
+        script=script_of(questions, counted, str(path.resolve()), columns, sheet),
         facts=_facts(path, questions, questions.asked),
     )
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
-from metaexo.report.collected import FigureEntry, read_manifest, read_summary, update_manifest
-from metaexo.report.run import Folders, digest_of_data, reproduce, run_analysis
+from metaexo.report.collected import FigureEntry, digest_of_data, read_manifest, read_summary, update_manifest
+from metaexo.report.run import Folders, reproduce, run_analysis
 
 SCRIPT = '''"""
 {title}

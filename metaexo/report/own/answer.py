@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from metaexo.formatting import plural
-from metaexo.report.certainty import Certainty, certainty
+from metaexo.report.certainty import FEW, Certainty, certainty
 from metaexo.report.content import Section, Words
 from metaexo.report.own.counts import rare_events
-from metaexo.report.own.part import ENOUGH, Part
+from metaexo.report.own.part import Part
 from metaexo.report.own.pooled import heterogeneity_sentence, pooled_sentence
 from metaexo.report.own.strata import settling_pair, strata_sentence
 from metaexo.report.own.trust import SUGGESTIVE, holds, resting_on
@@ -112,7 +112,7 @@ def _settle(part: Part) -> str:
             )
         elif factor not in part.between and not lacking:
             wanted.append(f"two studies or more of each {factor_words(factor)}")
-    if part.rows.m < ENOUGH:
+    if part.rows.m < FEW:
         wanted.append("more independent studies")
     if not randomised(part):
         wanted.append("comparisons of sources and methods within one laboratory")

@@ -107,24 +107,14 @@ POOLED = ("OR", "RR", "RD")
 
 
 def counts_of(effects: EffectSizes) -> EventCounts | None:
-    """Return the counts behind effects, one row per study; None where they are of something else.
-
-    The groups change places in rows that were turned, so that the ratio has the direction of the effects.
-    """
+    """Return the counts behind effects, one row per study; None where they are of something else."""
     data = effects.data
     if effects.measure.code not in POOLED or data is None or not set(ARMS) <= set(data):
         return None
     once = one_per_study(effects)
-    rows = effects.data if once.data is None else once.data
-    if rows is None or rows[list(ARMS)].isna().any(axis=None):
+    if once.data is None or once.data[list(ARMS)].isna().any(axis=None):
         return None
-    turned = effects.oriented & (rows["better"] == "lower").to_numpy()
-    first, second = rows[list(ARMS[:2])].to_numpy(dtype=float), rows[list(ARMS[2:])].to_numpy(dtype=float)
-    one, other = np.where(turned[:, None], second, first), np.where(turned[:, None], first, second)
-    return event_counts(
-        treatment_events=one[:, 0], treatment_n=one[:, 1], control_events=other[:, 0],
-        control_n=other[:, 1], study=list(once.study), labels=list(once.study),
-    )  # fmt: skip
+    return event_counts(once.data[list(ARMS)], study=list(once.study), labels=list(once.study))
 
 
 def one_group(effects: EffectSizes) -> EventCounts | None:
@@ -164,7 +154,7 @@ def rare_events(part: Part) -> str:
     found = fit.pooled()
     words = with_interval(fit.effects, part.asked.level, found.estimate, found.low, found.high)
     what = measure_words(part.every.measure)
-    return f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words}."
+    return f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words}, not turned."
 
 
 def counts_section(part: Part) -> Section | None:
@@ -197,7 +187,7 @@ def counts_section(part: Part) -> Section | None:
     text = (
         f"{plural(zeros, 'study has', 'studies have')} no event in a group. These models take the counts as "
         "they are and add nothing to zeros; where events are rare they are to be preferred to the pooled "
-        "effect above."
+        "effect above. They are not turned: a ratio below 1 means fewer events in the first group."
     )
     shown = level_words(level)
     headings = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from metaexo.effects import Measure
 from metaexo.effects.measure import DOI
 from metaexo.formatting import TEST_NAMES, level_words, plural
 from metaexo.ledger import versions
 from metaexo.numeric.estimators import get_estimator
-from metaexo.report.content import Block, Listing, Section, Words
+from metaexo.report.certainty import FEW
+from metaexo.report.content import Block, Listing, ReportTable, Section, Words
 from metaexo.report.own.asked import CORRELATION, DRAWS, PERMUTATIONS, SEED
+from metaexo.report.own.counts import ARMS, KINDS, counts_section
 from metaexo.report.own.other import pairs_of, selections
 from metaexo.report.own.part import ENOUGH, Part
 from metaexo.report.own.questions import Questions
@@ -53,8 +55,10 @@ def _paragraphs(questions: Questions) -> list[tuple[str, tuple[str, ...]]]:
     listed_versions = listed([f"{name} {version}" for name, version in versions().items()])
     found.append(
         (
-            "The certainty was rated by the rules of GRADE without a judgement of risk of bias, which is not "
-            "in the sheet. This report follows the items on synthesis of PRISMA 2020 (13a to 13f, 20b to "
+            "The certainty was rated by the rules of GRADE: randomised comparisons start at high, others at "
+            f"low; it goes down for fewer than {FEW} studies, an interval that does not exclude no effect, "
+            "results that other analyses change, inconsistency and small-study effects. Risk of bias is not in "
+            "the sheet and was not judged. This report follows the items on synthesis of PRISMA 2020 (13a to 13f, 20b to "
             f"20d). It was made with {listed_versions}.",
             (GRADE, PRISMA),
         )
@@ -201,6 +205,7 @@ Written by metaexo {version}. It reads the same file and takes the same choices;
 """
 
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -241,10 +246,16 @@ for name, (where, turned) in QUESTIONS.items():
 '''
 
 
-def script_of(questions: Questions, path: str, columns: Mapping[str, str] | None, sheet: str | None) -> str:
+def script_of(
+    questions: Questions,
+    counted: Section | None,
+    path: str,
+    columns: Mapping[str, str] | None,
+    sheet: str | None,
+) -> str:
     """Return the script that makes the numbers of these questions.
 
-    path: the file or folder that was read. columns, sheet: how it was read.
+    counted: the section on safety. path: the file or folder that was read. columns, sheet: how it was read.
     """
     asked = questions.asked
     read = f"mx.read_sheets(FILE{_how(columns, sheet)})"
@@ -258,7 +269,15 @@ def script_of(questions: Questions, path: str, columns: Mapping[str, str] | None
         correlation=CORRELATION,
         read=read, better="" if asked.better is None else f", better={asked.better!r}",
     )  # fmt: skip
-    return "\n".join([head.rstrip("\n"), *_numbers(questions), *_end(), ""])
+    return "\n".join([head.rstrip("\n"), *_numbers(questions), *_end(*_harms(counted)), ""])
+
+
+def _harms(counted: Section | None) -> tuple[list[str], list[str]]:
+    """Return what was counted of safety: kinds of the sheet of safety, and labels of outcomes."""
+    tables = [] if counted is None else [one for one in counted.blocks if isinstance(one, ReportTable)]
+    names = [str(name) for one in tables for name in one.frame["what"]]
+    kinds = {kind.capitalize(): kind for kind in KINDS}
+    return [kinds[one] for one in names if one in kinds], [one for one in names if one not in kinds]
 
 
 def _how(columns: Mapping[str, str] | None, sheet: str | None) -> str:
@@ -270,47 +289,75 @@ def _how(columns: Mapping[str, str] | None, sheet: str | None) -> str:
 def _numbers(questions: Questions) -> list[str]:
     """Return the lines that make the tables, those that some question has."""
     parts, asked = questions.parts, questions.asked
-    lines = []
-    if asked.by:
-        lines += [
-            "    for factor in BY:",
-            "        strata = mx.stratify(rows, factor, method=METHOD, test=TEST, level=LEVEL)",
-            '        tables[name + "by_" + factor] = strata.to_frame()',
-            "        if strata.between is not None:",
-            f"            tests = strata.between_tests({SEED}, {PERMUTATIONS})",
-            '            tables[name + "tests_by_" + factor] = tests.to_frame()',
-        ]
-    if not any(part.fit is not None for part in parts):
+    lines = [
+        "    for factor in BY:",
+        "        strata = mx.stratify(rows, factor, method=METHOD, test=TEST, level=LEVEL)",
+        '        tables[name + "by_" + factor] = strata.to_frame()',
+        "        if strata.between is not None:",
+        f"            tests = strata.between_tests({SEED}, {PERMUTATIONS})",
+        '            tables[name + "tests_by_" + factor] = tests.to_frame()',
+    ]
+    lines = lines if asked.by else []
+    pooled = [part for part in parts if part.fit is not None]
+    if not pooled:
         return lines
-    if any(part.fit is None for part in parts):
-        lines += ["    if rows.m < 2:", "        continue"]
+    if len(pooled) < len(parts):
+        lines += [f"    if name not in {[part.called('') for part in pooled]!r}:", "        continue"]
     lines += [
         "    fit = pooled(rows)",
         '    tables[name + "pooled"] = fit.predict(scale="measure")',
         '    tables[name + "heterogeneity"] = fit.heterogeneity()',
     ]
-    if any(part.attribution is not None for part in parts):
-        method = "'REML'" if asked.method == "EE" else "METHOD"
-        lines += [
-            "    found = mx.attribute_heterogeneity(",
-            f"        rows, BY, draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED}, level=LEVEL, "
-            f"method={method},",
-            "    )",
-            '    tables[name + "attribution"] = found.to_frame()',
-        ]
-    if any(part.small_studies is not None for part in parts):
-        lines += ["    if rows.k >= 10:", "        found = mx.bias.regression_test(rows, level=LEVEL)",
-                  '        tables[name + "small_studies"] = found.to_frame()']  # fmt: skip
-    if any(part.left_out is not None for part in parts):
-        lines += [
-            "    if rows.m > 2:",
-            '        found = mx.sensitivity.leave_one_out(fit, "study")',
-            '        tables[name + "leave_one_out"] = found.to_frame().reset_index(names="left_out")',
-        ]
+    method = "'REML'" if asked.method == "EE" else "METHOD"
+    lines += _where(pooled, [part.attribution is not None for part in pooled], [
+        "found = mx.attribute_heterogeneity(",
+        f"    rows, BY, draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED}, level=LEVEL,",
+        f"    method={method},",
+        ")",
+        "if found.explained is not None:",
+        '    tables[name + "attribution"] = found.to_frame()',
+        "cells = [(cell.m, cell.k) for cell in found.estimability.cells]",
+        'tables[name + "crossing"] = pd.DataFrame(cells, columns=["m", "k"])',
+    ])  # fmt: skip
+    lines += _where(pooled, [part.small_studies is not None for part in pooled], [
+        'tables[name + "small_studies"] = mx.bias.regression_test(rows, level=LEVEL).to_frame()'
+    ])  # fmt: skip
+    lines += _where(pooled, [part.left_out is not None for part in pooled], [
+        'found = mx.sensitivity.leave_one_out(fit, "study").to_frame()',
+        'tables[name + "leave_one_out"] = found.reset_index(names="left_out")',
+    ])  # fmt: skip
+    better = "" if asked.better is None else f", better={asked.better!r}"
     lines += _others(questions)
-    if any(part.censored is not None for part in parts):
-        lines += CENSORED_LINES
-    return lines
+    lines += _where(pooled, [part.censored is not None for part in pooled], [
+        f"known = sheets.effects(MEASURE, where, orient=turned{better}, bounds=True)  # p < 0.05 is a bound",
+        "pairs = zip(known.kind, known.study)",
+        "more = known.select([kind == 'interval' and study not in es.study for kind, study in pairs])",
+        "more = more.select([more.study.index(study) == i for i, study in enumerate(more.study)])",
+        'both = mx.CensoredRandomEffects(mx.effects.join_bounded(rows, more), dependence="accept")',
+        'tables[name + "bounds"] = pd.DataFrame([both.fit(level=LEVEL).pooled()])',
+    ])  # fmt: skip
+    return lines + _where(pooled, [_has_counts(part) for part in pooled], [
+        f"arms = mx.event_counts(mx.one_per_study(es).data[{[*ARMS]!r}])",
+        "models = [mx.MantelHaenszel(arms, MEASURE).fit(LEVEL), mx.CountGLMM(arms).fit(level=LEVEL)]",
+        'tables[name + "counts"] = pd.DataFrame([model.pooled() for model in models])',
+    ])  # fmt: skip
+
+
+def _has_counts(part: Part) -> bool:
+    """Return whether both models of the counts of a part have an estimate."""
+    section = counts_section(part)
+    tables = [] if section is None else [one for one in section.blocks if isinstance(one, ReportTable)]
+    return bool(tables) and len(tables[0].frame) == 2
+
+
+def _where(parts: Sequence[Part], has: Sequence[bool], lines: Sequence[str]) -> list[str]:
+    """Return lines for the questions that have their numbers; none if no question has."""
+    names = [part.called("") for part, one in zip(parts, has, strict=True) if one]
+    if not names:
+        return []
+    if len(names) == len(parts):
+        return [f"    {line}" for line in lines]
+    return [f"    if name in {names!r}:", *(f"        {line}" for line in lines)]
 
 
 def _others(questions: Questions) -> list[str]:
@@ -330,27 +377,17 @@ def _others(questions: Questions) -> list[str]:
                 "        others.append((one_row_each(es.select(kept)), METHOD, TEST))",
             ]
     lines += [
-        "    found = [pooled(one, method, test).pooled() for one, method, test in others]",
+        "    found = [asdict(pooled(*one).pooled()) if one[0].m > 1 else {} for one in others]",
     ]
     if any(part.averaged for part in parts):
         lines += [
             "    if rows.k < es.k:",
             '        multilevel = mx.Multilevel(es, "study/effect").fit(level=LEVEL).robust("study")',
-            f"        found.insert({len(pairs_of(asked))}, multilevel.pooled())",
+            f"        found.insert({len(pairs_of(asked))}, asdict(multilevel.pooled()))",
         ]
     return [*lines, '    tables[name + "sensitivity"] = pd.DataFrame(found)']
 
 
-CENSORED_LINES = [
-    "    known = sheets.effects(MEASURE, where, orient=turned, bounds=True)  # p < 0.05 alone is a bound",
-    "    pairs = zip(known.kind, known.study)",
-    "    more = known.select([kind == 'interval' and study not in es.study for kind, study in pairs])",
-    "    if more.k:",
-    "        more = more.select([more.study.index(study) == i for i, study in enumerate(more.study)])",
-    "        both = mx.effects.join_bounded(rows, more)",
-    '        found = mx.CensoredRandomEffects(both, dependence="accept").fit(level=LEVEL)',
-    '        tables[name + "bounds"] = pd.DataFrame([found.pooled()])',
-]
 SELECTED = {
     "without doubtful rows": '[use != "doubtful" for use in es.column("use")]',
     "without rows that rest on an assumption": '[one.how != "assumed" for one in es.derived]',
@@ -359,10 +396,25 @@ SELECTED = {
 """Rows of other analyses -> how the script selects them."""
 
 
-def _end() -> list[str]:
-    """Return the last lines: the tables are written."""
+def _end(kinds: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Return the last lines: what was counted of safety, by sheet and by outcome, and the tables as files."""
+    lines = [""]
+    if kinds or labels:
+        lines += [f"counts = [sheets.event_counts(kind) for kind in {[*kinds]!r}]"]
+        lines += [
+            'harms = sheets.outcomes.dropna(subset=["treatment_events", "treatment_n"])',
+            f"for label in {[*labels]!r}:",
+            '    part = harms[(harms["outcome_label"] == label) & (harms["use"] != "apart")]',
+            '    part = part.drop_duplicates("study_name", keep="last")',
+            '    counts.append(mx.event_counts(events=part["treatment_events"], n=part["treatment_n"]))',
+        ]  # fmt: skip
+        lines += [
+            "limits = [mx.safety.upper_limit(one, level=LEVEL) for one in counts]",
+            'tables["safety"] = pd.DataFrame([(one.events, one.total, one.value) for one in limits],',
+            '                                columns=["events", "total", "upper"])',
+        ]
     return [
-        "",
+        *lines,
         'folder = Path("numbers")',
         "folder.mkdir(exist_ok=True)",
         "for name, table in tables.items():",
