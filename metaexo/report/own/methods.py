@@ -57,9 +57,9 @@ def _paragraphs(questions: Questions) -> list[tuple[str, tuple[str, ...]]]:
         (
             "The certainty was rated by the rules of GRADE: randomised comparisons start at high, others at "
             f"low; it goes down for fewer than {FEW} studies, an interval that does not exclude no effect, "
-            "results that other analyses change, inconsistency and small-study effects. Risk of bias is not in "
-            "the sheet and was not judged. This report follows the items on synthesis of PRISMA 2020 (13a to 13f, 20b to "
-            f"20d). It was made with {listed_versions}.",
+            "results that other analyses change, inconsistency and small-study effects. Risk of bias is not "
+            "in the sheet and was not judged. This report follows the items on synthesis of PRISMA 2020 (13a "
+            f"to 13f, 20b to 20d). It was made with {listed_versions}.",
             (GRADE, PRISMA),
         )
     )
