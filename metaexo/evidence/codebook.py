@@ -405,7 +405,9 @@ def _find(part: str, folder: Path | None) -> Path:
         raise InputError(
             f"the folder is of type {type(folder).__name__}", "a path, or None for metaexo's own"
         )
-    if folder is not None and ("\0" in str(folder) or any(len(p.encode()) > 255 for p in Path(folder).parts)):
+    if folder is not None and (
+        "\0" in str(folder) or any(len(p.encode(errors="surrogatepass")) > 255 for p in Path(folder).parts)
+    ):
         raise InputError(f"the folder is {str(folder)[:80]!r}", "the path of a folder")
     places: list[Path] = [Path(folder)] if folder is not None else []
     for place in [*places, *_OURS]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_a_folder_may_bring_a_vocabulary_of_its_own(write: Write) -> None:
     )
     sheets = read_sheets(folder)
     assert list(sheets.studies["source"]) == ["Sea urchin", "Platelet"]
+
+
+def test_a_folder_whose_name_is_no_text_has_the_codebook_of_metaexo(tmp_path: Path) -> None:
+    """Python gives bytes of a name that are no letters as surrogates."""
+    assert load_codebook(tmp_path / "wounds \udcb5") == load_codebook()
 
 
 def test_a_folder_may_bring_a_codebook_of_its_own(write: Write) -> None:
