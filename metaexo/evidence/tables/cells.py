@@ -286,7 +286,7 @@ def _shown(cell: Any, value: object) -> str:
 
 
 def _unmarked(text: str) -> str:
-    """Return a text without the apostrophe by which a spreadsheet is told that it is one."""
+    """Return a text without the apostrophe by which a spreadsheet knows it for a text."""
     marked = text[:1] == "'" and (text[1:2].isdigit() or text[1:].startswith(FORMULA_SIGNS))
     return text[1:].strip() if marked else text
 

@@ -19,12 +19,14 @@ from metaexo.errors import (
     UnclearColumnError,
     UnknownChoiceError,
 )
-from metaexo.evidence.codebook import Column, Stamp, find_vocabulary, stamp, vocabulary_rows
+from metaexo.evidence.codebook import Column, Stamp, stamp, vocabulary_rows
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import MISSPELT, letters
 from metaexo.evidence.tables.cells import Grid
 
-VOCABULARY = "heading"
+OURS = Path(__file__).with_name("headings.csv")
+OWN = Path("vocabulary", "heading.csv")
+"""Where the words of headings stand: those of metaexo, and those of a folder of sheets."""
 ARMS = ("treatment", "control")
 HEADER_WITHIN = 40
 """Rows at the top of a sheet among which the header is looked for."""
@@ -118,8 +120,9 @@ class Layout:
 
 
 def load_headings(folder: Path | None = None) -> Vocabulary:
-    """Return the words of headings, with those of a folder of one's own."""
-    return _load(stamp(find_vocabulary(VOCABULARY, folder)))
+    """Return the words of headings; a folder may bring its own in `vocabulary/heading.csv`."""
+    own = folder / OWN if folder is not None else OURS
+    return _load(stamp(own if own.is_file() else OURS))
 
 
 @lru_cache(maxsize=8)

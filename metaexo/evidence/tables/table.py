@@ -683,14 +683,15 @@ class _Table:
         if isinstance(values, Trouble):
             self._cell_problem(values, line, row, column)
             return
-        for plan, value in zip(plans, values, strict=True):
-            if value.how == "empty":
+        for how in dict.fromkeys(value.how for value in values if value.how):
+            if how == "empty":
                 self.emptied[cell.strip()] += 1
-            elif value.how in ("word", "outcome", "measure"):
-                key = (plan.name, str(cell), value.text)
+            elif how in ("word", "outcome", "measure"):
+                key = (plans[0].name, str(cell), values[0].text)
                 self.renamed[key] = self.renamed.get(key, 0) + 1
-            elif value.how:
-                self.how.setdefault(value.how, Counter())[column.heading] += 1
+            else:
+                self.how.setdefault(how, Counter())[column.heading] += 1
+        for plan, value in zip(plans, values, strict=True):
             if value.text:
                 found[plan.name] = value.text
                 part = plan.name.partition("_")[2]
@@ -937,6 +938,7 @@ class _Table:
     def _written(self, how: str, where: Counter[str]) -> str:
         cells = plural(sum(where.values()), "cell")
         columns = ", ".join(repr(name) for name in where)
+        verb = "was" if sum(where.values()) == 1 else "were"
         said = {
             "decimal comma": f"decimal commas were read in {cells} of {columns}",
             "thousands": f"signs between thousands were taken out of {cells} of {columns}",
@@ -945,10 +947,11 @@ class _Table:
             "powers of ten": f"powers of ten were read in {cells} of {columns}",
             "events / n": f'"12/20" was read as events of n in {cells} of {columns}',
             "count with its percentage": f'"12 (60 %)" was read as the count alone in {cells} of {columns}',
-            "p with =": f"{cells} of p-values without a relation were read as exact (p_relation is =)",
+            "p with =": f"{cells} of p-values without a relation {verb} read as exact (p_relation is =)",
         }
         if how.startswith("p with ") and how not in said:
-            return f"{cells} of p-values were read as bounds (p_relation is {how.removeprefix('p with ')})"
+            bound = "a bound" if verb == "was" else "bounds"
+            return f"{cells} of p-values {verb} read as {bound} (p_relation is {how.removeprefix('p with ')})"
         return said.get(how, f"{how}: {cells} of {columns}")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.evidence.codebook import load_codebook
-from metaexo.evidence.tables.headings import load_headings, meaning, read_map, targets
+from metaexo.evidence.tables.headings import OURS, load_headings, meaning, read_map, targets
 from metaexo.evidence.tables.table import flat_plan
 from tests.evidence.tables.making import HEADINGS, LI, WU, problems, read, said, values, workbook
 
@@ -226,6 +226,16 @@ def test_entries_of_the_option() -> None:
     for word in ("treatment_sdd", "±", "treatment_mean ± sd"):
         with pytest.raises(UnknownChoiceError):
             targets(word, KNOWN)
+
+
+def test_a_folder_may_bring_words_of_its_own(tmp_path: Path) -> None:
+    words = tmp_path / "vocabulary" / "heading.csv"
+    words.parent.mkdir()
+    ours = OURS.read_text(encoding="utf-8")
+    words.write_text(ours.replace("study_id,column,", "study_id,column,chantier|"), encoding="utf-8")
+    path = workbook(tmp_path / "t.xlsx", [("Chantier", *HEADINGS[1:]), LI])
+    assert problems(read(path)) == [("MissingColumnError", "A1")]
+    assert values(read(path, folder=tmp_path)) == READ
 
 
 def test_a_heading_that_is_not_there(tmp_path: Path) -> None:
