@@ -47,6 +47,7 @@ SPECIES = "(?:hu|[hmrbpc])"
 """What stands before the short name of cells: hADSC, mBMSC, rMSC, bMSC, pMSC, cMSC."""
 LIKE = 0.8
 MOST_READ = 20_000
+MOST_PATTERNS = 8192
 NEAREST_IN = 200
 """Letters of a text in which a near word is looked for."""
 _AMERICAN = (("tumour", "tumor"), ("foet", "fet"), ("haem", "hem"), ("leukaem", "leukem"), ("oedem", "edem"))
@@ -91,7 +92,8 @@ class Vocabulary:
     """The categories of one kind (sources, isolation methods) and the synonyms of each."""
 
     terms: Mapping[str, Term]
-    _patterns: tuple[tuple[str, re.Pattern[str], str, bool], ...] = field(init=False, repr=False)
+    # a piece of a synonym, the synonym, its category, whether it counts only alone, whether it is an acronym
+    _synonyms: tuple[tuple[str, str, str, bool, bool], ...] = field(init=False, repr=False)
     _words: Mapping[str, str] = field(init=False, repr=False)
     _read: dict[str, list[Mention]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -101,12 +103,8 @@ class Vocabulary:
             for alone, words in ((False, term.synonyms), (True, term.synonyms_if_alone)):
                 found += [(normal_form(word), term.category, alone, _is_acronym(word)) for word in words]
         found.sort(key=lambda entry: -len(entry[0]))
-        patterns = tuple(
-            (max(word.split(), key=len), _pattern(word, acronym), category, alone)
-            for word, category, alone, acronym in found
-            if word
-        )
-        object.__setattr__(self, "_patterns", patterns)
+        synonyms = tuple((max(entry[0].split(), key=len), *entry) for entry in found if entry[0])
+        object.__setattr__(self, "_synonyms", synonyms)
         by_word = {word: category for word, category, _, _ in reversed(found) if category != PREPARATORY}
         object.__setattr__(self, "_words", MappingProxyType(by_word))
 
@@ -139,9 +137,10 @@ class Vocabulary:
     def _mentions(self, text: str) -> list[Mention]:
         rest = normal_form(text)
         found = []
-        for piece, pattern, category, alone in self._patterns:
+        for piece, word, category, alone, acronym in self._synonyms:
             if piece not in rest:
                 continue
+            pattern = _pattern(word, acronym)
             found += [Mention(m.start(), category, alone, m.group()) for m in pattern.finditer(rest)]
             rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
         return sorted(found)
@@ -192,6 +191,7 @@ def _is_acronym(word: str) -> bool:
     return sum(letter.isupper() for letter in word) >= 2 and " " not in word
 
 
+@lru_cache(maxsize=MOST_PATTERNS)
 def _pattern(word: str, acronym: bool) -> re.Pattern[str]:
     """Return what finds a synonym: joined or apart, one or several, with the species before it."""
     before = f"(?:{SPECIES} ?)?" if acronym else ""
