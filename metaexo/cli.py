@@ -16,7 +16,6 @@ import click
 
 import metaexo as mx
 from metaexo.errors import InputError, MetaexoError, SheetWarning
-from metaexo.evidence.tables.headings import read_map
 from metaexo.formatting import plain_text
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -111,6 +110,13 @@ MAP = click.option(
 SHEET = click.option("--sheet", metavar="NAME", help="The worksheet, where several read as data.")
 
 
+def _columns(mapped: Sequence[str]) -> dict[str, str]:
+    """Return what headings mean, by the texts of --map."""
+    from metaexo.evidence.tables.headings import read_map  # slow to load: --help does without
+
+    return read_map(mapped)
+
+
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @MAP
@@ -136,7 +142,7 @@ def check(
     give no effect, standard errors in the place of SDs, numbers that cannot be, and the effects and studies
     per stratum. Nothing is changed. The exit code is 1 where there are errors.
     """
-    columns = read_map(mapped)
+    columns = _columns(mapped)
     found = mx.check_sheets(path, measure=measure, columns=columns, sheet=sheet)
     click.echo(found.report(noted, shutil.get_terminal_size((100, 40)).columns))
     if copy is not None and found.ok:
@@ -193,7 +199,7 @@ def report(path: Path, by: Sequence[str], mapped: Sequence[str], out: Path, **ch
     matplotlib.use("agg")
     start = time.perf_counter()
     by = tuple(by) or ("source", "isolation")
-    found = mx.write_report(path, by=by, columns=read_map(mapped) or None, out=out, **choices)
+    found = mx.write_report(path, by=by, columns=_columns(mapped) or None, out=out, **choices)
     click.echo(plain_text("\n".join(["", *found.answer, ""])))
     click.echo(
         f"written in {time.perf_counter() - start:.0f} s: {out / 'report.html'} (open it in a browser)"
