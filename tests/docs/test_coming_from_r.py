@@ -50,6 +50,12 @@ def test_a_function_that_is_not_on_the_pages_is_noticed():
     assert not on_the_pages("splines.rma.uni")
 
 
+def test_every_argument_of_the_functions_of_metafor_is_on_the_pages():
+    arguments = R["arguments of metafor 3.8-1"]["arguments"]
+    assert len(arguments) > 200
+    assert [name for name in arguments if name not in WORDS] == []
+
+
 def test_every_measure_of_escalc_is_on_the_page_and_here():
     codes = R["measures of escalc"]["codes"]
     assert len(codes) > 70
