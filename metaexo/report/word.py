@@ -21,7 +21,7 @@ FONT = "Times New Roman"
 # Lengths in twentieths of a point: A4, 2.5 cm around it.
 PAGE, MARGIN = (11906, 16838), 1417
 # Of a letter in a table, and of what is left of and right of a text in its cell.
-LETTER, PADDING = 86, 130
+LETTER, PADDING = 86, 100
 MOST_HIGH = 22.0  # centimetres of a figure, so that its caption is on the same page
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -198,8 +198,8 @@ class _Writer:
             parse_xml(
                 f'<w:tbl {_W}><w:tblPr><w:tblW w:w="{sum(widths)}" w:type="dxa"/>'
                 f'<w:tblBorders>{edges}</w:tblBorders><w:tblLayout w:type="fixed"/>'
-                f'<w:tblCellMar><w:left w:w="60" w:type="dxa"/>'
-                f'<w:right w:w="60" w:type="dxa"/></w:tblCellMar>'
+                f'<w:tblCellMar><w:left w:w="40" w:type="dxa"/>'
+                f'<w:right w:w="40" w:type="dxa"/></w:tblCellMar>'
                 f'<w:tblLook w:val="0020" w:firstRow="1"/></w:tblPr>'
                 f"<w:tblGrid>{grid}</w:tblGrid>{''.join(rows)}</w:tbl>"
             )
@@ -242,13 +242,17 @@ def _is_wide(table: ReportTable) -> bool:
 
 def _widths(letters: list[int], texts: list[list[str]], room: int) -> list[int]:
     """Return widths of columns that fill a page, by the longest word and text of each, within limits."""
-    needed, liked = [], []
+    needed: list[float] = []
+    liked: list[float] = []
     for least, cells in zip(letters, texts, strict=True):
         longest = max((len(text) for text in cells), default=1)
-        needed.append(LETTER * least + PADDING)
+        needed.append(float(LETTER * max(5, least) + PADDING))
         liked.append(LETTER * min(max(least, longest), 40) + PADDING)
-    if sum(needed) >= room:
-        return [room * one // sum(needed) for one in needed]
+    if sum(needed) >= room:  # the wider columns give what is too much, as far as they can
+        spare = [max(0, one - 8 * LETTER - PADDING) for one in needed]
+        taken = min(1.0, (sum(needed) - room) / max(1, sum(spare)))
+        needed = [one - taken * more for one, more in zip(needed, spare, strict=True)]
+        return [int(room * one / sum(needed)) for one in needed]
     share = min(1.0, (room - sum(needed)) / max(1, sum(liked) - sum(needed)))
     widths = [least + share * (most - least) for least, most in zip(needed, liked, strict=True)]
     return [int(room * one / sum(widths)) for one in widths]

@@ -16,6 +16,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.report.content import Listing, Report, ReportTable, Section
+from metaexo.report.drawings import inline_svg
 from metaexo.report.html import linked
 from metaexo.report.workbook import csv_text, sheet_names
 from tests.report.made_up import HOSTILE, report
@@ -197,6 +198,28 @@ def test_names_of_worksheets_are_valid_and_differ():
     made = sheet_names(["x" * 40, "x" * 50, "[a]:*?/\\", "'q'", "", " ", "History"])
     assert len({name.casefold() for name in made}) == 7
     assert all(1 <= len(name) <= 31 and not set(name) & set("[]:*?/\\") for name in made)
+
+
+def test_a_drawing_in_a_page_has_attributes_and_identifiers_of_its_own(tmp_path):
+    drawn = tmp_path / "drawn.svg"
+    drawn.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="10pt" '
+        'height="20pt" viewBox="0 0 10 20"><title>T</title><desc>D</desc><metadata>x</metadata>'
+        '<defs><style>*{stroke: red}</style><path id="m1" d="M 0 0"/></defs><g id="unused">'
+        '<use xlink:href="#m1" style="fill: #aabbcc"/>'
+        "<text style=\"font: italic 700 8px 'DejaVu Sans', serif; fill: #m1\">a &lt; b</text></g></svg>"
+    )
+    made = inline_svg(drawn, "figure-a")
+    assert 'id="figure-a-m1"' in made
+    assert 'xlink:href="#figure-a-m1"' in made
+    assert 'fill="#aabbcc"' in made
+    font = (
+        "font-style=|italic| font-weight=|700| font-size=|8px| font-family=|'DejaVu Sans', serif| fill=|#m1|"
+    )
+    font = font.replace("|", '"')
+    assert font in made
+    assert 'aria-labelledby="figure-a-title figure-a-words"' in made
+    assert not [left for left in (" style=", "<style", "unused", "metadata") if left in made]
 
 
 def test_only_addresses_of_the_web_become_links():

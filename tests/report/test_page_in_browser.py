@@ -55,6 +55,7 @@ def test_the_page_is_quiet_and_fits(opened, address, size):
         assert heard.errors == []
         assert [url for url in heard.requests if url not in (address, "data:,")] == []
         assert page.title() == HOSTILE[0]  # the script in the title stands there and did not run
+        assert "\u202e" not in page.inner_text("body")  # which would turn the letters after it
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
         widths = page.eval_on_selector_all(".drawing", "all => all.map(e => e.getBoundingClientRect().width)")
         assert len(widths) == 2

@@ -22,6 +22,8 @@ HINTED = 1.10  # lines of a screen, whose letters stand on whole pixels, over th
 
 DEJAVU = "DejaVu Sans"
 NO_LETTER = "\N{REPLACEMENT CHARACTER}"
+TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks after which letters are shown in another order than they are written in."""
 SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
 NO_FONT = f"{NO_LETTER}: letters that no installed font has; a font such as Noto Sans CJK has them."
 
@@ -157,9 +159,10 @@ def _installed() -> tuple[tuple[str, frozenset[int]], ...]:
 
 
 def plain(text: str) -> str:
-    r"""Return a text in one line, without the signs that are no letters: control signs, halves of pairs.
+    r"""Return a text in one line, without the signs that are no letters.
 
-    A file of type SVG with one of these is not valid. Letters that no installed font has are replaced.
+    These are control signs and halves of pairs, with which a file of type SVG is not valid, and marks that
+    turn the direction of reading. Letters that no installed font has are replaced.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -171,7 +174,7 @@ def plain(text: str) -> str:
 
 def _is_letter(sign: str) -> bool:
     category = unicodedata.category(sign)
-    return category not in ("Cc", "Cs") and ord(sign) & 0xFFFE != 0xFFFE
+    return category not in ("Cc", "Cs") and ord(sign) & 0xFFFE != 0xFFFE and sign not in TURNS
 
 
 # Blanks where a line may end: no no-break spaces, and not beside a sign that has a blank at either side.
