@@ -121,3 +121,34 @@ def test_check_prints_on_a_terminal_of_an_old_code_page(tmp_path: Path, root: Pa
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"UnknownStudyError" in done.stdout
+
+
+def test_report_writes_a_folder_and_says_the_answer(tmp_path: Path) -> None:
+    rows = [
+        f"Li {2010 + i},{src},UC,{12 + i},2,{8 + i},10,2.1,{8 + i}"
+        for i, src in enumerate(["AMSC", "BMSC"] * 2)
+    ]
+    head = "Study,Source,My method,Exosome mean,Exosome SD,Exosome n,Control mean,Control SD,Control n"
+    (tmp_path / "my studies.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
+    out = tmp_path / "report"
+    words = [str(tmp_path / "my studies.csv"), "--measure", "SMD", "--map", "My method=isolation_reported"]
+    found = CliRunner().invoke(main, ["report", *words, "--by", "source", "--out", str(out)])
+    assert found.exit_code == 0, found.output
+    assert "Across 4 studies" in found.output
+    assert {"report.html", "report.docx", "analysis.py", "tables", "figures"} <= {
+        one.name for one in out.iterdir()
+    }
+    assert "isolation_reported" in (out / "analysis.py").read_text(encoding="utf-8")
+    wrong = CliRunner().invoke(main, ["report", *words[:3], "--map", "nonsense"])
+    assert wrong.exit_code == 1
+    assert "nonsense" in wrong.output
+    assert "what to do" in wrong.output.lower()
+
+
+def test_reproduce_points_to_report_for_sheets_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "studies.csv").touch()
+    for words in (["--root", str(tmp_path)], [str(tmp_path)], [str(tmp_path / "studies.csv")]):
+        found = CliRunner().invoke(main, ["reproduce", *words])
+        assert found.exit_code == 1
+        assert "metaexo report" in found.output
+        assert not isinstance(found.exception, ValueError)

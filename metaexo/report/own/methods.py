@@ -83,7 +83,7 @@ def _effects(questions: Questions) -> tuple[str, tuple[str, ...]]:
         else ""
     )
     return (
-        f"The {measure_words(measure)} ({measure.code}) was computed for each row of the sheet{scale}; what "
+        f"The {measure_words(measure)}, {measure.code}, was computed for each row of the sheet{scale}; what "
         "the sheet reports otherwise (standard errors, intervals, quartiles, test statistics) was converted, "
         f"and each conversion is listed with its row.{words}{zero}",
         tuple(paper.rstrip(".") for paper in measure.papers if DOI.search(paper)),

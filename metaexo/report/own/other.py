@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaexo.effects import EffectSizes, back_pooled
 from metaexo.errors import MetaexoError, TooFewStudiesError
+from metaexo.formatting import TEST_NAMES
 from metaexo.models import Multilevel
 from metaexo.models.linear.results import FitResults
 from metaexo.report.own.asked import Asked
@@ -51,6 +52,7 @@ def other_analyses(every: EffectSizes, asked: Asked, averaged: bool, said: list[
         if averaged and of_all:
             rows.append({"rows": words, "model": MULTILEVEL, **_multilevel(asked, said, es)})
     frame = pd.DataFrame(rows)
+    frame["interval"] = [TEST_NAMES.get(test, test) for test in frame["test"]]
     for name in ("estimate", "low", "high"):
         frame[f"{name}_shown"] = back_pooled(every, frame[name].to_numpy(dtype=float))
     return frame

@@ -169,7 +169,7 @@ def sensitivity_section(part: Part) -> Section | None:
         return None
     level = f"{100 * part.asked.level:.10g}%"
     headings = {
-        "rows": "Rows used", "model": "Model", "method": "τ² by", "test": "Interval", "k": "Rows",
+        "rows": "Rows used", "model": "Model", "method": "τ² by", "interval": "Interval", "k": "Rows",
         "m": "Studies", "estimate_shown": short(part.every.measure), "low_shown": f"{level} CI, lower",
         "high_shown": f"{level} CI, upper", "tau2": "τ²", "note": "Note",
     }  # fmt: skip
