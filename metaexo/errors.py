@@ -133,6 +133,10 @@ class RowNumberError(InputError, IndexError):
     """A row beyond the last one."""
 
 
+class CallError(InputError, TypeError):
+    """A call with arguments that are not those of the function; the right one is named where it is known."""
+
+
 class UnknownNameError(MetaexoError, AttributeError):
     """An attribute that an object or a module does not have; what is meant is named where it is known."""
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import datetime
 import numbers as abstract
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.errors import InputError, ShapeError, UnclearLevelWarning, UnknownChoiceError
+from metaexo.errors import (
+    InputError,
+    ShapeError,
+    UnclearLevelWarning,
+    UnknownChoiceError,
+    warn_caller,
+)
 from metaexo.types import Array
 
 LARGEST = 1e100  # beyond it squares of numbers overflow
@@ -148,15 +153,12 @@ PLACEHOLDERS = frozenset(
 ) | {"\N{EN DASH}", "\N{EM DASH}"}
 
 
-def warn_of_unclear_levels(
-    name: str, words: Sequence[str], row_name: Callable[[int], str], stacklevel: int
-) -> None:
+def warn_of_unclear_levels(name: str, words: Sequence[str], row_name: Callable[[int], str]) -> None:
     """Warn of levels that read like a missing value, or differ from others by blanks or capitals alone.
 
     `name`: what the column is called.
     `words`: the level of each row; empty where there is none.
     `row_name`: from the position of a row to what it is called.
-    `stacklevel`: frames between the caller and the user.
     Warns UnclearLevelWarning: once for each of the two; the levels are taken as they are.
     """
     levels = set(words)
@@ -164,19 +166,17 @@ def warn_of_unclear_levels(
     if unclear:
         rows = [row_name(i) for i, word in enumerate(words) if word in unclear]
         shown = "; ".join(rows[:8]) + (f"; and {len(rows) - 8} more" if len(rows) > 8 else "")
-        warnings.warn(
+        warn_caller(
             f"{', '.join(map(repr, unclear))} is a level of {name}, and reads like a missing value "
             f"({shown}); if it is one, leave these cells empty",
             UnclearLevelWarning,
-            stacklevel=stacklevel + 1,
         )
     alike = alike_words(levels)
     if alike:
-        warnings.warn(
+        warn_caller(
             f"levels of {name} differ by blanks or capitals alone and count as several: "
             f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
             UnclearLevelWarning,
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -49,7 +49,7 @@ class ReaderTable(NamedTuple):
     title: str = ""
 
 
-class Summary(str):
+class Summary(str, Answering):
     """A summary in titled parts: a text, which also comes as Markdown, LaTeX and HTML.
 
     Attributes
@@ -57,6 +57,8 @@ class Summary(str):
     parts : mapping of str to list of str
         The lines of each part, by its title.
     """
+
+    _answers_as = "tables"
 
     parts: Mapping[str, list[str]]
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from metaexo.calls import explained
 from metaexo.inputs import check_choice
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def _index() -> dict[str, dict[str, Any]]:
     return found
 
 
+@explained
 def load_dataset(name: str | None = None) -> pd.DataFrame:
     """Return an example data set with its citation.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -32,6 +31,7 @@ from metaexo.errors import (
     UnclearLevelWarning,
     UnknownChoiceError,
     UnusedStudyColumnWarning,
+    warn_caller,
 )
 from metaexo.inputs import (
     alike_words,
@@ -542,11 +542,10 @@ def check_studies(study: Sequence[str], row_name: Callable[[int], str]) -> None:
     if all(study):
         alike = alike_words(study)
         if alike:
-            warnings.warn(
+            warn_caller(
                 f"studies differ by blanks or capitals alone and count as several: "
                 f"{', '.join(map(repr, alike[:8]))}; write them alike if they are one",
                 UnclearLevelWarning,
-                stacklevel=4,
             )
         return
     rows = [row_name(i) for i, name in enumerate(study) if not name]
@@ -566,11 +565,10 @@ def study_column_of(data: pd.DataFrame) -> str | None:
         return "study"
     for name, column in names.items():
         if "".join(filter(str.isalnum, name)).casefold() in STUDY_NAMES and data[column].duplicated().any():
-            warnings.warn(
+            warn_caller(
                 f"data has a column {name!r} that names some studies several times, and study is not given: "
                 f"every effect counts as a separate study; study={name!r} takes this column",
                 UnusedStudyColumnWarning,
-                stacklevel=3,
             )
             return None
     return None

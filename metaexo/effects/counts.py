@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.calls import explained
 from metaexo.effects.check import (
     check_inputs,
     check_kind,
@@ -375,6 +376,7 @@ class EventCounts(EffectRows):
         )
 
 
+@explained
 def event_counts(
     data: pd.DataFrame | None = None,
     *,

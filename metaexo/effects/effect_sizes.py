@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.calls import explained
 from metaexo.effects.check import (
     check_kind,
     check_studies,
@@ -32,6 +32,7 @@ from metaexo.errors import (
     RowsLeftOutWarning,
     ShapeError,
     VarianceRatioWarning,
+    warn_caller,
 )
 from metaexo.formatting import plural
 from metaexo.immutable import frozen
@@ -144,6 +145,7 @@ class EffectSizes(EffectRows):
     study_column: str | None
     _data: pd.DataFrame | None
 
+    @explained
     def __init__(
         self,
         y: ArrayLike | str,
@@ -237,11 +239,10 @@ class EffectSizes(EffectRows):
             )
         positive = self.v[self.v > 0]
         if positive.size > 1 and positive.max() > VARIANCE_RATIO_LIMIT * positive.min():
-            warnings.warn(
+            warn_caller(
                 f"the largest sampling variance is {positive.max() / positive.min():.1e} times the smallest; "
                 "a standard error or a standard deviation may stand where a variance belongs",
                 VarianceRatioWarning,
-                stacklevel=4,
             )
 
     def _values_at(self, rows: NDArray[np.bool_]) -> list[str]:
@@ -269,12 +270,11 @@ class EffectSizes(EffectRows):
             if corrected
             else "the sizes or the variances may be wrong, or v is that of an average of several outcomes"
         )
-        warnings.warn(
+        warn_caller(
             f"{len(told)} of {self.k} sampling variances are smaller than possible for a standardised mean "
             f"difference of independent groups of these sizes (1/n1 + 1/n2 for Hedges' g): "
             f"{'; '.join(told[:8])}{f'; and {len(told) - 8} more' if len(told) > 8 else ''}; {why}",
             ImpossibleVarianceWarning,
-            stacklevel=3,
         )
 
     def _drop_missing(self, missing: str) -> None:
@@ -289,11 +289,10 @@ class EffectSizes(EffectRows):
                 'fill them, or leave them out with missing="drop"',
                 rows,
             )
-        warnings.warn(
+        warn_caller(
             f"left out, without an effect or a variance, {len(rows)} of {plural(self.y.size, 'row')}: "
             + "; ".join(rows[:8]),
             RowsLeftOutWarning,
-            stacklevel=4,
         )
         fields = self._without(gone, "no effect or no sampling variance", "effect")
         for name, value in fields.items():

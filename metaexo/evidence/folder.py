@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -25,6 +24,7 @@ from metaexo.errors import (
     UnknownOutcomeWarning,
     UnknownWordError,
     nearest_word,
+    warn_caller,
 )
 from metaexo.evidence import reading
 from metaexo.evidence.checking.gaps import gaps_of
@@ -210,11 +210,10 @@ def _without_problems(found: tuple[SheetCheck, Sheets | None]) -> Sheets:
     for kind, findings in kinds.items():
         places = "; ".join(f"{finding.where}: {finding.what}" for finding in findings[:8])
         more = f"; and {len(findings) - 8} more" if len(findings) > 8 else ""
-        warnings.warn(
+        warn_caller(
             f"{places}{more}. What to do: {findings[0].remedy}. Words in the column `caution` of a row "
             f"silence this for the row (all findings, unless they name kinds such as {kind.__name__})",
             kind,
-            stacklevel=3,
         )
     return sheets
 

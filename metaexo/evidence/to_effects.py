@@ -30,6 +30,7 @@ from metaexo.errors import (
     RowsWithoutEffectWarning,
     TooFewStudiesError,
     UnknownChoiceError,
+    warn_caller,
 )
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.names import NAME, named_studies
@@ -283,12 +284,11 @@ def _warn_of_rows_without_effect(plan: SheetPlan, asked: Request, reasons: Seque
         "assumed_correlation=0.5 takes in paired rows" if NO_CORRELATION in reasons else "",
         'bounds=True keeps "p < 0.05" as a bound' if bound and not asked.bounds else "",
     ]
-    warnings.warn(
+    warn_caller(
         f"{len(reasons)} of {plural(rows, 'row')} of {plan.file} that were selected give no "
         f"{asked.measure.code}: {told}{more}. The ledger of the effects names each row"
         + "".join(f"; {hint}" for hint in hints if hint),
         RowsWithoutEffectWarning,
-        stacklevel=5,
     )
 
 
@@ -298,11 +298,10 @@ def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
     kinds = sorted(set(kept["contrast"]))
     alone = [kind for kind in kinds if kind in UNCONTROLLED]
     if alone and len(kinds) > 1:
-        warnings.warn(
+        warn_caller(
             f"effects of different contrasts are combined: {', '.join(kinds)}; results without a control "
             "should not be pooled with controlled ones. Select one contrast by `where`",
             MixedContrastsWarning,
-            stacklevel=5,
         )
 
 

@@ -83,7 +83,7 @@ def factor_levels(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
     own = next((word for word in words if word.strip() and is_unreported(word)), NOT_REPORTED)
     own = NOT_REPORTED if own.casefold() in ("nan", "<na>", "nat") else own
     reported = ["" if is_unreported(word) else word for word in words]
-    warn_of_unclear_levels(factor, reported, lambda i: effects.row_ids[i], 3)
+    warn_of_unclear_levels(factor, reported, lambda i: effects.row_ids[i])
     levels = np.empty(len(words), dtype=object)
     levels[:] = [own if is_unreported(word) else word for word in words]
     return levels

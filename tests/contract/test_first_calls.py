@@ -13,7 +13,15 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.errors import InputError, MetaexoError, MissingInputError, UnknownChoiceError, UnknownNameError
+from metaexo.calls import explained
+from metaexo.errors import (
+    CallError,
+    InputError,
+    MetaexoError,
+    MissingInputError,
+    UnknownChoiceError,
+    UnknownNameError,
+)
 from metaexo.other_names import KINDS, letters, unknown_name
 
 ARMS = {
@@ -265,3 +273,56 @@ def test_moderators_given_by_their_names(es):
 
 def test_without_a_name_the_data_sets_are_listed():
     assert "bcg" in set(mx.load_dataset()["name"])
+
+
+# -- wrong calls --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("mx.RandomEffects(es, mods='year')", "write moderators=..."),
+        ("mx.RandomEffects(es, method='DL')", "write RandomEffects(...).fit(method='DL')"),
+        ("mx.RandomEffects(yi=[0.1], vi=[0.2])", "write mx.RandomEffects(mx.EffectSizes(y=yi, v=vi))"),
+        ("mx.RandomEffects()", "write RandomEffects(effects=...)"),
+        ("mx.EffectSizes(TE=[0.1], seTE=[0.2])", "write y=..., se=..."),
+        ("mx.effect_sizes(data=data)", "write effect_sizes(measure=...)"),
+        ("mx.effect_sizes('SMD', data, measure='MD')", "leave out measure="),
+        ("fit.predict(dose=[1, 2])", "write predict({'dose': [1, 2]})"),
+        ("fit.predict(transf='exp')", "write scale=..."),
+        ("es.select(year=2015)", 'write select("year == 2015")'),
+        ("mx.stratify(es, subgroup='source')", "write by=..."),
+        ("mx.event_counts(data, 'ai', 'ci')", "event_counts(data, treatment_events=..., treatment_n=...)"),
+        ("mx.load_dataset(nmae='bcg')", "write name=..."),
+        ("mx.MantelHaenszel(counts, sm='RR')", "write measure=..."),
+        ("mx.MantelHaenszel(counts).fit(conf_level=0.9)", "write level=..."),
+    ],
+)
+def test_a_wrong_call_says_what_to_write(call, written, names):
+    with pytest.raises(CallError, match=re.escape(written)) as caught:
+        eval(call, names)
+    assert isinstance(caught.value, TypeError)
+    assert isinstance(caught.value, InputError)
+
+
+def test_errors_of_what_a_call_does_are_its_own():
+    @explained
+    def adds(a, b):
+        return a + b
+
+    assert adds(1, b=2) == 3
+    with pytest.raises(TypeError, match="unsupported operand"):
+        adds(1, "b")
+    with pytest.raises(CallError, match=r"adds\(\) takes 2 arguments by position, and 3 are given"):
+        adds(1, 2, 3)
+
+
+def test_warnings_are_those_of_the_line_of_the_user(es):
+    """However many frames of the package lie between."""
+    twice = mx.EffectSizes(es.y, es.v, study=list("aabbcc"))
+    with pytest.warns(mx.errors.DependentEffectsWarning) as caught:
+        mx.RandomEffects(twice)
+    assert caught[0].filename == __file__
+    with pytest.warns(mx.errors.RowsLeftOutWarning) as caught:
+        mx.effect_sizes("MD", OWN.assign(exo_sd=[None, *[1.0] * 5]), **COLUMNS)
+    assert caught[0].filename == __file__

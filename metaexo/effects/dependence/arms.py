@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,10 @@ from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind
 from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import MixedDomainsWarning
+from metaexo.errors import (
+    MixedDomainsWarning,
+    warn_caller,
+)
 from metaexo.formatting import printed
 from metaexo.inputs import as_word, is_blank
 from metaexo.readable import shows_itself
@@ -292,9 +294,8 @@ def warn_of_mixed_subjects(parts: Mapping[str, EffectSizes | BoundedEffectSizes]
     kinds = {name: sorted(set(subjects_of(part)) - {""}) for name, part in parts.items()}
     mixed = [f"{name} ({', '.join(found)})" for name, found in kinds.items() if len(found) > 1]
     if mixed:
-        warnings.warn(
+        warn_caller(
             f"{'strata' if len(mixed) > 1 else 'one stratum'} with results in different subjects: "
             f"{'; '.join(mixed)}. Select one domain, or make the strata by domain as well",
             MixedDomainsWarning,
-            stacklevel=3,
         )

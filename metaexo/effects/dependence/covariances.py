@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,14 @@ from metaexo.effects.check import check_table, look_up, read_variances
 from metaexo.effects.derivation import AVERAGED, Derivation
 from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import AssumptionWarning, CorrelationError, InputError, MissingInputError, ShapeError
+from metaexo.errors import (
+    AssumptionWarning,
+    CorrelationError,
+    InputError,
+    MissingInputError,
+    ShapeError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_flag, check_number, read_numbers, read_words
@@ -331,10 +337,9 @@ def aggregate(
     pairs = [_one_effect(effects.y[block.rows], block.cov, weighted) for block in blocks]
     several = [block for block in blocks if block.rows.size > 1]
     if several and not known:
-        warnings.warn(
+        warn_caller(
             f"the effects of {len(several)} studies were averaged under an assumed correlation",
             AssumptionWarning,
-            stacklevel=2,
         )
     return EffectSizes(
         [y for y, _ in pairs],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,14 @@ from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
-from metaexo.errors import InputError, MissingInputError, NegativeMeansWarning, ShapeError, UnknownChoiceError
+from metaexo.errors import (
+    InputError,
+    MissingInputError,
+    NegativeMeansWarning,
+    ShapeError,
+    UnknownChoiceError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_choice, check_flag, read_numbers
@@ -109,7 +115,7 @@ def calculate(
         record, inputs, variance=variance, bias_correction=bias_correction, zero_cells=zero_cells
     )
     rows = [str(i + 1) for i, mark in enumerate(done.derived) if mark.note == NEGATIVE_MEANS]
-    warn_of_negative_means(record.code, rows, stacklevel=4)
+    warn_of_negative_means(record.code, rows)
     return done
 
 
@@ -329,14 +335,13 @@ def _note_negative_means(
             derived[i] = replace(derived[i], note=NEGATIVE_MEANS)
 
 
-def warn_of_negative_means(code: str, rows: Sequence[str], *, stacklevel: int) -> None:
+def warn_of_negative_means(code: str, rows: Sequence[str]) -> None:
     """Warn once of all rows whose ratio is that of two negative means."""
     if rows:
-        warnings.warn(
+        warn_caller(
             f"{code}: {NEGATIVE_MEANS}, in {plural(len(rows), 'row')} ({', '.join(rows[:8])}); a ratio above "
             "1 is further below zero",
             NegativeMeansWarning,
-            stacklevel=stacklevel,
         )
 
 

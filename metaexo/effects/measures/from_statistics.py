@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.effects.check import (
     check_inputs,
     check_table,
@@ -25,7 +25,12 @@ from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.measures.calculate import Calculated, as_rows, calculate
 from metaexo.effects.measures.zero_cells import ZeroCells
-from metaexo.errors import InputError, RowsLeftOutWarning, ShapeError
+from metaexo.errors import (
+    InputError,
+    RowsLeftOutWarning,
+    ShapeError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.inputs import check_aligned, check_choice, check_flag
 from metaexo.ledger import Ledger, without_rows
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@explained
 def effect_sizes(
     measure: str | Measure,
     data: pd.DataFrame | None = None,
@@ -215,11 +221,10 @@ def _ledger(
             'fill what is missing, or leave them out with missing="drop"',
             told,
         )
-    warnings.warn(
+    warn_caller(
         f"left out, without an effect or a variance, {len(gone)} of {plural(done.y.size, 'row')}: "
         + "; ".join(told[:8]),
         RowsLeftOutWarning,
-        stacklevel=3,
     )
     without = np.array([bool(reason) for reason in done.reasons])
     return without_rows(Ledger.of_rows(done.y.size), without, done.reasons, "effect", study, labels)

@@ -5,7 +5,6 @@ The SD may come from elsewhere, or from the other groups of the same table (:fun
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,12 @@ from metaexo.effects.check import check_not_negative, reads_groups
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.tables.derive import DerivedEffects, derive
 from metaexo.effects.tables.facts import Facts, read_facts
-from metaexo.errors import AssumptionWarning, InputError, ShapeError
+from metaexo.errors import (
+    AssumptionWarning,
+    InputError,
+    ShapeError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.inputs import read_numbers, read_words
 from metaexo.types import Array
@@ -160,7 +164,7 @@ def derive_with_sd(
     record: Measure, facts: Facts, assumed_sd: ArrayLike, assumed_correlation: float | None
 ) -> DerivedEffects:
     """Derive effects from the facts of a table; see :func:`effects_with_assumed_sd`."""
-    done = derive(record, facts, assumed_correlation, stacklevel=4)
+    done = derive(record, facts, assumed_correlation)
     sd = _sd_per_row(assumed_sd, facts)
     at = np.flatnonzero(np.array([bool(reason) for reason in done.reasons], dtype=bool) & np.isfinite(sd))
     if not at.size:
@@ -172,14 +176,13 @@ def derive_with_sd(
         gap = (np.isnan(found.sd) | (found.sd == 0)) & facts.has(f"{arm}_mean")
         columns[f"{arm}_sd"] = np.where(gap, sd, facts.numbers[f"{arm}_sd"])[at]
     names = [facts.rows[i] for i in at]
-    again = derive(record, read_facts(columns, names, facts.level), assumed_correlation, stacklevel=4)
+    again = derive(record, read_facts(columns, names, facts.level), assumed_correlation)
     gained = [int(i) for i, reason in zip(at, again.reasons, strict=True) if not reason]
     if gained:
         values = ", ".join(f"{value:g}" for value in sorted(set(sd[gained].tolist())))
-        warnings.warn(
+        warn_caller(
             f"{record.code} assumes a standard deviation ({values}) in {plural(len(gained), 'row')}",
             AssumptionWarning,
-            stacklevel=3,
         )
     return _merged(done, again, at, sd)
 

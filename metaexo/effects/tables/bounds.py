@@ -6,7 +6,6 @@ point.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,11 @@ from metaexo.effects.tables.assumed_sd import derive_with_sd
 from metaexo.effects.tables.derive import CORRELATION_TAKEN, PAIRING_UNKNOWN, DerivedEffects, derive
 from metaexo.effects.tables.facts import Facts, paired_form, read_facts
 from metaexo.effects.tables.why_not import FOREIGN_F, NO_CORRELATION
-from metaexo.errors import AssumptionWarning, UnknownChoiceError
+from metaexo.errors import (
+    AssumptionWarning,
+    UnknownChoiceError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.numeric.tails import t_of_tail
 from metaexo.types import Array, Mask
@@ -118,7 +121,7 @@ def bounds_from_table(
     _enter_directions(made, tests)
     if made.assumed:
         words = "; ".join(f"{note} ({plural(n, 'row')})" for note, n in made.assumed.items())
-        warnings.warn(f"bounds of {record.code}: {words}", AssumptionWarning, stacklevel=2)
+        warn_caller(f"bounds of {record.code}: {words}", AssumptionWarning)
     return made.finished()
 
 

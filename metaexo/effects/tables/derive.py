@@ -8,7 +8,6 @@ an effect says why.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,13 @@ from metaexo.effects.tables.facts import (
     read_facts,
 )
 from metaexo.effects.tables.why_not import why_no_effect
-from metaexo.errors import AssumptionWarning, CorrelationError, InputError, UnknownChoiceError
+from metaexo.errors import (
+    AssumptionWarning,
+    CorrelationError,
+    InputError,
+    UnknownChoiceError,
+    warn_caller,
+)
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_aligned, check_number, is_blank, read_entries, read_numbers
 from metaexo.readable import shows_itself
@@ -229,9 +234,7 @@ def effects_from_table(
     return derive(record, read_facts(table, rows, level), assumed_correlation)
 
 
-def derive(
-    record: Measure, facts: Facts, assumed_correlation: float | None = None, stacklevel: int = 3
-) -> DerivedEffects:
+def derive(record: Measure, facts: Facts, assumed_correlation: float | None = None) -> DerivedEffects:
     """Derive effects from the facts of a table; see :func:`effects_from_table`."""
     if (
         assumed_correlation is not None
@@ -260,11 +263,9 @@ def derive(
     if guessed:
         assumed.append(f"independent groups in {guessed} rows whose pairing is unknown")
     if assumed:
-        warnings.warn(
-            f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning, stacklevel=stacklevel
-        )
+        warn_caller(f"{record.code} assumes {' and '.join(assumed)}", AssumptionWarning)
     negative = [row for row, remark in zip(facts.rows, made.remarks, strict=True) if remark]
-    warn_of_negative_means(record.code, negative, stacklevel=stacklevel + 1)
+    warn_of_negative_means(record.code, negative)
     reasons = why_no_effect(record, facts, made.open, paired, assumed_correlation is not None, made.refused)
     return DerivedEffects(made.y, made.v, made.derivations(), reasons)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning
@@ -41,6 +42,7 @@ from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.types import Array
 
 
+@explained
 def attribute_heterogeneity(
     effects: EffectSizes,
     by: str | Sequence[str] = ("source", "isolation"),

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.dependence.arms import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
@@ -20,6 +21,7 @@ from metaexo.errors import (
     MetaexoError,
     TooFewStudiesError,
     UnknownChoiceError,
+    warn_caller,
 )
 from metaexo.heterogeneity.levels import (
     STUDY,
@@ -66,6 +68,7 @@ TWO = {"separate": TWO_STUDIES, "smoothed": "two studies: its tau2 rests mostly 
 MEANT = {"pooled": "common", "shared": "common", "joint": "common", "own": "separate"}
 
 
+@explained
 def stratify(
     effects: EffectSizes,
     by: str | Sequence[str] | None = None,
@@ -278,9 +281,7 @@ def _clusters(effects: EffectSizes, cluster: str | None) -> tuple[str, ...] | No
         what_of_it = "the strata take them as independent, so their intervals are too narrow"
     else:
         what_of_it = "intervals and tests are robust to that, but tau2, I2 and Q take them as independent"
-    warnings.warn(
-        f"{effects.k} effects come from {count} {what}; {what_of_it}", DependentEffectsWarning, stacklevel=3
-    )
+    warn_caller(f"{effects.k} effects come from {count} {what}; {what_of_it}", DependentEffectsWarning)
     return None if cluster is None else labels
 
 

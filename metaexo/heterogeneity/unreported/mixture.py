@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +17,7 @@ from metaexo.errors import (
     InputError,
     NotIdentifiableError,
     TooFewStudiesError,
+    warn_caller,
 )
 from metaexo.formatting import interval, number, percent, plural, text_table
 from metaexo.heterogeneity.levels import (
@@ -245,11 +245,10 @@ def latent_moderator(
     _check(effects, by, words, hidden, levels)
     studies = studies_of(effects)
     if effects.m < effects.k:
-        warnings.warn(
+        warn_caller(
             f"{effects.k} effects come from {effects.m} studies; given their level they are taken as "
             "independent, so the intervals are too narrow",
             DependentEffectsWarning,
-            stacklevel=2,
         )
     unreported = tuple(dict.fromkeys(s for s, open_ in zip(studies, hidden, strict=True) if open_))
     place = {study: u for u, study in enumerate(unreported)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,13 @@ from numpy.typing import NDArray
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.derivation import Derivation
-from metaexo.errors import InputError, NotIdentifiableError, RowsLeftOutWarning, TooFewStudiesError
+from metaexo.errors import (
+    InputError,
+    NotIdentifiableError,
+    RowsLeftOutWarning,
+    TooFewStudiesError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.inputs import check_number
 from metaexo.models.linear.design import Design
@@ -98,10 +103,9 @@ def usable_effects(effects: BoundedEffectSizes, direction_v: float | None) -> tu
                 "report the counts of directions; they say nothing about how large an effect is",
                 list(effects.labels),
             )
-        warnings.warn(
+        warn_caller(
             f"{plural(int(bare.sum()), 'row')} of {effects.k} left out: {NO_SIZES}",
             RowsLeftOutWarning,
-            stacklevel=3,
         )
         effects = effects.select(~bare, NO_SIZES)
     _check(effects)

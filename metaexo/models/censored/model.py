@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +10,11 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
 from metaexo.effects.effect_sizes import EffectSizes
-from metaexo.errors import DependentEffectsWarning, InputError
+from metaexo.errors import (
+    DependentEffectsWarning,
+    InputError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_aligned, check_choice, check_level, check_number
 from metaexo.models.censored.effects import require_identifiable, unbounded_error, usable_effects
@@ -131,11 +134,10 @@ class CensoredRandomEffects(Model):
             can_drop=True,
         )
         if dependence == "warn" and self.effects.m < self.effects.k:
-            warnings.warn(
+            warn_caller(
                 f"{self.effects.k} effects come from {self.effects.m} studies; this model takes them as "
                 "independent, so its intervals are too narrow",
                 DependentEffectsWarning,
-                stacklevel=2,
             )
 
     def fit(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,11 @@ import numpy as np
 
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
-from metaexo.errors import DependentEffectsWarning, InputError
+from metaexo.errors import (
+    DependentEffectsWarning,
+    InputError,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.immutable import lock
 from metaexo.inputs import check_choice, check_flag, describe
@@ -94,11 +97,10 @@ def check_dependence(counts: EventCounts, dependence: str) -> None:
     """Warn where several rows are of one study: they are taken as independent."""
     check_choice("dependence", dependence, DEPENDENCE)
     if dependence == "warn" and counts.m < counts.k:
-        warnings.warn(
+        warn_caller(
             f"{counts.k} rows of counts come from {plural(counts.m, 'study', 'studies')}; this model takes "
             "them as independent, as strata with other people are",
             DependentEffectsWarning,
-            stacklevel=3,
         )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metaexo.errors import IncomparableFitsWarning, InputError, ShapeError
+from metaexo.errors import (
+    IncomparableFitsWarning,
+    InputError,
+    ShapeError,
+    warn_caller,
+)
 from metaexo.formatting import MISSING, number, percent
 from metaexo.inputs import read_words
 from metaexo.models.linear.likelihood_ratio import same_effects
@@ -172,7 +176,7 @@ def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
             raise ShapeError(f"there are {len(called)} names for {len(fits)} fits", "one name for each fit")
     notes = _notes(fits)
     for note in notes:
-        warnings.warn(note, IncomparableFitsWarning, stacklevel=2)
+        warn_caller(note, IncomparableFitsWarning)
     return FitComparison(called, fits, notes)
 
 

@@ -551,7 +551,7 @@ def _learn_factor(part: Part, column: pd.Series, rows: Sequence[str]) -> Factor:
         levels = sorted(set(cells), key=_sorting_key)
     words = [as_word(level) for level in levels]
     in_words = dict(zip(levels, words, strict=True))
-    warn_of_unclear_levels(name, [in_words[cell] for cell in cells], lambda i: rows[i], 6)
+    warn_of_unclear_levels(name, [in_words[cell] for cell in cells], lambda i: rows[i])
     if part.base is not None:
         if as_word(part.base) not in words:
             raise UnknownChoiceError(f"base level of {name}", part.base, words)

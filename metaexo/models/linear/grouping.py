@@ -99,7 +99,7 @@ def column_values(
             [es.row_ids[int(i)] for i in missing],
         )
     if values.dtype.kind not in "biuf":
-        warn_of_unclear_levels(name, [as_word(value) for value in values], lambda i: es.row_ids[i], 4)
+        warn_of_unclear_levels(name, [as_word(value) for value in values], lambda i: es.row_ids[i])
     return values
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, warn_caller
 from metaexo.formatting import plural, printed
@@ -321,6 +322,7 @@ class FitResults(LinearFit, LinearResults):
         """
         return pooled(self, level, kind)
 
+    @explained
     def predict(
         self,
         new: ArrayLike | pd.DataFrame | None = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from metaexo.errors import (
     InputError,
     ScaleBoundaryWarning,
     TooFewStudiesError,
+    warn_caller,
 )
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_level
@@ -137,11 +137,10 @@ class LocationScale(Model):
             for columns in (location, scale)
         )
         if dependence == "warn" and effects.m < effects.k:
-            warnings.warn(
+            warn_caller(
                 f"{effects.k} effects come from {effects.m} studies; this model takes them as independent, "
                 "so its intervals are too narrow",
                 DependentEffectsWarning,
-                stacklevel=2,
             )
 
     def fit(self, method: str = "REML", test: str = "t", level: float = 0.95) -> LocationScaleResults:
@@ -197,7 +196,7 @@ class LocationScale(Model):
         one_variance = get_estimator(code).kernel(make_batch(es.y, es.v, self.design.x)).tau2
         maximum = maximise(model, float(np.ravel(one_variance)[0]))
         if maximum.zero.any():
-            warnings.warn(_boundary_in_words(maximum, es.k), ScaleBoundaryWarning, stacklevel=2)
+            warn_caller(_boundary_in_words(maximum, es.k), ScaleBoundaryWarning)
         return LocationScaleResults(
             effects=es,
             design=self.design,

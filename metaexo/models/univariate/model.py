@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +19,7 @@ from metaexo.errors import (
     NotIdentifiableError,
     ShapeError,
     TooFewStudiesError,
+    warn_caller,
 )
 from metaexo.formatting import plural
 from metaexo.inputs import LARGEST, check_choice, check_level, check_number, read_numbers
@@ -143,11 +143,10 @@ class RandomEffects(Model):
         )
         if dependence == "warn" and effects.m < effects.k:
             shared = "".join(f"; {group}" for group in shared_arms(effects))
-            warnings.warn(
+            warn_caller(
                 f"{effects.k} effects come from {effects.m} studies; this model takes them as independent, "
                 f"so its intervals are too narrow{shared}",
                 DependentEffectsWarning,
-                stacklevel=2,
             )
 
     def fit(
@@ -215,10 +214,9 @@ class RandomEffects(Model):
         self._check_count(estimator.code, test, tau2)
         self._check_options(estimator, test, df, tau2)
         if estimator.code == "EE" and test.startswith("knapp-hartung"):
-            warnings.warn(
+            warn_caller(
                 f'method="EE" with test="{test}": {MEANT_FOR_RANDOM_EFFECTS}',
                 EqualEffectsTestWarning,
-                stacklevel=2,
             )
         es = self.effects
         batch = make_batch(es.y, es.v, self.design.x, weights=self.weights)

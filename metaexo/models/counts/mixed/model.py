@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +11,13 @@ from numpy.typing import ArrayLike
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure, get_measure
-from metaexo.errors import DependentEffectsWarning, InputError, UnknownChoiceError, nearest_word
+from metaexo.errors import (
+    DependentEffectsWarning,
+    InputError,
+    UnknownChoiceError,
+    nearest_word,
+    warn_caller,
+)
 from metaexo.formatting import plural
 from metaexo.inputs import check_choice, check_flag, check_level, describe
 from metaexo.models.counts.fit import check_event_counts
@@ -211,11 +216,10 @@ class CountGLMM(Model):
             can_drop=True,
         )
         if dependence == "warn" and counts.m < counts.k:
-            warnings.warn(
+            warn_caller(
                 f"{counts.k} rows of counts come from {plural(counts.m, 'study', 'studies')}; this model "
                 "takes them as independent, so its intervals are too narrow",
                 DependentEffectsWarning,
-                stacklevel=2,
             )
 
     def fit(
