@@ -32,7 +32,23 @@ CONDITIONS = {
 LONGEST = 32
 """Letters that words of a paper may have to stand in a name."""
 NOT_SEEN = "authors not seen"
+EXAMPLE = "example"
+"""How the name of a study begins that is an example of the template, in small letters."""
 _PUBMED = re.compile(r"pmid([1-9]\d*)")
+
+
+def is_example(study: object) -> bool:
+    """Return whether a row is an example of the template: its study begins with the word "Example".
+
+    Readers leave such rows out and say so.
+
+    Examples
+    --------
+    >>> is_example("Example 1 (delete)"), is_example(" EXAMPLE 2"), is_example("Exampli 2020")
+    (True, True, False)
+    """
+    text = str(study).strip().casefold() if isinstance(study, str) else ""
+    return text.startswith(EXAMPLE) and not text[len(EXAMPLE) : len(EXAMPLE) + 1].isalpha()
 
 
 def study_names(tables: Iterable[tuple[str, pd.DataFrame]]) -> dict[Owner, str]:

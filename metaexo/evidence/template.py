@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError
 from metaexo.evidence.codebook import Codebook, Column, load_codebook
+from metaexo.evidence.names import EXAMPLE
 from metaexo.evidence.values import LARGEST
 from metaexo.evidence.vocabulary import (
     VOCABULARIES,
@@ -37,26 +38,10 @@ NAME = "my_studies"
 """Name of the files; `studies.csv` is the name of a sheet of a folder with two linked sheets."""
 DATA, HELP, CODEBOOK, WORDS, LISTS = "data", "help", "codebook", "words", "lists"
 """The worksheets; the studies stand in the first."""
-EXAMPLE = "example"
-"""How the name of a study begins that is no study."""
 LAST_ROW = 2000
 """The last row that has lists and checks."""
 LINE = 15
 """Height of a line of text, in points."""
-
-
-def is_example(study: object) -> bool:
-    """Return whether a row is an example of the template: its study begins with the word "Example".
-
-    Readers leave such rows out and say so.
-
-    Examples
-    --------
-    >>> is_example("Example 1 (delete)"), is_example(" EXAMPLE 2"), is_example("Exampli 2020")
-    (True, True, False)
-    """
-    text = str(study).strip().casefold() if isinstance(study, str) else ""
-    return text.startswith(EXAMPLE) and not text[len(EXAMPLE) : len(EXAMPLE) + 1].isalpha()
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +323,7 @@ EXAMPLES: tuple[Mapping[str, str | float], ...] = (
         "note": "medians with quartiles",
     },
 )
-"""Rows of three invented studies; :func:`is_example` knows them."""
+"""Rows of three invented studies; :func:`metaexo.evidence.names.is_example` knows them."""
 
 _HELP = (
     'A row of the sheet "data" is one comparison: one outcome, at one time, of one treated group and its '

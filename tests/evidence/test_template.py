@@ -15,7 +15,8 @@ import metaexo as mx
 from metaexo.cli import main
 from metaexo.errors import InputError
 from metaexo.evidence import template
-from metaexo.evidence.template import EXAMPLES, FIELDS, is_example
+from metaexo.evidence.names import is_example
+from metaexo.evidence.template import EXAMPLES, FIELDS
 
 ARM = ("n", "mean", "sd", "se", "median", "q1", "q3")
 

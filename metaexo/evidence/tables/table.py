@@ -20,6 +20,7 @@ from metaexo.errors import (
     WorksheetError,
 )
 from metaexo.evidence.codebook import Codebook, Column, SheetPlan
+from metaexo.evidence.names import is_example
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import ADDED, Placed, RawSheet, letters
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Percent, merged_cells, read_grids
@@ -52,7 +53,6 @@ from metaexo.evidence.tables.values import (
     value_of,
     values_of,
 )
-from metaexo.evidence.template import is_example
 from metaexo.evidence.vocabulary import VOCABULARIES, load_vocabulary
 from metaexo.formatting import plural
 
