@@ -295,7 +295,8 @@ def check_sheets(
     except SheetError as error:
         where = error.rows[0] if error.rows else asked.path.name
         problem = SheetProblem(type(error), error.given, error.needed, error.remedy, where)
-        return SheetCheck(str(asked.path), (problem,), (), (), {})
+        return SheetCheck(str(asked.path), (problem,), (), (), {}, options=asked.options)
+    found = replace(found, options=asked.options)
     if sheets is None:
         return found
     prospect = prospect_of(sheets, measure)
@@ -322,6 +323,12 @@ class _Asked:
     path: Path
     columns: Mapping[str, str | None] = field(default_factory=dict)
     sheet: str | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What is said of the file, as options of the command line."""
+        maps = [option(heading, meaning or "") for heading, meaning in self.columns.items()]
+        return (*maps, *([f'--sheet "{self.sheet}"'] if self.sheet is not None else []))
 
 
 def _asked(path: object, columns: object, sheet: object) -> _Asked:

@@ -89,6 +89,8 @@ class SheetCheck:
         problems are mended.
     notes : tuple of str
         Of a file: what was read as what; empty for a folder.
+    options : tuple of str
+        What was said of the file on reading, as options of the command line.
     """
 
     folder: str
@@ -102,6 +104,7 @@ class SheetCheck:
     gaps: tuple[Gap, ...] = ()
     prospect: Prospect | None = None
     notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -281,6 +284,7 @@ def _summary(check: SheetCheck) -> list[str]:
     read = _size(check)
     found = check.prospect
     path = f'"{check.folder}"' if re.search(r"\s", check.folder) else check.folder
+    path = " ".join([path, *check.options])
     if check.problems or found is None:
         return [f"{read}: {counts}.", f"Next: mend the errors, then run: metaexo check {path}"]
     give = f"{found.effects} give {_article(found.measure)} {found.measure}"

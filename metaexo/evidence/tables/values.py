@@ -79,6 +79,8 @@ _THIRD = re.compile(
 )
 _P = re.compile(r"(?:p(?:\s*-?\s*value)?)?\s*(<=|>=|<|>|=|≤|≥|⩽|⩾)?\s*(\S.*)", re.IGNORECASE)
 _SIGNS = {"≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">="}
+_IDENTIFIER = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:?\s*|pmid:?\s*)([0-9]\S*)", re.IGNORECASE)
+"""A DOI or a PubMed identifier with what may stand before it."""
 _STARS = re.compile(r"\*+|n\.?\s*s\.?|ns|not significant|significant|sig\.?", re.IGNORECASE)
 _BLANKS = re.compile(r"[\s\u00a0\u2007\u2009\u200a\u202f\ufeff\u200b]+")
 
@@ -393,8 +395,11 @@ def p_value(cell: str, column: Column, dialect: Dialect) -> tuple[str, Value] | 
 
 def _word(cell: str, column: Column) -> Value | Trouble:
     """Return a text, or the word of a closed list that it is in other letters."""
+    if column.pattern and is_empty(cell):
+        return Value("", "empty")
     if not column.words:
-        return Value(str(cell))
+        named = _IDENTIFIER.fullmatch(cell) if column.pattern else None
+        return Value(named[1]) if named else Value(str(cell))
     if cell in column.words:
         return Value(cell)
     if is_empty(cell):

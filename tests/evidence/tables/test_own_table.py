@@ -144,6 +144,13 @@ def test_the_same_in_several_rows_is_one_finding_with_all_cells(tmp_path: Path) 
         mx.read_table(tmp_path / "t.xlsx")
 
 
+def test_what_to_do_next_repeats_what_was_said_of_the_file(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", ROWS)
+    check = mx.check_sheets(path, columns={"Lab": "note", "Exosome n": "treatment_n"}, sheet="Data")
+    said = '--map "Lab=note" --map "Exosome n=treatment_n" --sheet "Data"'
+    assert f"Next: metaexo report {path} {said} --measure" in check.report(width=200)
+
+
 def test_folders_files_and_what_is_neither(tmp_path: Path) -> None:
     path = text(tmp_path / "mine.csv", ROWS)
     assert mx.read_sheets(path).outcomes.equals(mx.read_table(str(path)).outcomes)

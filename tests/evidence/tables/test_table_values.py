@@ -252,6 +252,13 @@ def test_words_of_lists_and_of_the_outcomes(tmp_path: Path) -> None:
     assert said(tables, "'my own' was read as 'My own' in outcome")
 
 
+@pytest.mark.parametrize("cell", ["10.1/x", "https://doi.org/10.1/x", "doi: 10.1/x", "DOI:10.1/x"])
+def test_identifiers_without_what_stands_before_them(tmp_path: Path, cell: str) -> None:
+    rows = [(*HEADINGS, "DOI", "PMID"), (*LI, cell, "PMID: 123"), ("Wu", *LI[1:], "n/a", 123)]
+    tables = read(workbook(tmp_path / "t.xlsx", rows))
+    assert values(tables, "doi", "pmid") == [("10.1/x", "123"), ("", "123")]
+
+
 def test_studies_in_two_spellings_are_refused(tmp_path: Path) -> None:
     tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, ("li 2020", *LI[1:]), ("Li  2020", *LI[1:])]))
     assert problems(tables) == [("UnclearCellError", "A3")]
