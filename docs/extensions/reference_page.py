@@ -25,7 +25,7 @@ ROOMS = {
     "safety": "Safety: rare and zero events",
     "planning": "Planning",
     "plots": "Figures",
-    "report": "Running the analyses, and their words",
+    "report": "Reports and reproduction",
     "runs": "Long runs",
     "datasets": "Data sets",
 }
@@ -65,8 +65,6 @@ Directly under metaexo
 ERRORS = """Errors and warnings
 ===================
 
-Every error of the package says what was given, what is needed, which rows are concerned, and what to do.
-
 .. automodule:: metaexo.errors
    :members:
 """
@@ -105,10 +103,29 @@ def write(docs: Path) -> None:
 
 
 def page(title: str, module: str, intro: str, names: list[str]) -> str:
-    """Return the page on one room."""
+    """Return the page on one room: names directly under metaexo, then other functions, then classes."""
+    first = [name for name in names if name.count(".") == 1]
+    others = [name for name in names if name not in first]
+    classes = [name for name in others if name.rpartition(".")[2][0].isupper()]
+    functions = [name for name in others if name not in classes]
     lines = [title, "=" * len(title), "", intro, ""]
-    lines += [".. autosummary::", "   :toctree: .", "   :nosignatures:", ""]
-    return "\n".join([*lines, *(f"   {name}" for name in names), "", f".. module:: {module}", ""])
+    for head, part in (
+        ("Directly under metaexo", first),
+        ("Functions", functions),
+        ("Classes: what is given and returned", classes),
+    ):
+        if part:
+            lines += [
+                head,
+                "-" * len(head),
+                "",
+                ".. autosummary::",
+                "   :toctree: .",
+                "   :nosignatures:",
+                "",
+            ]
+            lines += [*(f"   {name}" for name in part), ""]
+    return "\n".join([*lines, f".. module:: {module}", ""])
 
 
 def page_of_one(name: str) -> str:

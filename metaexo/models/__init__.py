@@ -1,4 +1,4 @@
-"""Models: effects and variances in, immutable fits out; one room per family of models."""
+"""Models: effects and variances in, immutable fits out; one part per family of models."""
 
 from importlib import import_module
 from typing import Any
