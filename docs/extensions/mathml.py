@@ -22,6 +22,7 @@ ROWS = re.compile(r"\\begin\{(?:split|align\*|cases|array|[pbv]?matrix)\}")
 LEFT_OVER = re.compile(r"\\[A-Za-z]+|\\\\|<mi>&(?:amp;)?</mi>|linebreak=")
 # The converter writes \sim as the sign of a keyboard, without the space of a relation around it.
 SIM = ("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
+LONG = 40  # characters of LaTeX; on a phone such a formula has a line of its own, which scrolls
 LOGGER = logging.getLogger(__name__)
 
 
@@ -56,7 +57,9 @@ def written(latex: str, node: nodes.Node, *, display: bool) -> str:
 
 
 def inline(self: HTML5Translator, node: nodes.math) -> None:
-    self.body.append(f'<span class="math">{written(node.astext(), node, display=False)}</span>')
+    latex = node.astext()
+    long = ' long" tabindex="0' if len(latex) > LONG else ""  # browsers do not break lines within a formula
+    self.body.append(f'<span class="math{long}">{written(latex, node, display=False)}</span>')
     raise nodes.SkipNode
 
 
