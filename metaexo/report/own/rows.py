@@ -192,11 +192,15 @@ def assumed_section(sheets: Sheets, questions: Questions) -> Section:
 def _cautions(sheets: Sheets, questions: Questions) -> list[str]:
     """Return what looks wrong with rows of this report, as the check of the sheets says it."""
     used = {line for part in questions.parts if part.every.ledger for line in part.every.ledger.used}
+    studies = {str(key) for part in questions.parts for key in part.every.column(KEY)}
     found = sheets.cautions
-    found = found[(found["sheet"] == "outcomes") & found["line"].isin(used) & (found["kind"] != "caution")]
+    found = found[found["kind"] != "caution"]
+    ours = (found["sheet"] == "outcomes") & found["line"].isin(used)
+    ours |= (found["sheet"] == "studies") & found["study"].isin(studies)
+    places = zip(found["sheet"][ours], found["line"][ours], found["words"][ours], strict=True)
     return [
-        f"To be looked at, {sheets.reading.cell(int(line), KEY)}: {_sentence(str(words))}"
-        for line, words in zip(found["line"], found["words"], strict=True)
+        f"To be looked at, {sheets.reading.cell(int(line), KEY, sheet)}: {_sentence(str(words))}"
+        for sheet, line, words in places
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from metaexo.effects import back_pooled
+from metaexo.evidence.vocabulary import VOCABULARIES, Kind, unclear
 from metaexo.formatting import level_words, p_value, plural
 from metaexo.heterogeneity import StratifiedResults
 from metaexo.heterogeneity.attribution.estimability import Estimability
-from metaexo.heterogeneity.levels import readable
+from metaexo.heterogeneity.levels import factor_levels, is_unreported, readable
 from metaexo.heterogeneity.strata.fit import Stratum
 from metaexo.plots import forest
 from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
@@ -25,6 +26,7 @@ from metaexo.report.own.words import (
 
 MOST_NAMED = 4
 MOST_ROWS = 60  # of a forest on one page
+MOST_DRAWN = 2000  # rows that a forest plot can have
 
 
 def strata_section(part: Part, factor: str) -> Section:
@@ -44,8 +46,12 @@ def strata_section(part: Part, factor: str) -> Section:
 # -- the forest ----------------------------------------------------------------------------------------------
 
 
-def forest_by(part: Part, factor: str | None) -> ReportFigure:
-    """Return the forest plot by a factor, or of all rows without strata."""
+def forest_by(part: Part, factor: str | None) -> ReportFigure | Words:
+    """Return the forest plot by a factor, or of all rows without strata; words where there are too many."""
+    if part.rows.k > MOST_DRAWN:
+        return Words(
+            f"{part.rows.k} rows are too many for a forest plot; the table of strata has the numbers."
+        )
     title = part.title if factor is None else f"{part.title}, by {factor_words(factor)}"
     shown = part.rows if factor is None else part.strata[factor]
     if factor is None and part.fit is not None:
@@ -137,9 +143,18 @@ def strata_sentence(part: Part, factor: str) -> str:
     found, one, many = part.strata[factor], factor_words(factor), factor_words(factor, many=True)
     reported = [s for s in found.strata if s.reported]
     lacking = sum(s.m for s in found.strata if not s.reported)
-    if not reported:
+    unknown = unknown_words(part, factor)
+    silent = max(lacking - len(unknown), 0)
+    if not reported and not unknown:
         return f"No study reports its {one}, so whether effects differ by it cannot be said."
-    missing = f"; {plural(lacking, 'study does', 'studies do')} not report it" if lacking else ""
+    missing = f"; {plural(silent, 'study does', 'studies do')} not report it" if silent else ""
+    if unknown:
+        words = listed(sorted({f"“{word}”" for word in unknown.values()})[:MOST_NAMED])
+        who = plural(len(unknown), "study names", "studies name")
+        missing += f"; {who} a {one} that the vocabulary does not know ({words}), "
+        missing += "which counts as not reported"
+    if not reported:
+        return f"No {one} is known, so whether effects differ by it cannot be said{missing}."
     if len(reported) == 1:
         who = "The only study" if part.rows.m == 1 else "All studies"
         verb = "has" if part.rows.m == 1 else "have"
@@ -152,6 +167,22 @@ def strata_sentence(part: Part, factor: str) -> str:
     if tests is None:
         return f"{_untested(found, reported, one, many)}{missing}."
     return f"{_tested(part, factor, found)}{missing}."
+
+
+def unknown_words(part: Part, factor: str) -> dict[str, str]:
+    """Return the studies whose source or isolation is named in words that lead to no category, with these."""
+    data = part.every.data
+    column = f"{factor}_reported"
+    if factor not in VOCABULARIES or data is None or column not in data:
+        return {}
+    kind: Kind = "source" if factor == "source" else "isolation"
+    levels = factor_levels(part.every, factor)
+    rows = zip(part.every.study, data[column], levels, strict=True)
+    return {
+        study: text
+        for study, text, level in rows
+        if is_unreported(level) and isinstance(text, str) and unclear(kind, text) == "no category"
+    }
 
 
 def _untested(found: StratifiedResults, reported: list[Stratum], one: str, many: str) -> str:

@@ -136,3 +136,16 @@ def test_results_with_p_alone_stand_beside_as_bounds(reported: Callable[..., Rep
     left = next(one.frame for one in report.tables if one.name == "left_out")
     assert left["cell"].tolist() == ["outcomes.csv line 8, study_id"]
     assert "only p < 0.05" in left["reason"].item()
+
+
+def test_a_source_in_words_that_are_not_known_is_not_called_unreported(
+    reported: Callable[..., Report],
+) -> None:
+    studies = studies_of(4)
+    for row, words in zip(studies, ["platelets", "unicorn horn", "platelets", "not reported"], strict=True):
+        row |= {"source_category": "", "source_reported": words}
+    report = reported(studies, outcomes_of(4), by="source")
+    text = said(report)
+    assert "1 study names a source that the vocabulary does not know (“unicorn horn”)" in text
+    assert "1 study does not report it" in text
+    assert "studies.csv line 3" in words_of(report, "assumed")
