@@ -67,6 +67,8 @@ FUNCTIONS = {
     'fit.robust("study")': "robust",
     "mx.compare(fit, other)": "anova lrtest",
     "mx.load_dataset()": "load data get_data datasets_list list_datasets example dat examples",
+    'mx.read_table("my.xlsx")': "read_csv read_excel load_table from_csv open",
+    'mx.write_report("my.xlsx", "SMD")': "report_html save_report make_report",
     'mx.read_sheets("folder")': "read load_sheets",
     "mx.measures()": "list_measures measure",
     "mx.__version__": "version",

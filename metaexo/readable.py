@@ -262,7 +262,7 @@ class Readable(Immutable, Answering, ABC):
 
 
 class ReadableLines(Readable):
-    """A result that is told in lines, some of them tables as text; whoever inherits this gives `lines()`."""
+    """A result in lines of text, some of them tables; whoever inherits this gives `lines()`."""
 
     __slots__ = ()
 

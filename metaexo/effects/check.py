@@ -418,7 +418,8 @@ def check_table(data: object, name: str = "data") -> None:
             )
         return
     if isinstance(data, str):
-        found, remedy = f"the text {data!r}", f"read the file first: {reading(data)}"
+        remedy = f'read the file first: {reading(data)}, or mx.read_table({data!r}).effects("SMD")'
+        found = f"the text {data!r}"
     else:
         found, remedy = f"a {type(data).__name__}", f"make one: pandas.DataFrame({name})"
     raise InputError(f"{name} is {found}", "a pandas.DataFrame with one row per effect", remedy)

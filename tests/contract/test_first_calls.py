@@ -72,7 +72,17 @@ def names(es, fit, tmp_path_factory):
 # -- names of elsewhere -------------------------------------------------------------------------------------
 
 # Calls that need data of their own kind; the functions that they name are tried elsewhere in the suite.
-OWN_DATA = ("data=data", "read_sheets", "bubble", "help(", "fail_safe_n", "selection_model", "Multilevel")
+OWN_DATA = (
+    "data=data",
+    "read_sheets",
+    "read_table",
+    "write_report",
+    "bubble",
+    "help(",
+    "fail_safe_n",
+    "selection_model",
+    "Multilevel",
+)
 CALLS = [
     (kind, call)
     for kind, calls in KINDS.items()
