@@ -15,7 +15,6 @@ from xml.etree import ElementTree
 from metaexo.formatting import legible
 from metaexo.plots import pages_of, save
 from metaexo.plots.canvas.plan import whole_figure
-from metaexo.plots.canvas.saving import SETTINGS
 from metaexo.report.content import Report, ReportFigure, check_report
 
 if TYPE_CHECKING:
@@ -84,21 +83,12 @@ class Drawings:
 
     def _drawn(self, page: Figure | list[Axes], path: Path, figure: ReportFigure) -> Path:
         if not path.exists():
-            for one in pages_of(figure.figure):
-                _settle_layout(one)
             save(page, path, title=legible(figure.title), description=legible(figure.alternative))
+            for one in pages_of(
+                figure.figure
+            ):  # laid out anew for each format, parts would move by hundredths
+                whole_figure(one).set_layout_engine("none")
         return path
-
-
-def _settle_layout(page: Axes) -> None:
-    """Lay a figure out once for all formats; at each drawing anew, its parts would move by hundredths."""
-    import matplotlib as mpl
-
-    whole = whole_figure(page)
-    if whole.get_layout_engine() is not None:
-        with mpl.rc_context(SETTINGS):
-            whole.draw_without_rendering()
-        whole.set_layout_engine("none")
 
 
 def file_names(names: list[str]) -> list[str]:
