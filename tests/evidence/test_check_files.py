@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -180,3 +181,25 @@ def test_many_outcomes_are_asked_for_one_by_one(write: Write) -> None:
     rows = [{**row, "timepoint": f"day {i}", "treatment_mean": 71 + i} for i, row in enumerate(rows)]
     text = mx.check_sheets(write(outcomes=rows)).report()
     assert '--outcome "Outcome 2" --out report' in text
+
+
+def test_what_is_to_be_typed_runs_nothing_else(write: Write) -> None:
+    words = 'a"; touch x; `b` $(c)'
+    rows = [{**OUTCOMES[0], "outcome": f"{words} {i}", "treatment_mean": 80 + i} for i in range(5)]
+    line = mx.check_sheets(write(outcomes=rows)).report().splitlines()[1]
+    typed = shlex.split(line.removeprefix("Next: "))
+    assert typed[typed.index("--outcome") + 1].casefold() == f"{words} 0"
+    assert len(typed) == 13
+
+
+def test_arms_are_called_by_what_is_compared(write: Write) -> None:
+    gone, alone = {"control_sd": ""}, {"control_mean": "", "control_n": "", "contrast": "single_arm"}
+    rows = [
+        {**OUTCOMES[0], **gone, "contrast": "post_vs_pre"},
+        {**OUTCOMES[0], **gone, "contrast": "method_a_vs_method_b", "timepoint": "day 8"},
+        {**OUTCOMES[0], **gone, **alone, "timepoint": "day 9"},
+    ]
+    said = {gap.lines[0]: gap.what for gap in mx.check_sheets(write(outcomes=rows)).gaps}
+    assert said[2].endswith("in the results before treatment")
+    assert said[3].endswith("in the second arm")
+    assert said[4].startswith("one group only")

@@ -116,7 +116,7 @@ def test_a_sheet_of_standard_errors_is_asked_about_with_its_evidence(write: Writ
     assert "are these standard errors (SEM) and not SDs?" in found.what
     assert "the median standardised difference is" in found.what
     assert "% of the means (SDs of other studies: 19%)" in found.what
-    assert "rename the headings to treatment_se and control_se" in found.remedy
+    assert "rename the headings of the SDs to say SE" in found.remedy
     settled = [{**row, "caution": "StandardErrorsAsSDsWarning: the papers say SD"} for row in rows]
     assert question(write, studies, settled) is None
     as_se = [

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     pass
 
 ARMS = ("treatment", "control")
-IN_WORDS = {"treatment": "exosome arm", "control": "control arm"}
+IN_WORDS: Mapping[str, tuple[str, str]] = {
+    "exosome_vs_control": ("the exosome arm", "the control arm"),
+    "post_vs_pre": ("the results after treatment", "the results before treatment"),
+}
+"""What the arms of a contrast are called."""
+OTHER_ARMS = ("the first arm", "the second arm")
+ONE_GROUP = "single_arm"
 CENTRE = (("mean",), ("median",))
 SPREAD = (("sd",), ("se",), ("ci_low", "ci_high"), ("q1", "q3"), ("min", "max"))
 """Columns of which one, or one pair, is enough."""
@@ -72,7 +78,8 @@ def gaps_of(sheets: Sheets, others: Sequence[LeftOut] = ()) -> tuple[Gap, ...]:
     columns = {name: [not is_blank(cell) for cell in frame[name]] for name in frame.columns}
     for entry in entries:
         has = {name: cells[at[entry.line]] for name, cells in columns.items()}
-        what, remedy, empty = _missing(has, entry.reason)
+        contrast = str(frame["contrast"].iloc[at[entry.line]])
+        what, remedy, empty = _missing(has, entry.reason, contrast)
         if entry.reason.startswith(ONLY_P) and entry.line not in bounded:
             remedy += LEAST
         groups.setdefault((what, remedy, empty, entry.reason, entry.line in bounded), []).append(entry)
@@ -128,27 +135,30 @@ SAID: Mapping[str, str] = {
 }
 
 
-def _missing(has: Mapping[str, bool], reason: str) -> tuple[str, str, tuple[str, ...]]:
+def _missing(has: Mapping[str, bool], reason: str, contrast: str) -> tuple[str, str, tuple[str, ...]]:
     """Return what is missing in a row, what would be needed, and the empty columns."""
     if reason.startswith(ONLY_P):
         return f"{reason.partition(':')[0]}, which bounds the effect and does not give it", BOUND, ()
     if reason in NEEDED:
         return SAID.get(reason, reason), NEEDED[reason], ()
+    if contrast == ONE_GROUP:
+        return f"one group only, and {reason}", "nothing: it has no control to be compared with", ()
     if any(has.get(f"{arm}_events", False) for arm in ARMS):
-        return _missing_events(has, reason)
-    return _missing_means(has, reason)
+        return _missing_events(has, reason, contrast)
+    return _missing_means(has, reason, contrast)
 
 
-def _missing_events(has: Mapping[str, bool], reason: str) -> tuple[str, str, tuple[str, ...]]:
+def _missing_events(has: Mapping[str, bool], reason: str, contrast: str) -> tuple[str, str, tuple[str, ...]]:
     empty = tuple(f"{arm}_{part}" for arm in ARMS for part in ("events", "n") if not has[f"{arm}_{part}"])
     if not empty:
         return reason, "choose a measure of events (RR, OR or RD) for this row", ()
     parts = {"events": "number with the event", "n": "n"}
-    said = [f"{parts[name.partition('_')[2]]} in the {IN_WORDS[name.partition('_')[0]]}" for name in empty]
+    arms = dict(zip(ARMS, IN_WORDS.get(contrast, OTHER_ARMS), strict=True))
+    said = [f"{parts[name.partition('_')[2]]} in {arms[name.partition('_')[0]]}" for name in empty]
     return f"no {' and no '.join(said)}", "fill these cells", empty
 
 
-def _missing_means(has: Mapping[str, bool], reason: str) -> tuple[str, str, tuple[str, ...]]:
+def _missing_means(has: Mapping[str, bool], reason: str, contrast: str) -> tuple[str, str, tuple[str, ...]]:
     lacking: dict[str, list[str]] = {}
     empty: list[str] = []
     for name, ways in (("mean", CENTRE), ("SD, SE or confidence interval", SPREAD), ("n", (("n",),))):
@@ -163,12 +173,13 @@ def _missing_means(has: Mapping[str, bool], reason: str) -> tuple[str, str, tupl
     by_arms: dict[tuple[str, ...], list[str]] = {}
     for name, arms in lacking.items():
         by_arms.setdefault(tuple(arms), []).append(name)
-    said = [f"no {' and no '.join(names)} in {_of(arms)}" for arms, names in by_arms.items()]
+    said = [f"no {' and no '.join(names)} in {_of(arms, contrast)}" for arms, names in by_arms.items()]
     return "; ".join(said), _needed(lacking), tuple(empty)
 
 
-def _of(arms: Sequence[str]) -> str:
-    return "either arm" if len(arms) == len(ARMS) else f"the {IN_WORDS[arms[0]]}"
+def _of(arms: Sequence[str], contrast: str) -> str:
+    words = IN_WORDS.get(contrast, OTHER_ARMS)
+    return "either arm" if len(arms) == len(ARMS) else words[ARMS.index(arms[0])]
 
 
 def _needed(lacking: Mapping[str, Sequence[str]]) -> str:

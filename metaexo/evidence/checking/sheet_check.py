@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -52,6 +53,8 @@ TWICE = (CopiedStudyWarning, RepeatedNumbersWarning, ConstantMultipleWarning)
 MOST_QUESTIONS = 4
 """Outcomes, contrasts and domains that one report answers for."""
 ALL = "all"
+SAFE = re.compile(r"[\w./\\:~+-]+")
+"""A path that needs no quotes."""
 ABSENT = "there is no column"
 VOWELS = "AEFHILMNOSX"
 """Letters that are said with a vowel first, so that "an" stands before them."""
@@ -239,9 +242,9 @@ def _report(check: SheetCheck, noted: bool, width: int) -> str:
         *((f"Where each study goes: {kind}", _where(check.places, kind, noted)) for kind in VOCABULARIES),
         ("Rows that give no effect", _rows_without(check, noted)),
         ("Standard errors in the place of SDs?", _findings(_of_kinds(check.warnings, SPREADS))),
-        ("Numbers that cannot be, or hardly", _findings(_others(check.warnings))),
+        ("Numbers that cannot be, or hardly", _as_they_stand(_others(check.warnings))),
         ("Several effects of one study", _dependent(check.prospect)),
-        ("The same numbers twice", _findings(_of_kinds(check.warnings, TWICE))),
+        ("The same numbers twice", _as_they_stand(_of_kinds(check.warnings, TWICE))),
         ("How many effects will result", _expected(check.prospect, noted)),
     ]
     if noted:
@@ -283,7 +286,7 @@ def _summary(check: SheetCheck) -> list[str]:
     counts = f"{plural(len(check.problems), 'error')}, {plural(len(check.warnings), 'warning')}"
     read = _size(check)
     found = check.prospect
-    path = f'"{check.folder}"' if re.search(r"\s", check.folder) else check.folder
+    path = check.folder if SAFE.fullmatch(check.folder) else _quoted(check.folder)
     path = " ".join([path, *check.options])
     if check.problems or found is None:
         return [f"{read}: {counts}.", f"Next: mend the errors, then run: metaexo check {path}"]
@@ -294,12 +297,18 @@ def _summary(check: SheetCheck) -> list[str]:
     return [line, f"Next: metaexo report {path}{_choices(found)}"]
 
 
+def _quoted(text: str) -> str:
+    """Return a text as a command line takes it: in double quotes, unless signs in it mean something."""
+    text = one_line(text)
+    return f'"{text}"' if not re.search(r'["$`!]', text) else shlex.quote(text)
+
+
 def _choices(found: Prospect) -> str:
     """Return the options of a report on these effects: one outcome, where they are many."""
     said = f" --measure {found.measure} --by source --by isolation"
     most = next((one.levels[0] for one in found.strata if one.by == ("outcome_label",)), "")
     if found.questions > MOST_QUESTIONS and most:
-        said += f' --outcome "{most}"'
+        said += f" --outcome {_quoted(most)}"
     return f"{said} --out report"
 
 
@@ -338,6 +347,12 @@ def _findings(found: Sequence[SheetProblem]) -> list[str]:
         lines += [f"* {_at(finding)}: {_said(finding)}" for finding in group]
         lines.append(f"  What to do: {remedy}. [{kind.__name__}]")
     return lines
+
+
+def _as_they_stand(found: Sequence[SheetProblem]) -> list[str]:
+    """Return findings, and that an analysis takes the numbers as they are."""
+    happens = "  What happens until then: metaexo report takes the numbers, and both rows, as they stand."
+    return [*_findings(found), *([happens] if found else [])]
 
 
 def _at(finding: SheetProblem) -> str:

@@ -258,7 +258,11 @@ def _evidence(
 def _finding(here: Sequence[int], suspected: int, studies: int, ratio: float, evidence: str) -> Slip:
     whole = suspected >= SHARE_OF_ALL * studies
     times = f"{ratio:.0f}" if ratio < 1000 else "over 1,000"
-    where = "rename the headings" if whole else "move the values of these rows"
+    settle = (
+        "rename the headings of the SDs to say SE (treatment_se, control_se)"
+        if whole
+        else "move the values of these rows to columns of their own that say SE (treatment_se, control_se)"
+    )
     return Slip(
         here[0],
         "treatment_sd",
@@ -267,7 +271,7 @@ def _finding(here: Sequence[int], suspected: int, studies: int, ratio: float, ev
         f"they are: {evidence}",
         "standard deviations in treatment_sd and control_sd",
         'look at the legends of two or three of these studies: "mean ± SEM" means standard errors. If so, '
-        f"{where} to treatment_se and control_se; if not, write in the column caution of these rows: "
+        f"{settle}; if not, write in the column caution of these rows: "
         "StandardErrorsAsSDsWarning: the papers say SD",
         reading=f"standard errors in {'the whole sheet' if whole else plural(len(here), 'row')}",
         rows=tuple(here),
