@@ -208,6 +208,7 @@ def _without_brackets(found: Sequence[str]) -> tuple[list[str], list[str]]:
 def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabulary) -> Meaning:
     """Return the arm and the statistics of a heading, with the words that are not understood."""
     arms: list[str] = []
+    numbered: list[str] = []  # "1" and "2", which are arms where nothing else is
     statistics: list[str] = []
     left: list[str] = []
     unit: list[str] = []
@@ -223,7 +224,8 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
         for size in range(min(LONGEST_PHRASE, len(found) - i), 0, -1):
             phrase = " ".join(found[i : i + size])
             if phrase in words.statistics:
-                if (not joined and statistics) or (phrase == "total" and not arms and i + 1 < len(found)):
+                amount = phrase == "total" and not arms and not numbered and i + 1 < len(found)
+                if amount or (statistics and not joined):
                     left.append(phrase)  # "total exosomes" is an amount, "exosome total" a group
                 else:
                     statistics.append(words.statistics[phrase])
@@ -231,7 +233,7 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
                 break
             in_unit = depth > 0 and phrase.isdigit() and found[i - 1] not in "(["
             if phrase in words.arms and not in_unit:
-                arms.append(words.arms[phrase])
+                (numbered if phrase.isdigit() else arms).append(phrase)
                 break
         else:
             size = 1
@@ -240,17 +242,26 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
             elif depth > 0:
                 unit.append(token)
         i += size
-    if unit and statistics and set(statistics) <= {"n", "events"}:
+    if arms:
+        left += numbered  # "exosome 2" may be a second dose
+    if set(statistics) <= {"n", "events"} and statistics:
         left += unit  # a count has no unit
-    several = set(arms)
-    arm = arms[0] if len(several) == 1 else ""
-    parts = TOGETHER.get(tuple(statistics), tuple(statistics) if len(statistics) == 1 else ())
-    if len(several) > 1 or (statistics and not parts):
-        return Meaning((), arm, tuple(statistics), left=tuple(left) or tuple(found))
+    of_arms = {words.arms[phrase] for phrase in arms or numbered}
+    return _joined(of_arms, tuple(statistics), tuple(left), " ".join(unit), known) or Meaning(
+        (), min(of_arms, default=""), tuple(statistics), left=tuple(left) or tuple(found)
+    )
+
+
+def _joined(
+    arms: set[str], statistics: tuple[str, ...], left: tuple[str, ...], unit: str, known: Mapping[str, Column]
+) -> Meaning | None:
+    """Return the meaning of statistics of one arm or none; None of both arms, or of a mixture not known."""
+    parts = TOGETHER.get(statistics, statistics if len(statistics) == 1 else ())
+    if len(arms) > 1 or (statistics and not parts):
+        return None
+    arm = min(arms, default="")
     columns = tuple(f"{arm}_{part}" for part in parts) if arm else ()
-    if any(name not in known for name in columns):
-        columns = ()
-    return Meaning(columns, arm, parts, left=tuple(left), unit=" ".join(unit))
+    return Meaning(columns if set(columns) <= set(known) else (), arm, parts, left=left, unit=unit)
 
 
 # ----------------------------------------------------------------------------------------------- Header

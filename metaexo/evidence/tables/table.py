@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from metaexo.evidence.tables.headings import (
     missing_study,
     option,
 )
+from metaexo.evidence.tables.remarks import MOST_NAMED, Remarks
 from metaexo.evidence.tables.values import (
     Dialect,
     Trouble,
@@ -65,7 +65,6 @@ ONE_OUTCOME = "outcome"
 """The outcome of a table that names none."""
 LONGEST_VALUE = 200
 """Letters of a cell that a problem keeps."""
-MOST_NAMED = 12
 SAMPLE = 200
 _SUMMARY = re.compile(
     r"(?:sub)?totals?(?:\s*[(\[].*)?|overall(?: effect)?|pooled(?: effect)?|heterogeneity\s*:.*|test for .*"
@@ -243,12 +242,9 @@ class _Table:
         self.used: set[str] = set()
         self.dialect = Dialect()
         self.notes = tables.notes
-        self.how: dict[str, Counter[str]] = {}  # way of writing -> cells by heading
-        self.emptied: Counter[str] = Counter()
-        self.unread: list[str] = []
+        self.remarks = Remarks()
         self.studies: dict[str, tuple[str, int]] = {}
         self.outcomes: dict[str, str] = {}
-        self.renamed: dict[tuple[str, str, str], int] = {}
         self.skipped: dict[tuple[int, int], None] = {}  # cells of which something else is said already
 
     # ------------------------------------------------------------------------------------------- Steps
@@ -262,7 +258,7 @@ class _Table:
         self._study_column()
         self._effect_measure()
         self._body()
-        self._say()
+        self.notes += self.remarks.said(self.layout)
         self._fill()
 
     def read_linked(self) -> None:
@@ -280,7 +276,7 @@ class _Table:
                     f"add it: {known[name].description}",
                 )
         self._body()
-        self._say()
+        self.notes += self.remarks.said(self.layout)
 
     def _header(self) -> bool:
         """Find the header and say what each column is; False if there is no table."""
@@ -513,13 +509,15 @@ class _Table:
             first = next((cell for cell in row if cell), "")
             study = row[key] if key < len(row) else ""
             if wide and filled[i] == 1 and i > last:
-                self.unread.append(f"row {line} was not read: it holds only {shown(first)}")
+                self.remarks.unread.append(f"row {line} was not read: it holds only {shown(first)}")
             elif self.tables.flat and (
                 _SUMMARY.fullmatch(study) or (not study and _SUMMARY.fullmatch(first))
             ):
-                self.unread.append(f"row {line} was not read: {shown(study or first)} sums up other rows")
+                self.remarks.unread.append(
+                    f"row {line} was not read: {shown(study or first)} sums up other rows"
+                )
             elif [fold(cell) for cell in row] == header:
-                self.unread.append(f"row {line} was not read: it repeats the headings")
+                self.remarks.unread.append(f"row {line} was not read: it repeats the headings")
             elif wide and filled[i] == 1 and self.tables.flat:
                 at = row.index(first)
                 self._problem(
@@ -612,7 +610,7 @@ class _Table:
         for at, name in own.items():
             odd = self.grid.odd.get((line, at))
             if odd is not None and odd.what.startswith("the formula"):
-                self.how.setdefault("formula without a result, left empty", Counter())[name] += 1
+                self.remarks.wrote("formula without a result, left empty", name)
             elif at < len(row) and row[at]:
                 found[name] = str(row[at])
         self._one_sign(line, row, signs)
@@ -685,12 +683,11 @@ class _Table:
             return
         for how in dict.fromkeys(value.how for value in values if value.how):
             if how == "empty":
-                self.emptied[cell.strip()] += 1
+                self.remarks.emptied[cell.strip()] += 1
             elif how in ("word", "outcome", "measure"):
-                key = (plans[0].name, str(cell), values[0].text)
-                self.renamed[key] = self.renamed.get(key, 0) + 1
+                self.remarks.renamed[plans[0].name, str(cell), values[0].text] += 1
             else:
-                self.how.setdefault(how, Counter())[column.heading] += 1
+                self.remarks.wrote(how, column.heading)
         for plan, value in zip(plans, values, strict=True):
             if value.text:
                 found[plan.name] = value.text
@@ -729,7 +726,7 @@ class _Table:
             )
         if value.text and not other:
             found["p_relation"] = relation or "="
-            self.how.setdefault(f"p with {relation or '='}", Counter())[plan.name] += 1
+            self.remarks.wrote(f"p with {relation or '='}", plan.name)
         return [value]
 
     def _events_of(
@@ -896,63 +893,6 @@ class _Table:
                     column="outcome",
                     study=row.get(self.plan.key),
                 )
-
-    # -------------------------------------------------------------------------------------------- Notes
-
-    def _say(self) -> None:
-        """Say what was read as what."""
-        notes, layout = self.notes, self.layout
-        notes += dict.fromkeys(layout.notes)
-        for column in layout.mapped:
-            if not column.columns:
-                continue
-            if column.columns == (column.heading,):
-                continue
-            joint = " and " if column.both else ", "
-            words = f"column {letters(column.at)} {column.heading!r} was read as {joint.join(column.columns)}"
-            notes.append(words + (", the only group there is" if column.note else ""))
-        same = [c.heading for c in layout.mapped if c.columns == (c.heading,)]
-        if same:
-            verb = "has its" if len(same) == 1 else "have their"
-            notes.append(f"{plural(len(same), 'column')} {verb} name of the codebook: {', '.join(same)}")
-        unused = [f"{letters(c.at)} {c.heading!r}" for c in layout.mapped if not c.columns and c.heading]
-        if unused:
-            more = f" and {len(unused) - MOST_NAMED} more" if len(unused) > MOST_NAMED else ""
-            notes.append(
-                f"{plural(len(unused), 'column')} kept as your own and not used: "
-                f"{', '.join(unused[:MOST_NAMED])}{more}"
-            )
-        notes += self.unread
-        for how, where in self.how.items():
-            notes.append(self._written(how, where))
-        if self.emptied:
-            told = ", ".join(f"{word!r} ({n})" for word, n in self.emptied.most_common(MOST_NAMED))
-            notes.append(f"read as empty cells: {told}")
-        for (column_name, cell, word), n in list(self.renamed.items())[:MOST_NAMED]:
-            notes.append(f"{shown(cell)} was read as {word!r} in {column_name} ({plural(n, 'cell')})")
-        if len(self.renamed) > MOST_NAMED:
-            notes.append(
-                f"{len(self.renamed) - MOST_NAMED} more words were read as words of the vocabularies"
-            )
-
-    def _written(self, how: str, where: Counter[str]) -> str:
-        cells = plural(sum(where.values()), "cell")
-        columns = ", ".join(repr(name) for name in where)
-        verb = "was" if sum(where.values()) == 1 else "were"
-        said = {
-            "decimal comma": f"decimal commas were read in {cells} of {columns}",
-            "thousands": f"signs between thousands were taken out of {cells} of {columns}",
-            "percent": f"percent signs were taken off {cells} of {columns}: 50 % is read as 50, in per cent",
-            "n =": f'"n = 10" was read as 10 in {cells} of {columns}',
-            "powers of ten": f"powers of ten were read in {cells} of {columns}",
-            "events / n": f'"12/20" was read as events of n in {cells} of {columns}',
-            "count with its percentage": f'"12 (60 %)" was read as the count alone in {cells} of {columns}',
-            "p with =": f"{cells} of p-values without a relation {verb} read as exact (p_relation is =)",
-        }
-        if how.startswith("p with ") and how not in said:
-            bound = "a bound" if verb == "was" else "bounds"
-            return f"{cells} of p-values {verb} read as {bound} (p_relation is {how.removeprefix('p with ')})"
-        return said.get(how, f"{how}: {cells} of {columns}")
 
 
 def _two_arms(columns: Iterable[str]) -> bool:

@@ -338,6 +338,16 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             allowed,
             f"{option(heading, f'{arm}_events / {arm}_n')}, or a column for each",
         )
+    ends = _ENDS.get(column.name.partition("_")[2] or column.name)
+    if ends and len(text) <= LONGEST and _INTERVAL.fullmatch(text):
+        before = f"{arm}_" if column.name != arm else f"{column.name}_"
+        low, high = (f"{before}{end}" for end in ends)
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds a number and an interval",
+            allowed,
+            f"{option(heading, f'{column.name} ({low} to {high})')} if they are that, or a column for each",
+        )
     if len(text) <= LONGEST and (_RANGE.fullmatch(text) or _INTERVAL.fullmatch(text)):
         return Trouble(
             UnclearCellError,
@@ -430,6 +440,13 @@ def _words(words: tuple[str, ...]) -> Mapping[str, str]:
 
 def _joined(word: str) -> str:
     return re.sub(r"[\s_\-]+", "_", fold(word[:LONGEST]))
+
+
+_ENDS: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(("mean", "effect", "difference"), ("ci_low", "ci_high")),
+    "median": ("q1", "q3"),
+}
+"""What the ends of an interval beside a number are, as a rule."""
 
 
 def shown(cell: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from metaexo.evidence.codebook import load_codebook
 from metaexo.evidence.tables.cells import Number, Percent
+from metaexo.evidence.tables.headings import read_map
 from metaexo.evidence.tables.values import Dialect, Trouble, Value, dialect_of, number, value_of, values_of
 from tests.evidence.tables.making import HEADINGS, LI, problems, read, said, values, workbook
 
@@ -166,6 +167,23 @@ def test_a_mean_with_something_after_it_names_both_options(tmp_path: Path) -> No
     assert '--map "Exosome mean=treatment_mean ± treatment_se"' in problem.remedy
     settled = read(path, columns={"Exosome mean": "treatment_mean ± treatment_se"})
     assert values(settled, "treatment_mean", "treatment_se", "treatment_sd") == [("5.1", "1.2", "")]
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns"),
+    [
+        ("SMD", ("effect", "effect_ci_low", "effect_ci_high")),
+        ("Exosome mean", ("treatment_mean", "treatment_ci_low", "treatment_ci_high")),
+        ("Control median", ("control_median", "control_q1", "control_q3")),
+    ],
+)
+def test_a_number_with_its_interval_names_the_option(
+    tmp_path: Path, heading: str, columns: tuple[str, ...]
+) -> None:
+    path = workbook(tmp_path / "t.xlsx", [("Study", heading), ("Li", "5.0 (4.1 to 5.9)")])
+    (problem,) = read(path).raws["outcomes"].problems
+    entry = problem.remedy.partition('--map "')[2].partition('"')[0]
+    assert values(read(path, columns=read_map([entry])), *columns) == [("5.0", "4.1", "5.9")]
 
 
 def test_what_was_read_in_another_notation_is_said(tmp_path: Path) -> None:
