@@ -10,12 +10,13 @@ PY := .venv/bin/python
 PIP := -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help env test lint types layers unit reproduce check docs linkcheck format parity benchmark \
+.PHONY: help env test test-long lint types layers unit reproduce check docs linkcheck format parity benchmark \
 	test-lowest test-wheel test-cluster lock clean
 
 help:
 	@echo "make reproduce    every table and figure, from the sheets in data/"
 	@echo "make test         lint, types, import layers, tests"
+	@echo "make test-long    the tests that take seconds each, which make test leaves out"
 	@echo "make check        the committed tables and figures are what the scripts make"
 	@echo "make docs         the documentation, in docs/_build/html"
 	@echo "make linkcheck    whether the addresses in the documentation still answer (network)"
@@ -47,7 +48,10 @@ layers: env
 	.venv/bin/lint-imports
 
 unit: env
-	$(PY) -m pytest -n auto
+	$(PY) -m pytest -n auto -m "not long"
+
+test-long: env
+	$(PY) -m pytest -n auto -m long
 
 docs: env
 	$(PY) -m sphinx -W --keep-going -q -j auto docs docs/_build/html

@@ -110,6 +110,7 @@ def test_it_opens_with_one_answer_and_says_what_the_shares_are_not(folders, said
     assert "does not support claims of completeness" in words
 
 
+@pytest.mark.long
 def test_the_sentences_change_with_the_data(run, root, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(root / "data", data)

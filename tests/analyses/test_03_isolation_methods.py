@@ -193,6 +193,7 @@ def test_one_rule_for_all_tests(table):
                 ].to_numpy() == pytest.approx(holm)
 
 
+@pytest.mark.long
 def test_other_data_make_other_sentences(run, root, tmp_path, folders):
     # three outcomes; ultracentrifugation has many more miRNAs in every laboratory
     data = shutil.copytree(root / "data", tmp_path / "data")

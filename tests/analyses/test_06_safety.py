@@ -255,6 +255,7 @@ def test_the_words_are_few_and_the_files_too(words, folders):
     }
 
 
+@pytest.mark.long
 def test_the_sentences_change_with_the_numbers(run, root, tmp_path):
     """Five serious events, three of them beside deaths, and no doubtful report."""
     data = shutil.copytree(root / "data", tmp_path / "data")

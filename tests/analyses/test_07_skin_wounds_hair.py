@@ -313,6 +313,7 @@ def test_the_figures_are_those_of_skin_and_wounds(folders):
     assert "Without doubtful rows 2.44" in drawn
 
 
+@pytest.mark.long
 def test_sentences_follow_the_sheets(run, root, tmp_path):
     # skin does worse: both arms of each controlled study of skin are exchanged, and thresholds turn round;
     # Chen 2024 is no longer doubtful, and hair has a second study

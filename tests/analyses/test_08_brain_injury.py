@@ -193,6 +193,7 @@ def test_no_single_laboratory_makes_the_effect(script, table, root):
 
 
 @pytest.mark.filterwarnings("ignore::metaexo.errors.RepeatedNumbersWarning")  # of a control that is shared
+@pytest.mark.long
 def test_sentences_follow_altered_data(ours, run, root, tmp_path):
     """With the arms exchanged, harm is found; without second regions no variance is wrong."""
     before = {one.part: one for one in ours[1].sentences}

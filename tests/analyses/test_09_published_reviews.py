@@ -130,6 +130,7 @@ def test_the_figures_say_what_cannot_be_pooled(folders):
     assert len(list(folders.figures.glob("09_*.svg"))) == 3
 
 
+@pytest.mark.long
 def test_the_sentences_change_with_the_numbers(run, root, tmp_path, sheet):
     """Reviews of wound closure that agree, one review against exosomes, one by isolation method."""
     data = shutil.copytree(root / "data", tmp_path / "data")

@@ -58,6 +58,7 @@ def test_every_way_is_tried():
     assert functions - set(WAYS) == {"refits", "multiverse", "leave_kind_out", "without_kind"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "name", "way"), [(*case, way) for case in CASES for way in WAYS if (*case, way) not in SLOW]
 )

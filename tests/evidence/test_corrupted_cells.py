@@ -85,6 +85,7 @@ def checked(folder: Path) -> SheetCheck:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PLANS)
 def test_every_column_fed_with_everything(folder: Path, name: str) -> None:
     """Row by row another bad text in one column of a sheet: each is judged by itself.
@@ -162,6 +163,7 @@ def test_the_same_wrong_word_is_one_problem_with_its_rows(folder: Path) -> None:
     assert "higher, lower, none" in " ".join(check_sheets(folder).report().split())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(6))
 def test_random_corruption_of_all_sheets(folder: Path, seed: int) -> None:
     """Some cells of every sheet, torn at random; what can be read is read, or refused by the package."""
@@ -183,6 +185,7 @@ def test_random_corruption_of_all_sheets(folder: Path, seed: int) -> None:
         read_sheets(folder).effects("SMD")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 def test_torn_files(folder: Path, seed: int) -> None:
     """Bytes cut, doubled and changed anywhere in the files."""

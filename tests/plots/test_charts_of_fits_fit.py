@@ -14,6 +14,7 @@ from metaexo.plots import THEMES, overlapping_texts
 from tests.plots.drawn import all_texts
 from tests.plots.test_it_fits import LONG, UNICODE
 
+pytestmark = pytest.mark.long
 KINDS = ("along a number", "along a factor", "lines per level", "orchard", "strata", "caterpillar", "drapery")
 KINDS += ("funnel", "funnel of residuals", "radial", "normal quantile", "labbe", "doi")
 KINDS += ("funnel with filled studies", "funnel with lines", "specification curve")

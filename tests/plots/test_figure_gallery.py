@@ -40,6 +40,7 @@ def test_every_kind_is_drawn_and_linked(kind):
     assert f":func:`metaexo.plots.{kind}`" in PAGE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_script_draws_a_figure_with_a_title_and_no_overlapping_texts(name, monkeypatch):
     import matplotlib.pyplot as plt

@@ -14,13 +14,21 @@ from tests.reference.runner import report, run_case
 
 DATA = Path(__file__).parent / "data"
 FILES = reference_files(DATA)
+# Each fit is a search in several dimensions; the trials of BCG stand for the rest where time is short.
+LONG = ("count_models", "location_scale", "multilevel", "selection_models")
+
+
+def _case(path: Path) -> object:
+    name = path.name.split(".")[0]
+    data, _, topic = name.rpartition("__")
+    return pytest.param(path, id=name, marks=[pytest.mark.long] if topic in LONG and data != "bcg" else [])
 
 
 def test_there_are_reference_files() -> None:
     assert len(FILES) > 100
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name.split(".")[0])
+@pytest.mark.parametrize("path", [_case(path) for path in FILES])
 def test_every_case_agrees(path: Path) -> None:
     outcomes = [run_case(case) for case in read_cases(path)]
     assert outcomes
