@@ -593,11 +593,13 @@ def _of_numbers(column: Column) -> DataValidation:
 
     check = DataValidation(allow_blank=True, showErrorMessage=True)
     check.type = "whole" if column.type == "integer" else "decimal"
-    check.operator = "between"
-    check.formula1, check.formula2 = (
-        f"{end if limit is None else limit:G}"
-        for limit, end in ((column.minimum, -LARGEST), (column.maximum, LARGEST))
-    )
+    low, high = column.minimum, column.maximum
+    if low is not None and high is None:
+        check.operator, check.formula1 = "greaterThanOrEqual", f"{low:g}"
+    else:
+        check.operator = "between"
+        check.formula1 = f"{-LARGEST if low is None else low:G}"
+        check.formula2 = f"{LARGEST if high is None else high:G}"
     return check
 
 

@@ -87,10 +87,15 @@ def test_numbers_have_the_limits_of_the_codebook_and_texts_stay_texts(book):
     checks, sheet = checks_by_column(book), book["data"]
     formats = {cell.value: sheet.column_dimensions[cell.column_letter].number_format for cell in sheet[1]}
     n, sd, p = checks["control_n"], checks["treatment_sd"], checks["p_value"]
-    assert (n.type, float(n.formula1)) == ("whole", 1)
-    assert (sd.type, float(sd.formula1), float(sd.formula2)) == ("decimal", 0, 1e50)
+    assert (n.type, n.operator, float(n.formula1), n.formula2) == ("whole", "greaterThanOrEqual", 1, None)
+    assert (sd.type, sd.operator, float(sd.formula1), sd.formula2) == (
+        "decimal",
+        "greaterThanOrEqual",
+        0,
+        None,
+    )
     assert (p.type, float(p.formula1), float(p.formula2)) == ("decimal", 0, 1)
-    assert float(checks["difference"].formula1) == -1e50
+    assert (float(checks["difference"].formula1), float(checks["difference"].formula2)) == (-1e50, 1e50)
     assert (formats["timepoint"], formats["p_relation"], formats["control_n"]) == ("@", "@", "0")
 
 
