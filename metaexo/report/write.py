@@ -155,18 +155,18 @@ def make_report(
 ) -> Report:
     """Return the report on a table of studies; see :func:`metaexo.report.write_report`."""
     asked = read_asked(measure, by, outcomes, where, better, method, test, level)
-    said: list[str] = []
-    with quiet(said):
+    warned: list[str] = []
+    with quiet(warned):
         sheets = source if isinstance(source, Sheets) else read_sheets(source, columns=columns, sheet=sheet)
     path = Path(sheets.folder if isinstance(source, Sheets) else source)
     questions = questions_of(sheets, asked)
     sections = [section for part in questions.parts for section in _sections(part, len(questions.parts) > 1)]
-    counted = safety_section(sheets, questions.asked, said)
+    counted = safety_section(sheets, questions.asked)
     sections += [counted] if counted is not None else []
     sections += [
         methods_section(questions),
         left_out_section(sheets, questions),
-        assumed_section(sheets, questions),
+        assumed_section(sheets, questions, warned),
     ]
     return Report(
         title=_title(questions.parts),

@@ -28,12 +28,12 @@ HARM = re.compile(
 KINDS = ("adverse events", "serious adverse events")
 
 
-def safety_section(sheets: Sheets, asked: Asked, said: list[str]) -> Section | None:
+def safety_section(sheets: Sheets, asked: Asked) -> Section | None:
     """Return the section on safety; None where nothing was counted."""
     import pandas as pd
 
     rows, sentences = [], []
-    with quiet(said):
+    with quiet([]):
         for what, counts in _counts(sheets):
             try:
                 limit = upper_limit(counts, level=asked.level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -176,11 +177,11 @@ def _reason(entry: LeftOut) -> str:
 # -- what was assumed ----------------------------------------------------------------------------------------
 
 
-def assumed_section(sheets: Sheets, questions: Questions) -> Section:
-    """Return the section on what was decided, converted and assumed."""
+def assumed_section(sheets: Sheets, questions: Questions, warned: Sequence[str]) -> Section:
+    """Return the section on what was decided, converted and assumed, and what reading warned of."""
     lines = list(questions.notes)
     lines += [_sentence(text) for text in sheets.reading.notes]
-    lines += _cautions(sheets, questions)
+    lines += _to_look_at(warned)
     for part in questions.parts:
         before = f"{part.title}: " if len(questions.parts) > 1 else ""
         lines += [_sentence(f"{before}{text}") for text in _of_part(part)]
@@ -189,19 +190,9 @@ def assumed_section(sheets: Sheets, questions: Questions) -> Section:
     return Section("assumed", "What was decided and assumed", blocks)
 
 
-def _cautions(sheets: Sheets, questions: Questions) -> list[str]:
-    """Return what looks wrong with rows of this report, as the check of the sheets says it."""
-    used = {line for part in questions.parts if part.every.ledger for line in part.every.ledger.used}
-    studies = {str(key) for part in questions.parts for key in part.every.column(KEY)}
-    found = sheets.cautions
-    found = found[found["kind"] != "caution"]
-    ours = (found["sheet"] == "outcomes") & found["line"].isin(used)
-    ours |= (found["sheet"] == "studies") & found["study"].isin(studies)
-    places = zip(found["sheet"][ours], found["line"][ours], found["words"][ours], strict=True)
-    return [
-        f"To be looked at, {sheets.reading.cell(int(line), KEY, sheet)}: {_sentence(str(words))}"
-        for sheet, line, words in places
-    ]
+def _to_look_at(warned: Sequence[str]) -> list[str]:
+    """Return what reading the sheets warned of, without how to silence it."""
+    return [f"To be looked at: {text.partition('. Words in the column')[0].rstrip('.')}." for text in warned]
 
 
 def _of_part(part: Part) -> list[str]:
