@@ -199,9 +199,12 @@ def report(path: Path, by: Sequence[str], mapped: Sequence[str], out: Path, **ch
     matplotlib.use("agg")
     start = time.perf_counter()
     by = tuple(by) or ("source", "isolation")
+    before = mx.report.earlier_report(out)
     found = mx.write_report(path, by=by, columns=_columns(mapped) or None, out=out, **choices)
     click.echo(plain_text("\n".join(["", *found.answer, ""])))
     click.echo(
         f"written in {time.perf_counter() - start:.0f} s: {out / 'report.html'} (open it in a browser)"
     )
     click.echo("beside it: report.docx, figures, tables, and analysis.py, which makes the same numbers")
+    if before:
+        click.echo(f"replaced: the {len(before)} files of the earlier report that was there")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import metaexo as mx
 from metaexo.cli import main
+from tests.report.made_up import small
 
 SCRIPT = '''"""
 How many rows?
@@ -132,8 +134,10 @@ def test_report_writes_a_folder_and_says_the_answer(tmp_path: Path) -> None:
     (tmp_path / "my studies.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
     out = tmp_path / "report"
     words = [str(tmp_path / "my studies.csv"), "--measure", "SMD", "--map", "My method=isolation_reported"]
+    earlier = mx.report.write_files(small(), out)
     found = CliRunner().invoke(main, ["report", *words, "--by", "source", "--out", str(out)])
     assert found.exit_code == 0, found.output
+    assert f"replaced: the {len(earlier)} files of the earlier report" in found.output
     assert "Across 4 studies" in found.output
     assert {"report.html", "report.docx", "analysis.py", "tables", "figures"} <= {
         one.name for one in out.iterdir()

@@ -145,3 +145,11 @@ def report(studies: int = 12, hostile: bool = False) -> Report:
         'import metaexo as mx\n\nsheets = mx.read_table("infarct.xlsx")\nprint("</script>", sheets)\n',
         {"metaexo": "0.1.0", "File": "infarct.xlsx, SHA-256 0a1b2c", "Measure": "SMD"},
     )
+
+
+def small() -> Report:
+    """Return a report that is quick to write: one table, no figure."""
+    table = ReportTable(
+        "t", "T", pd.DataFrame({"a": ["x"], "b": [0.123456]}), {"a": "A", "b": "B"}, {"b": ".2f"}
+    )
+    return Report("Title", "f.csv", ("Answer.",), (Section("s", "S", (table,)),), (), "print(1)\n", {})

@@ -19,21 +19,13 @@ from metaexo.report.content import Listing, Report, ReportTable, Section
 from metaexo.report.drawings import inline_svg
 from metaexo.report.html import linked
 from metaexo.report.workbook import csv_text, sheet_names
-from tests.report.made_up import HOSTILE, report
+from tests.report.made_up import HOSTILE, report, small
 
 
 @pytest.fixture(scope="module")
 def hostile_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "out"
     return folder, mx.report.write_files(report(12, hostile=True), folder)
-
-
-def small() -> Report:
-    """Return a report that is quick to write: one table, no figure."""
-    table = ReportTable(
-        "t", "T", pd.DataFrame({"a": ["x"], "b": [0.123456]}), {"a": "A", "b": "B"}, {"b": ".2f"}
-    )
-    return Report("Title", "f.csv", ("Answer.",), (Section("s", "S", (table,)),), (), "print(1)\n", {})
 
 
 def test_all_files_are_written_and_listed(hostile_files):
