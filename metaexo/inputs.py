@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import numbers as abstract
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -290,10 +291,21 @@ def _read_any(values: object, name: str, rows: Sequence[str] | None) -> Array:
         raise InputError(
             f"{name} holds {len(bad)} {'entries that are' if len(bad) > 1 else 'entry that is'} no number",
             "numbers, with a point as decimal mark; None or NaN where a value is missing",
-            "correct these cells, or leave them empty where nothing is reported",
+            _without_unit(cells) or "correct these cells, or leave them empty where nothing is reported",
             bad,
         )
     return made
+
+
+def _without_unit(cells: NDArray[Any]) -> str:
+    """Return how a unit is taken out of texts that all end with it ("5.1 mm"); "" if it is none."""
+    texts = [cell for cell in cells.ravel().tolist() if isinstance(cell, str) and cell.strip()]
+    ends = {match[1] if (match := _WITH_UNIT.fullmatch(text)) else "" for text in texts}
+    unit = ends.pop() if len(ends) == 1 else ""
+    return f"take the unit out of the cells: column.str.removesuffix({unit!r}).astype(float)" if unit else ""
+
+
+_WITH_UNIT = re.compile(r"[-+]?\d+\.?\d*(\s*[^\d\s.,;:<>=+±-][^\d]{0,14})")
 
 
 def _as_cells(values: Any, name: str) -> NDArray[Any]:

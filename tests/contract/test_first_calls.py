@@ -229,6 +229,19 @@ def test_names_of_files_are_known_as_such():
                 call(file)
 
 
+def test_a_unit_in_the_cells_is_taken_out_as_the_answer_says():
+    data = OWN.assign(exo_mean=[f"{x} mm" for x in OWN.exo_mean])
+    with pytest.raises(InputError, match="take the unit out") as caught:
+        mx.effect_sizes("MD", data, **COLUMNS)
+    written = re.search(r"column\.str.*", caught.value.remedy)
+    assert written
+    assert eval(written[0], {"column": data.exo_mean}).tolist() == ARMS["exo_mean"]
+    with pytest.raises(InputError, match="correct these cells"):
+        mx.EffectSizes(["0.1 mm", "0.2 cm"], [0.1, 0.1])
+    with pytest.raises(InputError, match="correct these cells"):
+        mx.EffectSizes(["0.1 (0.2)", "5.0 ± 1.0"], [0.1, 0.1])
+
+
 def test_counts_from_the_four_cells_of_a_table():
     with pytest.raises(MissingInputError) as caught:
         mx.event_counts(EVENTS)
