@@ -9,14 +9,18 @@ import re
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from metaexo.errors import InputError
-from metaexo.formatting import plural
-from metaexo.report.content import Report, check_report, traces_table
+from metaexo.formatting import legible, plural
+from metaexo.report.content import Report, ReportTable, check_report, traces_table
 from metaexo.report.drawings import Drawings, file_names
 from metaexo.report.html import page_with
 from metaexo.report.word import document_with
 from metaexo.report.workbook import write_csv, write_workbook
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAGE = "report.html"
 DOCUMENT = "report.docx"
@@ -40,7 +44,8 @@ def write_files(report: Report, folder: str | Path) -> tuple[Path, ...]:
         What the files say.
     folder : str or Path
         Where they go: ``report.html``, ``report.docx``, ``figures/NAME.svg``, ``.pdf`` and ``.png``,
-        ``tables/NAME.csv``, ``tables.xlsx``, ``analysis.py``, and ``files.sha256``, the list of them.
+        ``tables/NAME.csv``, ``tables.xlsx`` (the same under the headings that a reader sees),
+        ``analysis.py``, and ``files.sha256``, the list of them.
 
     Returns
     -------
@@ -140,13 +145,24 @@ def _make(report: Report, folder: Path) -> list[str]:
     for name, frame in frames.items():
         write_csv(folder / "tables" / f"{name}.csv", frame)
     if frames:
-        write_workbook(folder / WORKBOOK, frames)
+        named = [*map(_with_headings, report.tables), *(frame for _, frame in tables[len(report.tables) :])]
+        write_workbook(folder / WORKBOOK, dict(zip(frames, named, strict=True)))
     (folder / SCRIPT).write_text(report.script, encoding="utf-8", newline="\n")
     written = [PAGE, DOCUMENT, *([WORKBOOK] if frames else []), SCRIPT]
     written += [f"figures/{drawn.name}" for drawn in figures] + [f"tables/{name}.csv" for name in frames]
     lines = [f"{_digest(folder / name)}  {name}\n" for name in written]
     (folder / LIST).write_text("".join(lines), encoding="utf-8", newline="\n")
     return [*written, LIST]
+
+
+def _with_headings(table: ReportTable) -> pd.DataFrame:
+    """Return the values of a table under the headings that a reader sees, where each is there once."""
+    given = [legible(table.headings.get(name, name)) for name in table.frame.columns]
+    names = [
+        heading if given.count(heading) == 1 else name
+        for heading, name in zip(given, table.frame.columns, strict=True)
+    ]
+    return table.frame.set_axis(names, axis=1)
 
 
 def _digest(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 FLOAT_FORMAT = "%.10g"
 BYTE_ORDER_MARK = "\ufeff"  # by which Excel knows that a CSV file is UTF-8
 WHEN = datetime(1980, 1, 1)  # the first date of a ZIP archive, so that the same tables give the same bytes
-WIDEST = 60
+WIDEST = 60  # letters of a column
+LINE_HEIGHT = 15  # points; 409 is the most that a row can have
 _CHANGED = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _NO_SHEET = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
 _UNHELD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -148,26 +150,39 @@ def sheet_names(names: Sequence[str]) -> list[str]:
 
 
 def _fill(sheet: Worksheet, frame: pd.DataFrame) -> None:
-    """Write a table to a worksheet: headings in bold and frozen, widths by what is in the columns."""
+    """Write a table to a worksheet: headings in bold and frozen, sized by what is in the cells."""
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.properties import PageSetupProperties
 
-    bold, wrapped = Font(bold=True), Alignment(wrap_text=True, vertical="top")
+    bold, wrapped = Font(name="Calibri", size=11, bold=True), Alignment(wrap_text=True, vertical="top")
+    right = Alignment(wrap_text=True, vertical="top", horizontal="right")
+    lines = [1] * (len(frame) + 1)
     for j, name in enumerate(frame.columns, start=1):
-        heading = sheet.cell(1, j)
-        _put(heading, str(name))
-        heading.font, heading.alignment = bold, wrapped
-        values = frame.iloc[:, j - 1].tolist()
-        longest = max((len(name) for name in str(name).split()), default=1) + 2
-        for i, value in enumerate(values, start=2):
-            cell = sheet.cell(i, j)
+        cells = [sheet.cell(i, j) for i in range(1, len(frame) + 2)]
+        for cell, value in zip(cells, [str(name), *frame.iloc[:, j - 1].tolist()], strict=True):
             _put(cell, value)
-            if isinstance(cell.value, str):
-                longest = max(longest, len(cell.value))
-                if len(cell.value) > WIDEST:
-                    cell.alignment = wrapped
-        sheet.column_dimensions[get_column_letter(j)].width = min(WIDEST, max(10, longest + 1))
+        cells[0].font = bold
+        cells[0].alignment = right if frame.iloc[:, j - 1].dtype.kind in "iuf" else wrapped
+        texts = [cell.value if isinstance(cell.value, str) else "" for cell in cells]
+        longest = [len(word) + 1 for word in texts[0].split()]
+        longest += [len(line) for text in texts[1:] for line in text.split("\n")]
+        width = min(WIDEST, max([10, *longest]))
+        sheet.column_dimensions[get_column_letter(j)].width = width + 2
+        for i, text in enumerate(texts):
+            needed = sum(max(1, len(textwrap.wrap(line, width))) for line in text.split("\n"))
+            lines[i] = max(lines[i], needed)
+            if i > 0 and needed > 1:
+                cells[i].alignment = wrapped
+    for i, needed in enumerate(lines, start=1):
+        if needed > 1:
+            sheet.row_dimensions[i].height = min(409, LINE_HEIGHT * needed)
     sheet.freeze_panes = "A2"
+    # on paper: all columns on a page, the headings on each
+    sheet.page_setup.orientation, sheet.page_setup.paperSize = "landscape", 9
+    sheet.page_setup.fitToHeight = 0
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    sheet.print_title_rows = "1:1"
     if len(frame) and frame.shape[1]:
         sheet.auto_filter.ref = sheet.dimensions
 

@@ -47,6 +47,7 @@ def test_texts_of_the_user_read_as_they_stand(hostile_files):
     document = docx.Document(folder / "report.docx")
     in_document = [cell.text for cell in document.tables[0].columns[0].cells]
     sheet = openpyxl.load_workbook(folder / "tables.xlsx")["effects"]
+    assert [cell.value for cell in sheet[1]][4:6] == ["SMD", "Standard error"]
     in_workbook = [row[0] for row in sheet.iter_rows(min_row=2)]
     with (folder / "tables" / "effects.csv").open(encoding="utf-8-sig", newline="") as file:
         in_csv = [row["study"] for row in csv.DictReader(file)]
