@@ -171,7 +171,9 @@ def _workbook(path: Path, content: bytes) -> list[Grid]:
     has_formulas = _check_parts(path, content)
     book = _opened(path, content, values=True)
     formulas = _opened(path, content, values=False) if has_formulas else None
-    sheets = [sheet for sheet in book.worksheets if sheet.title][:MOST_SHEETS]
+    sheets = book.worksheets[:MOST_SHEETS]
+    if not sheets:
+        raise _damaged(path, "it has no worksheet with cells")
     return [_worksheet(path, sheet, formulas[sheet.title] if formulas else None) for sheet in sheets]
 
 

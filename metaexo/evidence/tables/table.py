@@ -693,7 +693,7 @@ class _Table:
                 found[plan.name] = value.text
                 part = plan.name.partition("_")[2]
                 if plan.name.startswith(ARMS) and part in LOCATIONS:
-                    signs[plan.name] = value.how == "percent"
+                    signs[plan.name] = value.how.startswith("percent")
 
     def _values(
         self, row: list[str], cell: str, column: Mapped, plans: Sequence[Column], found: dict[str, str]
@@ -793,7 +793,8 @@ class _Table:
         return self._known_labels
 
     def _cell_problem(self, trouble: Trouble, line: int, row: list[str], column: Mapped) -> None:
-        key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), None)
+        names = {self.plan.key, "first_author"}
+        key = next((c.at for c in self.layout.mapped if names & set(c.columns)), None)
         study = row[key] if key is not None and key < len(row) else ""
         self._problem(
             trouble.kind,

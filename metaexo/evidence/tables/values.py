@@ -307,7 +307,7 @@ def _percent(text: str, column: Column, dialect: Dialect) -> Value | Trouble:
         return Trouble(
             UnclearCellError, f"{shown(text)} is a percentage", column.allowed, "write the number without %"
         )
-    return Value(found.text, "percent")
+    return Value(found.text, "percent, decimal comma" if found.how == "decimal comma" else "percent")
 
 
 def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> Trouble:

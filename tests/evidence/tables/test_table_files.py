@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
+import openpyxl.chart
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -183,6 +185,13 @@ def with_entity(path: Path) -> None:
             made.writestr(part, content)
 
 
+def chart_alone(path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.create_chartsheet("Chart").add_chart(openpyxl.chart.BarChart())
+    book.remove(book["Sheet"])
+    book.save(path)
+
+
 def bomb(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr("xl/worksheets/sheet1.xml", b"0" * 151_000_000)
@@ -207,6 +216,7 @@ OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
         ("t.csv", b" \n", "empty"),
         ("t.xlsx", with_entity, "open it in Excel"),
         ("t.xlsx", bomb, "at most 150 MB"),
+        ("t.xlsx", chart_alone, "no worksheet"),
     ],
 )
 def test_files_that_cannot_be_read(

@@ -81,6 +81,7 @@ def test_three_digits_after_a_sign_are_settled_by_the_other_numbers(
 
 def test_percentages() -> None:
     assert value_of("50 %", MEAN, Dialect(), "") == Value("50", "percent")
+    assert value_of("85,2%", MEAN, Dialect(), "") == Value("85.2", "percent, decimal comma")
     assert value_of(Percent("12.345%"), MEAN, Dialect(","), "") == Value("12.345", "percent")
     assert isinstance(value_of("50 %", EVENTS, Dialect(), ""), Trouble)
     assert isinstance(value_of("50%", SIZE, Dialect(), ""), Trouble)
