@@ -16,8 +16,8 @@ WAYS = {
     "decimal comma": "decimal commas were read in {cells} of {columns}",
     "thousands": "signs between thousands were taken out of {cells} of {columns}",
     "percent": "percent signs were taken off {cells} of {columns}: 50 % is read as 50, in per cent",
-    "percent, decimal comma": "percent signs were taken off {cells} of {columns} with decimal commas: 50,5 % is "
-    "read as 50.5, in per cent",
+    "percent, decimal comma": "percent signs were taken off {cells} of {columns} with decimal commas: "
+    "50,5 % is read as 50.5, in per cent",
     "n =": '"n = 10" was read as 10 in {cells} of {columns}',
     "powers of ten": "powers of ten were read in {cells} of {columns}",
     "events / n": '"12/20" was read as events of n in {cells} of {columns}',
