@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Folder:
     return write
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Return a folder of twelve studies, one of them with two times, and its report."""
     path = tmp_path_factory.mktemp("own")

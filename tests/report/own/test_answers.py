@@ -48,13 +48,13 @@ def test_sources_that_do_not_differ_and_effects_that_agree(reported: Callable[..
 
 
 def test_lower_values_that_are_better_turn_the_answer(reported: Callable[..., Report]) -> None:
-    report = reported(studies_of(6), outcomes_of(6, noise=0.01, better="lower"))
+    report = reported(studies_of(6), outcomes_of(6, noise=0.01, better="lower"), by="source")
     assert "in favour of the control" in said(report)
     assert "the sign is changed" in " ".join(report.traces[0].steps)
 
 
 def test_without_a_direction_of_benefit_nothing_is_turned(reported: Callable[..., Report]) -> None:
-    report = reported(studies_of(6), outcomes_of(6, noise=0.01, better="none"))
+    report = reported(studies_of(6), outcomes_of(6, noise=0.01, better="none"), by="source")
     assert "higher with exosomes than with the control" in said(report)
     assert "does not say which direction is the benefit" in words_of(report, "assumed")
 
