@@ -9,7 +9,7 @@ from metaexo.heterogeneity import StratifiedResults
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.levels import factor_levels, is_unreported, readable
 from metaexo.heterogeneity.strata.fit import Stratum
-from metaexo.plots import forest
+from metaexo.plots import estimability, forest
 from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.counts import rare_events
 from metaexo.report.own.part import Part
@@ -26,6 +26,7 @@ from metaexo.report.own.words import (
 
 MOST_NAMED = 4
 MOST_ROWS = 60  # of a forest on one page
+MOST_LEVELS = 10  # of a factor on a map of combinations
 MOST_DRAWN = 2000  # rows that a forest plot can have
 
 
@@ -257,6 +258,7 @@ def attribution_section(part: Part) -> Section | None:
     blocks: list[Block] = [Words(found.verdict.sentence)]
     if found.verdict.reasons:
         blocks.append(Listing(tuple(f"{why[:1].upper()}{why[1:]}" for why in found.verdict.reasons)))
+    blocks += _crossing_map(part, found.estimability)
     blocks.append(crossing_table(part, found.estimability))
     frame = found.to_frame()
     frame.attrs = {}
@@ -282,6 +284,18 @@ def attribution_section(part: Part) -> Section | None:
             )
         )
     return Section(part.called("attribution"), f"Is it {names}?", tuple(blocks))
+
+
+def _crossing_map(part: Part, found: Estimability) -> list[Block]:
+    """Return the map of how two factors meet in the studies; nothing for others, or for many levels."""
+    sizes = [len(levels) for levels in found.table.levels]
+    if len(sizes) != 2 or min(sizes) < 2 or max(sizes) > MOST_LEVELS:
+        return []
+    names = listed([factor_words(name, many=True) for name in found.by])
+    title = f"{part.title}: {names} of the studies"
+    seen = f"Map of {names}, with studies (m) and rows (k) in each combination. {'. '.join(found.words())}."
+    figure = figure_of(estimability(found, title=title))
+    return [ReportFigure(part.called("crossing"), title, seen, figure)]
 
 
 def crossing_table(part: Part, found: Estimability) -> ReportTable:
