@@ -20,8 +20,22 @@ KNOWN = {"split", "align*", "cases", "array", "matrix", "pmatrix", "bmatrix", "v
 ROWS = re.compile(r"\\begin\{(?:split|align\*|cases|array|[pbv]?matrix)\}")
 # A command as text, an ampersand as text, a break of the line that browsers pass over.
 LEFT_OVER = re.compile(r"\\[A-Za-z]+|\\\\|<mi>&(?:amp;)?</mi>|linebreak=")
-# The converter writes \sim as the sign of a keyboard, without the space of a relation around it.
-SIM = ("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
+# What the converter writes otherwise than TeX sets it: the sign of a relation, names as operators with room
+# on both sides, room around a slash and inside bars, capital Greek letters in italics, no room after log.
+AS_TEX = [
+    (r"<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>"),
+    (r"<mo>([A-Za-z]{2,})</mo>", r"<mi>\1</mi>"),
+    (
+        r"<mo(?: stretchy=\"false\")?>(/|&#x0002F;|&#x0007C;|\|)</mo>",
+        r'<mo lspace="0" rspace="0" stretchy="false">\1</mo>',
+    ),
+    (r"<mi>(&#x003(?:9[3-9A-F]|A[0-9]);)</mi>", r'<mi mathvariant="normal">\1</mi>'),
+    # not where the name is the base of an index, which has to have two parts
+    (
+        r"(?<!sub>)(?<!sup>)(?<!under>)(<mi>(?:log|exp|max|min|tr)</mi>)(?=<m(?:i|n|su|over|frac|sqrt))",
+        r'\1<mspace width="0.167em"/>',
+    ),
+]
 LONG = 40  # characters of LaTeX; on a phone such a formula has a line of its own, which scrolls
 LOGGER = logging.getLogger(__name__)
 
@@ -40,7 +54,8 @@ def mathml(latex: str, *, display: bool) -> str:
         made = convert(latex, display="block" if display else "inline")
     except Exception as problem:  # the converter has a class of its own for each fault
         raise ValueError(f"{latex!r}: {type(problem).__name__}") from problem
-    made = made.replace(*SIM)
+    for written_as, wanted in AS_TEX:
+        made = re.sub(written_as, wanted, made)
     left_over = LEFT_OVER.search(made)
     if left_over:
         raise ValueError(f"{latex!r}: {left_over[0]!r} is left over")

@@ -71,3 +71,12 @@ def test_rows_are_aligned_at_their_signs(mathml):
     assert made.count("<mtr>") == 2
     assert made.count('columnalign="right"') == made.count('columnalign="left"') == 2
     assert mathml(r"\begin{aligned} y &= a \\ v &= b \end{aligned}", display=True).count("<mtr>") == 2
+
+
+def test_signs_have_the_room_that_tex_gives_them(mathml):
+    made = mathml(r"\log \tau + \max_i x \sim \Phi(a / b)", display=True)
+    assert '<mi>log</mi><mspace width="0.167em"/>' in made
+    assert re.search(r"<(msub|munder)><m[io]>max</m[io]><mi>i</mi></\1>", made)  # two parts, no more
+    assert "&#x0223C;" in made
+    assert '<mi mathvariant="normal">&#x003A6;</mi>' in made
+    assert '<mo lspace="0" rspace="0" stretchy="false">&#x0002F;</mo>' in made
