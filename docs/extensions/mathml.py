@@ -32,7 +32,7 @@ AS_TEX = [
     (r"<mi>(&#x003(?:9[3-9A-F]|A[0-9]);)</mi>", r'<mi mathvariant="normal">\1</mi>'),
     # not where the name is the base of an index, which has to have two parts
     (
-        r"(?<!sub>)(?<!sup>)(?<!under>)(<mi>(?:log|exp|max|min|tr)</mi>)(?=<m(?:i|n|su|over|frac|sqrt))",
+        r"(?<!<msub>)(?<!<msup>)(?<!<munder>)(<mi>(?:log|exp|max|min|tr)</mi>)(?=<m(?:i|n|su|over|frac|sqrt))",
         r'\1<mspace width="0.167em"/>',
     ),
 ]

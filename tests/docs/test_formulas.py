@@ -74,7 +74,7 @@ def test_rows_are_aligned_at_their_signs(mathml):
 
 
 def test_signs_have_the_room_that_tex_gives_them(mathml):
-    made = mathml(r"\log \tau + \max_i x \sim \Phi(a / b)", display=True)
+    made = mathml(r"\sum_i \log \tau + \max_i x \sim \Phi(a / b)", display=True)
     assert '<mi>log</mi><mspace width="0.167em"/>' in made
     assert re.search(r"<(msub|munder)><m[io]>max</m[io]><mi>i</mi></\1>", made)  # two parts, no more
     assert "&#x0223C;" in made
