@@ -203,3 +203,16 @@ def test_arms_are_called_by_what_is_compared(write: Write) -> None:
     assert said[2].endswith("in the results before treatment")
     assert said[3].endswith("in the second arm")
     assert said[4].startswith("one group only")
+
+
+def test_studies_entered_twice_and_controls_of_two_studies_are_said(tmp_path: Path) -> None:
+    copied = ROWS[0].replace("Li 2020", "Li 2021")
+    control = f"Han 2018;ADSC;SEC;wound closure;83.6;9.9;8;{';'.join(NUMBERS.split(';')[3:])}"
+    found = mx.check_sheets(table(tmp_path, (ROWS[0], copied, control)))
+    kinds = {f.kind.__name__: f for f in found.warnings}
+    assert kinds["CopiedStudyWarning"].cells == ("A3",)
+    assert kinds["RepeatedNumbersWarning"].cells == ("H4",)
+    assert "give them one name" in kinds["RepeatedNumbersWarning"].remedy
+    assert "metaexo report takes the numbers, and both rows, as they stand" in " ".join(
+        found.report().split()
+    )

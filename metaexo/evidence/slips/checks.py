@@ -184,7 +184,8 @@ def _repeats(
             f"{arm}_{column}" if arm else column,
             f"{', '.join(cells)} stand in {rows.line(other[1])} as well, for something else",
             "numbers of its own in every row",
-            "look at the source; one of the two may have been typed from the wrong line",
+            "look at the source; one of the two may have been typed from the wrong line"
+            + (SHARED if arm else ""),
         )
 
 
@@ -326,6 +327,7 @@ def _extremes(rows: Rows, v: Array, groups: tuple[str, ...], column: str) -> Sli
             )
 
 
+SHARED = ". Studies that share a control group are one study: give them one name"
 SLIP_CHECKS: tuple[SlipCheck, ...] = (
     *within_rows.CHECKS,
     *printed_effects.CHECKS,
