@@ -84,6 +84,10 @@ CALLS = {
     "attribution.random_effects": (FOUND.random_effects, {}),
     "attribution.part": (FOUND.part, {"name": "source"}),
     "estimability.rows_of": (GRID.rows_of, {"group": 0}),
+    "estimability.to_latex": (GRID.to_latex, {}),
+    "estimability.to_html": (GRID.to_html, {}),
+    "repeatability.to_latex": (REPEATED.to_latex, {}),
+    "repeatability.to_html": (REPEATED.to_html, {}),
     "repeatability.verdict": (REPEATED.verdict, {"level": "preparation"}),
 }
 WRONG = {
