@@ -608,9 +608,9 @@ def _of_fit(statistic: Statistic, fit: FitResults) -> float:
     """Return a statistic of the fit itself; say so if its function fails."""
     try:
         return statistic.value(fit)
-    except MetaexoError:
-        raise
     except Exception as problem:  # whatever a function of the user's raises
+        if isinstance(problem, MetaexoError) and not isinstance(problem, AttributeError | TypeError):
+            raise  # what a fit says of itself, and no name or call that is misspelt
         raise InputError(
             f"{_called(statistic.name)} failed for the fit itself ({type(problem).__name__}: {problem})",
             "a function that takes a fit and returns a number",
