@@ -33,6 +33,7 @@ def opened(browser, address):
         context = browser.new_context(
             viewport=dict(zip(("width", "height"), size, strict=True)),
             color_scheme=scheme,
+            reduced_motion="reduce",  # a page that still scrolls moves away from under a click
             accept_downloads=True,
         )
         page, heard = context.new_page(), SimpleNamespace(errors=[], requests=[])
