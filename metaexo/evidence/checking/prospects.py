@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metaexo.effects import EffectSizes, get_measure
-from metaexo.effects.dependence.arms import shared_arms
+from metaexo.effects.dependence.arms import shared_arms, subjects_of
 from metaexo.errors import MetaexoError, MetaexoWarning, TooFewStudiesError
 from metaexo.evidence.names import NAME
 from metaexo.evidence.sheets import Sheets
@@ -26,6 +26,8 @@ PREFERRED = ("SMD", "RR", "MD", "ROM", "OR", "RD")
 """Measures of two groups, the first of those that give most effects is taken."""
 ONE_GROUP = ("PFT", "MN")
 """Measures of one group, which are taken where no measure of two gives an effect."""
+APART_BY = ("outcome", "contrast", "domain")
+"""Columns whose values a report never pools together."""
 NOT_APART = "use != 'apart'"
 BY: tuple[tuple[str, ...], ...] = (("source",), ("isolation",), ("source", "isolation"), ("outcome_label",))
 
@@ -111,6 +113,10 @@ class Prospect:
         Studies that give several effects of one outcome, and how many.
     questions : int
         Combinations of outcome, contrast and domain among the effects, which are never pooled together.
+    differ : tuple of str
+        Which of these three differ.
+    mixed : tuple of str
+        Whom effects were seen in (people, animals, cells), where the column domain does not keep them apart.
     """
 
     measure: str
@@ -127,6 +133,8 @@ class Prospect:
     shared: tuple[Shared, ...] = ()
     several: tuple[tuple[str, int], ...] = ()
     questions: int = 1
+    differ: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
 
 
 def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
@@ -163,8 +171,19 @@ def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
         tuple(entry for entry in left if entry.line in possible and entry.step == "effect"),
         () if es is None else _shared(es, data),
         _several(data),
-        max(len(data[["outcome", "contrast", "domain"]].drop_duplicates()), 1),
+        max(len(data[list(APART_BY)].drop_duplicates()), 1),
+        tuple(name for name in APART_BY if data[name].nunique(dropna=False) > 1),
+        () if es is None else _mixed(es, data),
     )
+
+
+def _mixed(es: EffectSizes, data: pd.DataFrame) -> tuple[str, ...]:
+    """Return the subjects of effects of one domain, where they are several."""
+    domains: dict[str, set[str]] = {}
+    for domain, species, subject in zip(data["domain"], data["species"], subjects_of(es), strict=True):
+        seen = subject or ("people" if species == "human" and is_blank(domain) else "")
+        domains.setdefault(str(domain), set()).update([seen] if seen else [])
+    return tuple(sorted({subject for found in domains.values() if len(found) > 1 for subject in found}))
 
 
 def _effects(sheets: Sheets, code: str, turned: bool) -> EffectSizes | None:

@@ -492,8 +492,12 @@ def _expected(found: Prospect | None, noted: bool) -> list[str]:
         )
     outcomes = [one for one in found.strata if one.by == ("outcome_label",) and one.effects]
     if found.questions > 1:
+        names = " or ".join(found.differ)
+        lines.append(f"Effects that differ in {names} are reported apart; here they stand together.")
+    if found.mixed:
         lines.append(
-            "Outcomes, kinds of comparison, animals and people are reported apart; here they stand together."
+            f"Results in {' and '.join(found.mixed)} will be pooled: write clinical (people) or preclinical "
+            "(animals, cells) in a column domain to keep them apart."
         )
     if len(outcomes) > 1:
         named = ", ".join(f"{one.levels[0]} {one.effects}" for one in outcomes[:MOST_STRATA])
