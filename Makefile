@@ -55,7 +55,7 @@ test-long: env
 
 docs: env
 	$(PY) -m sphinx -W --keep-going -q -j auto docs docs/_build/html
-	$(PY) -m pytest -q tests/docs
+	$(PY) -m pytest -q tests/docs/test_site.py
 	@echo "docs/_build/html/index.html"
 
 # The addresses of other sites, which needs a network.
