@@ -20,7 +20,7 @@ from metaexo.report.drawings import usual_settings
 from metaexo.report.files import earlier_report, write_files
 from metaexo.report.own.answer import answer_section, answer_to_all
 from metaexo.report.own.asked import Asked, read_asked
-from metaexo.report.own.counts import counts_section, safety_section
+from metaexo.report.own.counts import counts_section, rare_events, safety_section
 from metaexo.report.own.fits import quiet
 from metaexo.report.own.methods import methods_section, script_of
 from metaexo.report.own.part import Part
@@ -184,9 +184,13 @@ def _sections(part: Part, several: bool) -> list[Section]:
     found: list[Section | None] = [answer_section(part)] if several else []
     found.append(characteristics_section(part))
     pooled = pooled_section(part)
-    if not any(_varies(part, factor) for factor in part.asked.by):
+    rare = bool(rare_events(part))
+    if rare or not any(_varies(part, factor) for factor in part.asked.by):
         pooled = Section(pooled.name, pooled.title, (*pooled.blocks, forest_by(part, None)))
     found.append(pooled)
+    if rare:  # nothing that is made of the effects of single studies is shown
+        found += [counts_section(part)]
+        return [section for section in found if section is not None]
     found += [strata_section(part, factor) for factor in part.asked.by if _varies(part, factor)]
     found += [attribution_section(part), small_studies_section(part), single_studies_section(part)]
     found += [sensitivity_section(part), counts_section(part), bounds_section(part)]

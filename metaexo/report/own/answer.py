@@ -11,7 +11,7 @@ from metaexo.report.own.counts import rare_events
 from metaexo.report.own.part import Part
 from metaexo.report.own.pooled import heterogeneity_sentence, pooled_sentence
 from metaexo.report.own.strata import settling_pair, strata_sentence
-from metaexo.report.own.trust import SUGGESTIVE, holds, resting_on
+from metaexo.report.own.trust import SUGGESTIVE, holds, resting_on, sizes_alike
 from metaexo.report.own.words import factor_words, listed
 
 MOST = 5
@@ -66,7 +66,7 @@ def certainty_of(part: Part) -> Certainty:
         i2=part.fit.i2,
         prediction=(found.prediction_low, found.prediction_high) if bounded else None,  # type: ignore[arg-type]
         null=null if known else 0.0,
-        small_study_effects=test is not None and test.pvalue < SUGGESTIVE,
+        small_study_effects=test is not None and test.pvalue < SUGGESTIVE and not sizes_alike(test),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from metaexo.effects import Measure
 from metaexo.effects.measure import DOI
@@ -12,7 +13,7 @@ from metaexo.numeric.estimators import get_estimator
 from metaexo.report.certainty import FEW
 from metaexo.report.content import Block, Listing, ReportTable, Section, Words
 from metaexo.report.own.asked import CORRELATION, DRAWS, PERMUTATIONS, SEED
-from metaexo.report.own.counts import ARMS, KINDS, counts_section
+from metaexo.report.own.counts import ARMS, KINDS, counts_section, rare_events
 from metaexo.report.own.other import pairs_of, selections
 from metaexo.report.own.part import ENOUGH, Part
 from metaexo.report.own.questions import Questions
@@ -35,6 +36,11 @@ SHARES = "Groemping U (2007), The American Statistician 61, 139-147, doi:10.1198
 EGGER = "Egger M, Davey Smith G, Schneider M, Minder C (1997), doi:10.1136/bmj.315.7109.629"
 LEAVE_OUT = "Viechtbauer W, Cheung MW-L (2010), Research Synthesis Methods 1, 112-125, doi:10.1002/jrsm.11"
 CENSORED = "Tobin J (1958), Econometrica 26, 24-36, doi:10.2307/1907382"
+MANTEL_HAENSZEL = (
+    "Mantel N, Haenszel W (1959), Journal of the National Cancer Institute 22, 719-748, "
+    "doi:10.1093/jnci/22.4.719"
+)
+EXACT = "Stijnen T, Hamza TH, Ozdemir P (2010), Statistics in Medicine 29, 3046-3067, doi:10.1002/sim.4040"
 GRADE = "Guyatt GH et al. (2008), GRADE, BMJ 336, 924-926, doi:10.1136/bmj.39489.470347.AD"
 PRISMA = "Page MJ et al. (2021), The PRISMA 2020 statement, BMJ 372, n71, doi:10.1136/bmj.n71"
 
@@ -50,8 +56,12 @@ def methods_section(questions: Questions) -> Section:
 
 def _paragraphs(questions: Questions) -> list[tuple[str, tuple[str, ...]]]:
     """Return each paragraph with its papers."""
-    found = [_effects(questions), _pooling(questions), _dependence(questions.parts)]
-    found += [_strata(questions), _attribution(questions.parts), _trust(questions.parts)]
+    frequent = tuple(part for part in questions.parts if not rare_events(part))
+    found = [_effects(questions), _counts(questions)]
+    if frequent:
+        of_effects = replace(questions, parts=frequent)
+        found += [_pooling(of_effects), _dependence(frequent), _strata(of_effects)]
+        found += [_attribution(frequent), _trust(frequent)]
     listed_versions = listed([f"{name} {version}" for name, version in versions().items()])
     found.append(
         (
@@ -87,6 +97,24 @@ def _effects(questions: Questions) -> tuple[str, tuple[str, ...]]:
         "the sheet reports otherwise (standard errors, intervals, quartiles, test statistics) was converted, "
         f"and each conversion is listed with its row.{words}{zero}",
         tuple(paper.rstrip(".") for paper in measure.papers if DOI.search(paper)),
+    )
+
+
+def _counts(questions: Questions) -> tuple[str, tuple[str, ...]]:
+    """Return how counts were pooled, where they were."""
+    if not any(counts_section(part) for part in questions.parts):
+        return "", ()
+    rare = any(rare_events(part) for part in questions.parts)
+    instead = (
+        " Where at least half of the studies have no event in a group, effects of single studies were not "
+        "pooled."
+        if rare
+        else ""
+    )
+    return (
+        "Counts of events were pooled by Mantel-Haenszel, and by an exact conditional model with random "
+        f"effects, one row per study and nothing added to zeros.{instead}",
+        (MANTEL_HAENSZEL, EXACT),
     )
 
 
@@ -298,10 +326,14 @@ def _numbers(questions: Questions) -> list[str]:
         '            tables[name + "tests_by_" + factor] = tests.to_frame()',
     ]
     lines = lines if asked.by else []
-    pooled = [part for part in parts if part.fit is not None]
+    frequent = [part for part in parts if not rare_events(part)]
+    if len(frequent) < len(parts):  # of rare events there are the counts alone
+        names = [part.called("") for part in frequent]
+        lines = [f"    if name not in {names!r}:", "        continue", *lines] if names else []
+    pooled = [part for part in frequent if part.fit is not None]
     if not pooled:
         return lines
-    if len(pooled) < len(parts):
+    if len(pooled) < len(frequent):
         lines += [f"    if name not in {[part.called('') for part in pooled]!r}:", "        continue"]
     lines += [
         "    fit = pooled(rows)",

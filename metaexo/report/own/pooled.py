@@ -31,7 +31,7 @@ SOME, MUCH = 0.4, 0.75
 def pooled_section(part: Part) -> Section:
     """Return the section on the pooled effect and the heterogeneity."""
     title = "Pooled effect and heterogeneity"
-    if part.fit is None:
+    if part.fit is None or rare_events(part):
         return Section(part.called("pooled"), title, (Words(pooled_sentence(part)),))
     blocks: list[Block] = [Words(pooled_sentence(part)), pooled_table(part, part.fit)]
     blocks += [heterogeneity_table(part, part.fit), Words(heterogeneity_sentence(part))]

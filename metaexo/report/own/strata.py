@@ -55,7 +55,7 @@ def forest_by(part: Part, factor: str | None) -> ReportFigure | Words:
         )
     title = part.title if factor is None else f"{part.title}, by {factor_words(factor)}"
     shown = part.rows if factor is None else part.strata[factor]
-    if factor is None and part.fit is not None:
+    if factor is None and part.fit is not None and not rare_events(part):
         shown = part.fit  # type: ignore[assignment]
     others = [one for one in part.asked.by if one != factor]
     first, second = groups_of(part)
@@ -76,7 +76,7 @@ def _seen(part: Part, factor: str | None) -> str:
     """Return in words what a forest shows, and what comes out."""
     what = f"Forest plot of {plural(part.rows.k, 'row')} from {plural(part.rows.m, 'study', 'studies')}"
     parts = [f"{what}, {measure_words(part.every.measure)} with {level_words(part.asked.level)} intervals"]
-    if part.fit is not None:
+    if part.fit is not None and not rare_events(part):
         found = part.fit.pooled()
         pooled = with_interval(part.rows, part.asked.level, found.estimate, found.low, found.high)
         parts.append(f"pooled {pooled}")
@@ -271,7 +271,8 @@ def attribution_section(part: Part) -> Section | None:
         formats = {"tau2": ".3f", "pvalue": "p", "pvalue_alone": "p"}
         formats |= dict.fromkeys(("share", "low", "high", "chance"), "%")
         note = (
-            f"{level_words(part.asked.level)} intervals. Shares are not cut off at zero, so that they add up."
+            f"{level_words(part.asked.level)} intervals. Shares are not cut off, so that they add up: with "
+            "few studies they can lie below 0% or above 100%."
         )
         blocks.append(
             ReportTable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from metaexo.bias import RegressionTest
 from metaexo.formatting import interval, number, p_value, plural
 from metaexo.models.linear.results import FitResults
 from metaexo.plots import funnel
@@ -63,6 +64,11 @@ def small_studies_sentence(part: Part) -> str:
         return f"Small-study effects could not be tested: {why}."
     test = part.small_studies
     words = f"{test.name}, {p_value(test.pvalue)}"
+    if sizes_alike(test):
+        return (
+            "Whether small studies show other effects than large ones cannot be seen: the studies hardly "
+            f"differ in size ({words})."
+        )
     if math.isnan(test.pvalue):
         return f"Small-study effects could not be tested ({test.name})."
     if test.pvalue < SUGGESTIVE:
@@ -75,6 +81,11 @@ def small_studies_sentence(part: Part) -> str:
         f"No difference between small and large studies was found ({words}), which does not show that there "
         "is none."
     )
+
+
+def sizes_alike(test: RegressionTest) -> bool:
+    """Return whether studies hardly differ in size, so that a test among them has nothing to go by."""
+    return any("hardly differ" in text for text in test.cautions())
 
 
 def funnel_of(part: Part, fit: FitResults) -> ReportFigure:

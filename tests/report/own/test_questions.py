@@ -82,7 +82,10 @@ def test_only_p_values_are_refused_with_what_is_lacking(folder: Folder) -> None:
 
 def test_rare_events_are_not_pooled_study_by_study(folder: Folder) -> None:
     path = folder(studies_of(6), events(6, 0, 1))
-    text = said(report(path, "RR"))
+    first = report(path, "RR")
+    text = said(first)
+    assert not {"pooled", "by_source", "sensitivity"} & {one.name for one in first.tables}
+    assert [one.name for one in first.figures] == ["forest"]
     assert "Events are rare: 6 of 6 studies have none in one group at least" in text
     assert "With so few events sources cannot be compared" in text
     found = report(path, "PFT")
