@@ -43,7 +43,8 @@ def safety_section(sheets: Sheets, asked: Asked) -> Section | None:
             events, total = int(counts.events[:, 0].sum()), float(counts.totals[:, 0].sum())
             rows.append(
                 {"what": what, "k": counts.k, "m": counts.m, "events": events, "total": total,
-                 "without": int((counts.events[:, 0] == 0).sum()), "upper": limit.value, "rule_of_three": limit.rule_of_three}
+                 "without": int((counts.events[:, 0] == 0).sum()), "upper": limit.value,
+                 "rule_of_three": limit.rule_of_three}
             )  # fmt: skip
             sentences.append(f"{what}: {limit.sentence}")
     if not rows and not sentences:
