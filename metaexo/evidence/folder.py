@@ -51,8 +51,9 @@ from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import find_slips
 from metaexo.evidence.slips.rows import ARMS
 from metaexo.evidence.tables.cells import TEXTS, WORKBOOKS
+from metaexo.evidence.tables.columns import LONGEST_VALUE, Tables
 from metaexo.evidence.tables.headings import option
-from metaexo.evidence.tables.table import LONGEST_VALUE, Tables, read_tables
+from metaexo.evidence.tables.table import read_tables
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,

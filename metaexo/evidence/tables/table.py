@@ -4,48 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from metaexo.errors import (
     EmptySheetError,
-    MetaexoError,
     MissingCellError,
     MissingColumnError,
     RowLengthError,
     UnclearCellError,
-    UnclearColumnError,
     UnknownChoiceError,
     WorksheetError,
 )
 from metaexo.evidence.codebook import Codebook, Column, SheetPlan
 from metaexo.evidence.names import is_example
-from metaexo.evidence.problems import SheetProblem
-from metaexo.evidence.reading import ADDED, Placed, RawSheet, letters
+from metaexo.evidence.reading import ADDED, Placed, letters
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Percent, merged_cells, read_grids
+from metaexo.evidence.tables.columns import MOST_NAMED, Columns, Remarks, Tables, that_are_there
 from metaexo.evidence.tables.headings import (
     ARMS,
-    LONGEST_HEADING,
-    Layout,
     Mapped,
-    Meaning,
     Vocabulary,
     find_header,
     fold,
     load_headings,
     map_columns,
     meaning,
-    missing_study,
-    option,
 )
-from metaexo.evidence.tables.remarks import MOST_NAMED, Remarks
 from metaexo.evidence.tables.values import (
     Dialect,
     Trouble,
     Value,
     dialect_of,
     is_empty,
-    is_pair,
     number,
     p_value,
     share,
@@ -63,29 +54,12 @@ SIZES = ("n_treatment", "n_control")
 """Columns of studies that a flat table has as the sizes of the arms of each row."""
 ONE_OUTCOME = "outcome"
 """The outcome of a table that names none."""
-LONGEST_VALUE = 200
-"""Letters of a cell that a problem keeps."""
-SAMPLE = 200
 _SUMMARY = re.compile(
     r"(?:sub)?totals?(?:\s*[(\[].*)?|overall(?: effect)?|pooled(?: effect)?|heterogeneity\s*:.*|test for .*"
     r"|summe|gesamt",
     re.IGNORECASE,
 )
 """First cells of rows that sum up others, as RevMan writes them."""
-
-
-@dataclass(slots=True)
-class Tables:
-    """What was read of a file: raw sheets, where their cells stand, notes, and problems of the file."""
-
-    codebook: Codebook
-    raws: dict[str, RawSheet] = field(default_factory=dict)
-    placed: dict[str, Placed] = field(default_factory=dict)
-    worksheet: str = ""
-    notes: list[str] = field(default_factory=list)
-    flat: bool = True
-    headers: set[int] = field(default_factory=set)  # rows of the headings
-    assumed: frozenset[str] = frozenset()  # columns that the file does not have and that were filled
 
 
 def read_tables(
@@ -172,16 +146,10 @@ def _reads_as_data(grid: Grid, plan: SheetPlan, words: Vocabulary, columns: Mapp
     layout = find_header(grid, plan.columns, words, columns)
     if layout is None or layout.start >= len(grid.rows):
         return False
-    map_columns(grid, layout, plan.columns, words, _that_are_there(layout, columns), grid.file)
+    map_columns(grid, layout, plan.columns, words, that_are_there(layout, columns), grid.file)
     taken = layout.taken()
     named = taken & {plan.key, "first_author"}
     return bool(named) and any(plan.columns[name].is_number for name in taken - {"year", "items"})
-
-
-def _that_are_there(layout: Layout, columns: Mapping[str, str | None]) -> dict[str, str | None]:
-    there = {fold(name) for name in layout.headings}
-    there |= {fold(f"{g} {n}") for g, n in zip(layout.groups, layout.headings, strict=True)}
-    return {name: said for name, said in columns.items() if fold(name) in there}
 
 
 def _said_of(grid: Grid, grids: Sequence[Grid]) -> list[str]:
@@ -222,8 +190,8 @@ def _linked(
     return tables
 
 
-class _Table:
-    """One pass over a grid."""
+class _Table(Columns):
+    """One pass over the rows of a grid."""
 
     def __init__(
         self,
@@ -234,14 +202,9 @@ class _Table:
         columns: Mapping[str, str | None],
         folder: Path | None,
     ) -> None:
-        self.tables, self.grid, self.plan, self.words = tables, grid, plan, words
-        self.columns, self.folder = columns, folder
-        self._by_line = dict(zip(grid.lines, grid.rows, strict=True))
-        self.raw = RawSheet(plan)
-        tables.raws[plan.name] = self.raw
-        self.used: set[str] = set()
+        super().__init__(tables, grid, plan, words, columns)
+        self.folder = folder
         self.dialect = Dialect()
-        self.notes = tables.notes
         self.remarks = Remarks()
         self.studies: dict[str, tuple[str, int]] = {}
         self.outcomes: dict[str, str] = {}
@@ -251,12 +214,9 @@ class _Table:
 
     def read_flat(self) -> None:
         """Read one flat table."""
-        if not self._header():
+        if not self.header():
             return
-        self._arms_alone()
-        self._row_per_group()
-        self._study_column()
-        self._effect_measure()
+        self.ask()
         self._body()
         self.notes += self.remarks.said(self.layout)
         self._fill()
@@ -264,12 +224,12 @@ class _Table:
     def read_linked(self) -> None:
         """Read one of several linked worksheets."""
         self.notes += self.grid.notes
-        if not self._header():
+        if not self.header():
             return
         known, taken = self.plan.columns, self.layout.taken()
         for name in self.plan.required_columns:
             if name not in taken:
-                self._problem(
+                self.problem(
                     MissingColumnError,
                     f"no heading of {self.grid.sheet!r} is {name}",
                     ", ".join(self.plan.required_columns),
@@ -277,174 +237,6 @@ class _Table:
                 )
         self._body()
         self.notes += self.remarks.said(self.layout)
-
-    def _header(self) -> bool:
-        """Find the header and say what each column is; False if there is no table."""
-        grid = self.grid
-        layout = find_header(grid, self.plan.columns, self.words, self.columns)
-        if layout is None:
-            first = ", ".join(repr(cell[:40]) for cell in (grid.rows[0] if grid.rows else [])[:8] if cell)
-            self.layout = Layout(grid.lines[0] if grid.lines else 1, 0, [], [])
-            self._problem(
-                MissingColumnError,
-                f"no row has headings that are known; the first row holds {first or 'nothing'}",
-                "a row of headings such as Study, Source, Isolation, Exosome mean, Exosome SD, Exosome n, "
-                "Control mean, Control SD, Control n",
-                'name the columns so, or say what they are: --map "my heading=treatment_mean"; '
-                "metaexo new FOLDER writes a workbook to fill in",
-            )
-            return False
-        self.layout = layout
-        self.tables.headers.add(layout.line)
-        columns = self.columns if self.tables.flat else _that_are_there(layout, self.columns)
-        self.used = {fold(name) for name in columns}
-        map_columns(grid, layout, self.plan.columns, self.words, columns, self.plan.file)
-        if layout.start > 1 and layout.line > grid.lines[0] + (1 if any(layout.groups) else 0):
-            self.notes.append(f"the headings stand in row {layout.line}; what stands above was not read")
-        if layout.start >= len(grid.rows):
-            self._problem(
-                EmptySheetError,
-                "the table has a header and no row",
-                "one row at least",
-                "fill it, or look at the path",
-            )
-        return True
-
-    def _problem(
-        self,
-        kind: type[MetaexoError],
-        what: str,
-        allowed: str,
-        remedy: str,
-        at: int | None = None,
-        line: int | None = None,
-        **more: str | None,
-    ) -> None:
-        """Add a problem of a heading, or of a cell."""
-        line = self.layout.line if line is None else line
-        row = f"{self.grid.sheet}, row {line}" if self.grid.sheet else f"row {line}"
-        cells = (self.grid.address(line, at) if at is not None else row,)
-        heading = self.layout.headings[at] if at is not None and at < len(self.layout.headings) else ""
-        column = more.get("column") or heading
-        value = self._at(line, at)[:LONGEST_VALUE] if at is not None else ""
-        self.raw.problems.append(
-            SheetProblem(
-                kind,
-                what,
-                allowed,
-                remedy,
-                self.plan.file,
-                line,
-                (more.get("study") or "")[:LONGEST_VALUE],
-                column,
-                value,
-                more.get("nearest"),
-                cells=cells,
-                heading=heading,
-            )
-        )
-
-    def _at(self, line: int, at: int) -> str:
-        row = self._by_line.get(line, [])
-        return row[at] if at < len(row) else ""
-
-    def _sample(self, at: int) -> list[str]:
-        rows = self.grid.rows[self.layout.start :]
-        cells = (row[at] for row in rows if at < len(row) and not is_empty(row[at]))
-        return [cell for cell, _ in zip(cells, range(SAMPLE), strict=False)]
-
-    def _replace(self, column: Mapped, **changes: object) -> None:
-        place = self.layout.mapped.index(column)
-        self.layout.mapped[place] = replace(column, **changes)  # type: ignore[arg-type]
-
-    def _arms_alone(self) -> None:
-        """Ask what stands in a column whose heading names an arm alone, unless "12/20" says it."""
-        taken = self.layout.taken()
-        asked = {problem.column for problem in self.layout.problems}
-        for column in list(self.layout.mapped):
-            if column.columns or column.by_user or column.heading in asked:
-                continue
-            said = meaning(column.heading, self.plan.columns, self.words)
-            cells = self._sample(column.at)
-            if said.arm and not said.statistics and cells:
-                self._arm_alone(column, said, cells, taken)
-
-    def _arm_alone(self, column: Mapped, said: Meaning, cells: Sequence[str], taken: set[str]) -> None:
-        arm, heading = said.arm, column.heading
-        counted = sum(share(cell) is not None for cell in cells) > len(cells) / 2
-        pair = next((cell for cell in cells if is_pair(cell)), None)
-        if counted and not {f"{arm}_events", f"{arm}_n"} & taken and not said.left:
-            self._replace(column, columns=(f"{arm}_events", f"{arm}_n"))
-        elif pair is not None and f"{arm}_mean" not in taken:
-            sd, se = f"{arm}_mean ± {arm}_sd", f"{arm}_mean ± {arm}_se"
-            self._problem(
-                UnclearColumnError,
-                f"{heading!r} holds {shown(pair)}: a mean and an SD or an SE, and nothing says which",
-                f"{sd}, {se}, or a heading that says it (mean ± SD)",
-                f"{option(heading, sd)} if it is the SD, {option(heading, se)} if it is the SE",
-                column.at,
-            )
-        elif all(number(cell, Dialect()) is not None for cell in cells) and f"{arm}_mean" not in taken:
-            self._problem(
-                UnclearColumnError,
-                f"{heading!r} holds numbers and does not say which",
-                f"{arm}_mean, {arm}_n, {arm}_events, or another column",
-                f"{option(heading, f'{arm}_mean')} if they are means",
-                column.at,
-            )
-
-    def _row_per_group(self) -> None:
-        """Refuse a table with a row per group: its rows are no comparisons."""
-        if not any(column.note for column in self.layout.mapped):
-            return
-        for column in self.layout.mapped:
-            if column.columns:
-                continue
-            cells = dict.fromkeys(self._sample(column.at))
-            arms = {self._arm_of(cell) for cell in cells if len(cell) <= LONGEST_HEADING}
-            if set(ARMS) <= arms:
-                shown_ = ", ".join(repr(cell) for cell in list(cells)[:4])
-                self._problem(
-                    UnclearColumnError,
-                    f"the table has a row per group: {column.heading!r} holds {shown_}",
-                    "a row per comparison, with the numbers of both groups in it",
-                    "put each control beside its comparison: columns Control mean, Control SD, Control n",
-                    column.at,
-                )
-
-    def _arm_of(self, cell: str) -> str:
-        said = meaning(cell, {}, self.words)
-        return "" if said.statistics else said.arm
-
-    def _study_column(self) -> None:
-        """Take Author and Year as the study where no column names it."""
-        taken = self.layout.taken()
-        self.by_author = False
-        if self.plan.key in taken:
-            return
-        if "first_author" in taken:
-            self.by_author = True
-            with_year = " and year" if "year" in taken else ""
-            self.notes.append(f"no column names the study: the author{with_year} of a row is its study")
-            return
-        cell = self.grid.address(self.layout.line, 0)
-        self.raw.problems.append(missing_study(self.layout, self.plan.file, cell))
-
-    def _effect_measure(self) -> None:
-        """Ask what the effects are, where neither a heading nor a column says it."""
-        taken, constants = self.layout.taken(), self.layout.constants
-        if "effect" not in taken or "effect_measure" in taken or constants:
-            if "effect_measure" in taken:
-                constants.pop("effect_measure", None)
-            return
-        column = next(c for c in self.layout.mapped if "effect" in c.columns)
-        self._problem(
-            UnclearColumnError,
-            f"{column.heading!r} does not say which measure the effects are",
-            self.plan.columns["effect_measure"].allowed,
-            'name the heading by the measure ("SMD", "OR", "MD"), or add a column "Effect measure"',
-            column.at,
-        )
 
     # -------------------------------------------------------------------------------------------- Rows
 
@@ -520,7 +312,7 @@ class _Table:
                 self.remarks.unread.append(f"row {line} was not read: it repeats the headings")
             elif wide and filled[i] == 1 and self.tables.flat:
                 at = row.index(first)
-                self._problem(
+                self.problem(
                     UnclearCellError,
                     f"the row holds only {shown(first)}",
                     "one comparison per row",
@@ -545,7 +337,7 @@ class _Table:
         why = 'the study begins with "Example", as the examples of the template do'
         self.notes.append(f"{plural(len(lines), 'row')} not read ({listed}): {why}")
         if not kept:
-            self._problem(
+            self.problem(
                 EmptySheetError,
                 "the table holds only the examples of the template",
                 "one row of a study at least",
@@ -564,7 +356,7 @@ class _Table:
         mark = SEPARATORS[self.grid.separator]
         for line, row in rows:
             if lengths[line] != width:
-                self._problem(
+                self.problem(
                     RowLengthError,
                     f"the row has {lengths[line]} cells and the header {width}",
                     f"{width} cells, separated by {mark}",
@@ -586,7 +378,7 @@ class _Table:
                 continue
             row = texts.get(first, [])
             odd = merged_cells(self.grid, span, row[left] if left < len(row) else "")
-            self._problem(odd.kind, odd.what, odd.allowed, odd.remedy, left, first)
+            self.problem(odd.kind, odd.what, odd.allowed, odd.remedy, left, first)
             self.skipped |= {
                 (line, at): None for line in lines for at in range(left, min(right, left + 500) + 1)
             }
@@ -637,7 +429,7 @@ class _Table:
                 if last
                 else "write the study in it"
             )
-            self._problem(
+            self.problem(
                 MissingCellError,
                 "the cell of the study is empty",
                 "the study in every row",
@@ -655,7 +447,7 @@ class _Table:
             at = next(
                 (c.at for c in self.layout.mapped if {self.plan.key, "first_author"} & set(c.columns)), 0
             )
-            self._problem(
+            self.problem(
                 UnclearCellError,
                 f"{study!r} is written {first!r} in row {where}, and would count as another study",
                 "one spelling per study",
@@ -796,7 +588,7 @@ class _Table:
         names = {self.plan.key, "first_author"}
         key = next((c.at for c in self.layout.mapped if names & set(c.columns)), None)
         study = row[key] if key is not None and key < len(row) else ""
-        self._problem(
+        self.problem(
             trouble.kind,
             trouble.what,
             trouble.allowed,
@@ -884,7 +676,7 @@ class _Table:
         at = next(c.at for c in self.layout.mapped if "outcome" in c.columns)
         for line, row in zip(self.raw.lines, self.raw.rows, strict=True):
             if not row.get("outcome") and (line, at) not in self.skipped:
-                self._problem(
+                self.problem(
                     MissingCellError,
                     "the cell of the outcome is empty",
                     "the outcome in every row",

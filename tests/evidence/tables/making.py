@@ -9,7 +9,8 @@ from typing import Any
 import openpyxl
 
 from metaexo.evidence.codebook import load_codebook
-from metaexo.evidence.tables.table import Tables, read_tables
+from metaexo.evidence.tables.columns import Tables
+from metaexo.evidence.tables.table import read_tables
 
 Rows = Sequence[Sequence[Any]]
 

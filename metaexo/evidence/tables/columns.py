@@ -1,0 +1,329 @@
+"""What the columns of a table are: what its headings leave open is asked, what was read as what is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from metaexo.errors import EmptySheetError, MetaexoError, MissingColumnError, UnclearColumnError
+from metaexo.evidence.codebook import Codebook, SheetPlan
+from metaexo.evidence.problems import SheetProblem
+from metaexo.evidence.reading import Placed, RawSheet, letters
+from metaexo.evidence.tables.cells import Grid
+from metaexo.evidence.tables.headings import (
+    ARMS,
+    LONGEST_HEADING,
+    Layout,
+    Mapped,
+    Meaning,
+    Vocabulary,
+    find_header,
+    fold,
+    map_columns,
+    meaning,
+    missing_study,
+    option,
+)
+from metaexo.evidence.tables.values import Dialect, is_empty, is_pair, number, share, shown
+from metaexo.formatting import plural
+
+LONGEST_VALUE = 200
+"""Letters of a cell that a problem keeps."""
+SAMPLE = 200
+MOST_NAMED = 12
+"""Things of one kind that a note names."""
+WAYS = {
+    "decimal comma": "decimal commas were read in {cells} of {columns}",
+    "thousands": "signs between thousands were taken out of {cells} of {columns}",
+    "percent": "percent signs were taken off {cells} of {columns}: 50 % is read as 50, in per cent",
+    "percent, decimal comma": "percent signs were taken off {cells} of {columns} with decimal commas: "
+    "50,5 % is read as 50.5, in per cent",
+    "n =": '"n = 10" was read as 10 in {cells} of {columns}',
+    "powers of ten": "powers of ten were read in {cells} of {columns}",
+    "events / n": '"12/20" was read as events of n in {cells} of {columns}',
+    "count with its percentage": '"12 (60 %)" was read as the count alone in {cells} of {columns}',
+    "p with =": "{cells} of p-values without a relation {was} read as exact (p_relation is =)",
+}
+"""How cells may be written, and what is said of them."""
+
+
+@dataclass(slots=True)
+class Tables:
+    """What was read of a file: raw sheets, where their cells stand, notes, and problems of the file."""
+
+    codebook: Codebook
+    raws: dict[str, RawSheet] = field(default_factory=dict)
+    placed: dict[str, Placed] = field(default_factory=dict)
+    worksheet: str = ""
+    notes: list[str] = field(default_factory=list)
+    flat: bool = True
+    headers: set[int] = field(default_factory=set)  # rows of the headings
+    assumed: frozenset[str] = frozenset()  # columns that the file does not have and that were filled
+
+
+@dataclass(slots=True)
+class Remarks:
+    """What is noticed while the rows of a table are read."""
+
+    written: dict[str, Counter[str]] = field(default_factory=dict)  # way of writing -> cells by heading
+    emptied: Counter[str] = field(default_factory=Counter)  # words that were read as empty cells
+    # column, words of the cell, and the word that they were read as
+    renamed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)  # rows that were not read, in sentences
+
+    def wrote(self, how: str, heading: str) -> None:
+        """Count a cell that was written in some way."""
+        self.written.setdefault(how, Counter())[heading] += 1
+
+    def said(self, layout: Layout) -> list[str]:
+        """Return what was read as what, in sentences."""
+        notes = [*dict.fromkeys(layout.notes), *_of_columns(layout), *self.unread]
+        notes += [_way(how, where) for how, where in self.written.items()]
+        if self.emptied:
+            words = ", ".join(f"{word!r} ({n})" for word, n in self.emptied.most_common(MOST_NAMED))
+            notes.append(f"read as empty cells: {words}")
+        for (column, cell, word), n in list(self.renamed.items())[:MOST_NAMED]:
+            notes.append(f"{shown(cell)} was read as {word!r} in {column} ({plural(n, 'cell')})")
+        if len(self.renamed) > MOST_NAMED:
+            notes.append(
+                f"{len(self.renamed) - MOST_NAMED} more words were read as words of the vocabularies"
+            )
+        return notes
+
+
+def _of_columns(layout: Layout) -> list[str]:
+    """Return what every column was read as, and which were not used."""
+    notes = []
+    for column in layout.mapped:
+        if not column.columns or column.columns == (column.heading,):
+            continue
+        joint = " and " if column.both else ", "
+        words = f"column {letters(column.at)} {column.heading!r} was read as {joint.join(column.columns)}"
+        notes.append(words + (", the only group there is" if column.note else ""))
+    same = [column.heading for column in layout.mapped if column.columns == (column.heading,)]
+    if same:
+        have = "has its" if len(same) == 1 else "have their"
+        notes.append(f"{plural(len(same), 'column')} {have} name of the codebook: {', '.join(same)}")
+    own = [f"{letters(one.at)} {one.heading!r}" for one in layout.mapped if not one.columns and one.heading]
+    if own:
+        more = f" and {len(own) - MOST_NAMED} more" if len(own) > MOST_NAMED else ""
+        notes.append(
+            f"{plural(len(own), 'column')} kept as your own and not used: {', '.join(own[:MOST_NAMED])}{more}"
+        )
+    return notes
+
+
+def _way(how: str, where: Counter[str]) -> str:
+    """Return how some cells were written."""
+    number = sum(where.values())
+    was, bound = ("was", "a bound") if number == 1 else ("were", "bounds")
+    relation = how.removeprefix("p with ")
+    words = f"{{cells}} of p-values {{was}} read as {bound} (p_relation is {relation})"
+    words = WAYS.get(how, words if relation != how else f"{how}: {{cells}} of {{columns}}")
+    columns = ", ".join(repr(name) for name in where)
+    return (
+        words.replace("{cells}", plural(number, "cell")).replace("{was}", was).replace("{columns}", columns)
+    )
+
+
+def that_are_there(layout: Layout, columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return what the user says of the headings that a table has."""
+    there = {fold(name) for name in layout.headings}
+    there |= {fold(f"{g} {n}") for g, n in zip(layout.groups, layout.headings, strict=True)}
+    return {name: said for name, said in columns.items() if fold(name) in there}
+
+
+class Columns:
+    """The columns of one grid: the header is found, and what it leaves open becomes a problem."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        grid: Grid,
+        plan: SheetPlan,
+        words: Vocabulary,
+        columns: Mapping[str, str | None],
+    ) -> None:
+        self.tables, self.grid, self.plan, self.words, self.columns = tables, grid, plan, words, columns
+        self._by_line = dict(zip(grid.lines, grid.rows, strict=True))
+        self.raw = RawSheet(plan)
+        tables.raws[plan.name] = self.raw
+        self.used: set[str] = set()
+        self.notes = tables.notes
+        self.by_author = False
+
+    def header(self) -> bool:
+        """Find the header and say what each column is; False if there is no table."""
+        grid = self.grid
+        layout = find_header(grid, self.plan.columns, self.words, self.columns)
+        if layout is None:
+            first = ", ".join(repr(cell[:40]) for cell in (grid.rows[0] if grid.rows else [])[:8] if cell)
+            self.layout = Layout(grid.lines[0] if grid.lines else 1, 0, [], [])
+            self.problem(
+                MissingColumnError,
+                f"no row has headings that are known; the first row holds {first or 'nothing'}",
+                "a row of headings such as Study, Source, Isolation, Exosome mean, Exosome SD, Exosome n, "
+                "Control mean, Control SD, Control n",
+                'name the columns so, or say what they are: --map "my heading=treatment_mean"; '
+                "metaexo new FOLDER writes a workbook to fill in",
+            )
+            return False
+        self.layout = layout
+        self.tables.headers.add(layout.line)
+        columns = self.columns if self.tables.flat else that_are_there(layout, self.columns)
+        self.used = {fold(name) for name in columns}
+        map_columns(grid, layout, self.plan.columns, self.words, columns, self.plan.file)
+        if layout.start > 1 and layout.line > grid.lines[0] + (1 if any(layout.groups) else 0):
+            self.notes.append(f"the headings stand in row {layout.line}; what stands above was not read")
+        if layout.start >= len(grid.rows):
+            self.problem(
+                EmptySheetError,
+                "the table has a header and no row",
+                "one row at least",
+                "fill it, or look at the path",
+            )
+        return True
+
+    def problem(
+        self,
+        kind: type[MetaexoError],
+        what: str,
+        allowed: str,
+        remedy: str,
+        at: int | None = None,
+        line: int | None = None,
+        **more: str | None,
+    ) -> None:
+        """Add a problem of a heading, or of a cell."""
+        line = self.layout.line if line is None else line
+        row = f"{self.grid.sheet}, row {line}" if self.grid.sheet else f"row {line}"
+        cells = (self.grid.address(line, at) if at is not None else row,)
+        heading = self.layout.headings[at] if at is not None and at < len(self.layout.headings) else ""
+        column = more.get("column") or heading
+        value = self.at(line, at)[:LONGEST_VALUE] if at is not None else ""
+        self.raw.problems.append(
+            SheetProblem(
+                kind,
+                what,
+                allowed,
+                remedy,
+                self.plan.file,
+                line,
+                (more.get("study") or "")[:LONGEST_VALUE],
+                column,
+                value,
+                more.get("nearest"),
+                cells=cells,
+                heading=heading,
+            )
+        )
+
+    def at(self, line: int, at: int) -> str:
+        """Return what stands in a cell."""
+        row = self._by_line.get(line, [])
+        return row[at] if at < len(row) else ""
+
+    def _sample(self, at: int) -> list[str]:
+        rows = self.grid.rows[self.layout.start :]
+        cells = (row[at] for row in rows if at < len(row) and not is_empty(row[at]))
+        return [cell for cell, _ in zip(cells, range(SAMPLE), strict=False)]
+
+    def _replace(self, column: Mapped, **changes: object) -> None:
+        place = self.layout.mapped.index(column)
+        self.layout.mapped[place] = replace(column, **changes)  # type: ignore[arg-type]
+
+    def ask(self) -> None:
+        """Ask for what the headings of a flat table leave open."""
+        self._arms_alone()
+        self._row_per_group()
+        self._study_column()
+        self._effect_measure()
+
+    def _arms_alone(self) -> None:
+        """Ask what stands in a column whose heading names an arm alone, unless "12/20" says it."""
+        taken = self.layout.taken()
+        asked = {problem.column for problem in self.layout.problems}
+        for column in list(self.layout.mapped):
+            if column.columns or column.by_user or column.heading in asked:
+                continue
+            said = meaning(column.heading, self.plan.columns, self.words)
+            cells = self._sample(column.at)
+            if said.arm and not said.statistics and cells:
+                self._arm_alone(column, said, cells, taken)
+
+    def _arm_alone(self, column: Mapped, said: Meaning, cells: Sequence[str], taken: set[str]) -> None:
+        arm, heading = said.arm, column.heading
+        counted = sum(share(cell) is not None for cell in cells) > len(cells) / 2
+        pair = next((cell for cell in cells if is_pair(cell)), None)
+        if counted and not {f"{arm}_events", f"{arm}_n"} & taken and not said.left:
+            self._replace(column, columns=(f"{arm}_events", f"{arm}_n"))
+        elif pair is not None and f"{arm}_mean" not in taken:
+            sd, se = f"{arm}_mean ± {arm}_sd", f"{arm}_mean ± {arm}_se"
+            self.problem(
+                UnclearColumnError,
+                f"{heading!r} holds {shown(pair)}: a mean and an SD or an SE, and nothing says which",
+                f"{sd}, {se}, or a heading that says it (mean ± SD)",
+                f"{option(heading, sd)} if it is the SD, {option(heading, se)} if it is the SE",
+                column.at,
+            )
+        elif all(number(cell, Dialect()) is not None for cell in cells) and f"{arm}_mean" not in taken:
+            self.problem(
+                UnclearColumnError,
+                f"{heading!r} holds numbers and does not say which",
+                f"{arm}_mean, {arm}_n, {arm}_events, or another column",
+                f"{option(heading, f'{arm}_mean')} if they are means",
+                column.at,
+            )
+
+    def _row_per_group(self) -> None:
+        """Refuse a table with a row per group: its rows are no comparisons."""
+        if not any(column.note for column in self.layout.mapped):
+            return
+        for column in self.layout.mapped:
+            if column.columns:
+                continue
+            cells = dict.fromkeys(self._sample(column.at))
+            arms = {self._arm_of(cell) for cell in cells if len(cell) <= LONGEST_HEADING}
+            if set(ARMS) <= arms:
+                shown_ = ", ".join(repr(cell) for cell in list(cells)[:4])
+                self.problem(
+                    UnclearColumnError,
+                    f"the table has a row per group: {column.heading!r} holds {shown_}",
+                    "a row per comparison, with the numbers of both groups in it",
+                    "put each control beside its comparison: columns Control mean, Control SD, Control n",
+                    column.at,
+                )
+
+    def _arm_of(self, cell: str) -> str:
+        said = meaning(cell, {}, self.words)
+        return "" if said.statistics else said.arm
+
+    def _study_column(self) -> None:
+        """Take Author and Year as the study where no column names it."""
+        taken = self.layout.taken()
+        if self.plan.key in taken:
+            return
+        if "first_author" in taken:
+            self.by_author = True
+            with_year = " and year" if "year" in taken else ""
+            self.notes.append(f"no column names the study: the author{with_year} of a row is its study")
+            return
+        cell = self.grid.address(self.layout.line, 0)
+        self.raw.problems.append(missing_study(self.layout, self.plan.file, cell))
+
+    def _effect_measure(self) -> None:
+        """Ask what the effects are, where neither a heading nor a column says it."""
+        taken, constants = self.layout.taken(), self.layout.constants
+        if "effect" not in taken or "effect_measure" in taken or constants:
+            if "effect_measure" in taken:
+                constants.pop("effect_measure", None)
+            return
+        column = next(c for c in self.layout.mapped if "effect" in c.columns)
+        self.problem(
+            UnclearColumnError,
+            f"{column.heading!r} does not say which measure the effects are",
+            self.plan.columns["effect_measure"].allowed,
+            'name the heading by the measure ("SMD", "OR", "MD"), or add a column "Effect measure"',
+            column.at,
+        )
