@@ -185,7 +185,7 @@ def new(folder: Path) -> None:
 @MAP
 @SHEET
 @click.option("--method", default="REML", show_default=True, help="Estimator of tau2.")
-@click.option("--test", default="knapp-hartung", show_default=True, help="How intervals are made.")
+@click.option("--test", default="knapp-hartung-adhoc", show_default=True, help="How intervals are made.")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
 @click.option("--out", type=click.Path(path_type=Path), default="report", show_default=True, help="Folder.")
 def report(path: Path, by: Sequence[str], mapped: Sequence[str], out: Path, **choices: Any) -> None:

@@ -15,6 +15,7 @@ WORDS = ("very low", "low", "moderate", "high")
 # Design -> where it starts among WORDS, and what it is called.
 DESIGNS = {
     "observational": (1, "observational comparison"),
+    "not reported": (1, "how groups were allocated is not reported"),
     "within laboratory": (3, "comparison within a laboratory"),
     "randomised": (3, "randomised comparison"),
 }
@@ -64,8 +65,8 @@ def certainty(
 
     Use it for the word that stands beside an answer, so that the same evidence gets the same word everywhere.
     Experiments start at high: people or animals randomised, or one material treated in several ways in one
-    laboratory. Comparisons between laboratories or studies are observational and start at low. One step down
-    for each of
+    laboratory. Comparisons between laboratories or studies are observational and start at low, and so do
+    comparisons within studies that do not say how the groups were allocated. One step down for each of
 
     - few independent units: fewer than 10; two steps if there is only one;
     - an interval or a test that does not decide the question;
@@ -80,7 +81,7 @@ def certainty(
 
     Parameters
     ----------
-    design : {"observational", "within laboratory", "randomised"}
+    design : {"observational", "not reported", "within laboratory", "randomised"}
         How the groups that are compared came about.
     m : int
         Number of independent units, for example laboratories.

@@ -50,7 +50,7 @@ def write_report(
     columns: Mapping[str, str] | None = None,
     sheet: str | None = None,
     method: str = "REML",
-    test: str = "knapp-hartung",
+    test: str = "knapp-hartung-adhoc",
     level: float = 0.95,
 ) -> Report:
     """Write a report on a table of studies: what is found, by source and by isolation method, and how sure.
@@ -90,7 +90,8 @@ def write_report(
     method : str
         Estimator of tau2, as in :meth:`metaexo.RandomEffects.fit`.
     test : str
-        How intervals and tests are made, as there.
+        How intervals and tests are made, as there. By default no interval is narrower than sampling error
+        alone makes it, which plain Knapp-Hartung can be in strata of few studies that happen to agree.
     level : float
         Level of the intervals.
 
@@ -150,7 +151,7 @@ def make_report(
     columns: Mapping[str, str] | None = None,
     sheet: str | None = None,
     method: str = "REML",
-    test: str = "knapp-hartung",
+    test: str = "knapp-hartung-adhoc",
     level: float = 0.95,
 ) -> Report:
     """Return the report on a table of studies; see :func:`metaexo.report.write_report`."""

@@ -144,8 +144,8 @@ def test_nothing_selected_is_an_error_that_counts_the_reasons(ours: Sheets) -> N
     ("where", "kind", "words"),
     [
         ("domian == 'clinical'", UnknownChoiceError, "'domain'"),
-        ("use == @use", InputError, "outside the sheet"),
-        ("outcome.__class__", InputError, "outside the sheet"),
+        ("use == @use", InputError, "outside the table"),
+        ("outcome.__class__", InputError, "outside the table"),
         ("use = 'main'", InputError, "yes or no"),
         ("use == 'main", InputError, "cannot be read"),
         ("treatment_n > 'ten'", InputError, "cannot be read"),

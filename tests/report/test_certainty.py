@@ -26,7 +26,13 @@ DOWN = {
 
 
 @pytest.mark.parametrize(
-    ("design", "word"), [("observational", "low"), ("within laboratory", "high"), ("randomised", "high")]
+    ("design", "word"),
+    [
+        ("observational", "low"),
+        ("not reported", "low"),
+        ("within laboratory", "high"),
+        ("randomised", "high"),
+    ],
 )
 def test_the_design_says_where_it_starts(design, word):
     found = certainty(design=design, m=10, decides=True)

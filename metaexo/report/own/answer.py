@@ -15,6 +15,8 @@ from metaexo.report.own.trust import SUGGESTIVE, holds, resting_on, sizes_alike
 from metaexo.report.own.words import factor_words, listed
 
 MOST = 5
+OBSERVED = ("nonrandomised_controlled", "pre_post")
+UNCONTROLLED = ("post_vs_pre", "single_arm")
 
 
 def answer_of(part: Part) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ def _lower(text: str) -> str:
 
 def certainty_of(part: Part) -> Certainty:
     """Return the certainty of the pooled effect by the rules of GRADE."""
-    design = "randomised" if randomised(part) else "observational"
+    design = "randomised" if randomised(part) else "observational" if observed(part) else "not reported"
     if part.fit is None or rare_events(part):
         return certainty(design=design, m=max(part.rows.m, 1), decides=False, units="studies")
     found, null = part.fit.pooled(), part.every.measure.null
@@ -76,6 +78,16 @@ def randomised(part: Part) -> bool:
     if data is None or "design" not in data:
         return False
     return bool(data["design"].fillna("").astype(str).str.startswith("rct").all())
+
+
+def observed(part: Part) -> bool:
+    """Return whether studies say that nobody was allocated to a group, or there is one group only."""
+    data = part.every.data
+    if data is None:
+        return False
+    if "contrast" in data and data["contrast"].isin(UNCONTROLLED).any():
+        return True
+    return "design" in data and bool(data["design"].isin(OBSERVED).any())
 
 
 def trust_sentence(part: Part) -> str:

@@ -19,6 +19,8 @@ SEED = 0
 PERMUTATIONS, DRAWS = 999, 1000
 BETTER = ("higher", "lower")
 MOST_FACTORS = 3
+MOST_NUMBERS = 4
+"""Values of a column of numbers that are compared as categories; more are a scale."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,8 +146,8 @@ def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
         papers.append(KNAPP_HARTUNG)
     return (
         f"Effects were pooled with {model}, with {level} intervals{how}. Heterogeneity is described by τ², "
-        "I² and Cochran's Q, with Q-profile intervals, and by the prediction interval of the effect in a new "
-        "study.",
+        "I² and Cochran's Q, with Q-profile intervals, and by the prediction interval of the true effect in "
+        "a new study.",
         tuple(papers),
     )
 

@@ -65,11 +65,12 @@ def pairs_of(asked: Asked) -> list[tuple[str, str]]:
 
 
 METHODS = (
+    ("REML", "knapp-hartung-adhoc"),
     ("REML", "knapp-hartung"),
     ("REML", "z"),
-    ("DL", "knapp-hartung"),
+    ("DL", "knapp-hartung-adhoc"),
     ("DL", "z"),
-    ("PM", "knapp-hartung"),
+    ("PM", "knapp-hartung-adhoc"),
 )
 """Estimators and intervals of other analyses: the usual default, and those of other programs."""
 

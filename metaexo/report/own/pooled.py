@@ -17,7 +17,9 @@ from metaexo.report.own.words import (
     groups_of,
     measure_words,
     row_with_interval,
+    sentence,
     short,
+    typeset,
     with_interval,
 )
 
@@ -35,7 +37,7 @@ def pooled_section(part: Part) -> Section:
         return Section(part.called("pooled"), title, (Words(pooled_sentence(part)),))
     blocks: list[Block] = [Words(pooled_sentence(part)), pooled_table(part, part.fit)]
     blocks += [heterogeneity_table(part, part.fit), Words(heterogeneity_sentence(part))]
-    blocks += [Words(f"{text[:1].upper()}{text[1:]}.", "caution") for text in part.fit.cautions()]
+    blocks += [Words(sentence(typeset(text)), "caution") for text in part.fit.cautions()]
     return Section(part.called("pooled"), title, tuple(blocks))
 
 
@@ -143,7 +145,7 @@ def pooled_sentence(part: Part) -> str:
     if pooled.prediction_low is not None and pooled.prediction_high is not None and part.fit.tau2 > 0:
         low, high = ends(part.rows, pooled.prediction_low, pooled.prediction_high)
         text += (
-            f"; a new study like these may find {interval(low, high)} "
+            f"; the true effect in a new study may lie from {interval(low, high)} "
             f"({level_words(level)} prediction interval)"
         )
     return f"{text}."

@@ -17,8 +17,9 @@ from metaexo.effects.tables.bounds import BOUNDED
 from metaexo.errors import InputError, MetaexoError, TooFewStudiesError, UnknownChoiceError
 from metaexo.evidence import Sheets
 from metaexo.formatting import plural
+from metaexo.inputs import is_blank
 from metaexo.ledger import Ledger
-from metaexo.report.own.asked import Asked
+from metaexo.report.own.asked import MOST_NUMBERS, Asked
 from metaexo.report.own.fits import quiet
 from metaexo.report.own.part import Part, name_of
 from metaexo.types import Mask
@@ -296,9 +297,27 @@ def _is_turned(effects: EffectSizes, asked: Asked, measure: Measure) -> bool:
 
 
 def _check_factors(effects: EffectSizes, asked: Asked) -> None:
-    """Refuse a factor that is no column."""
+    """Refuse a factor that is no column, and one that is a scale: a number with many values."""
     for factor in asked.by:
-        effects.column(factor)
+        values = [value for value in effects.column(factor) if not is_blank(value)]
+        different = len(set(values))
+        if different > MOST_NUMBERS and all(map(_is_figure, values)):
+            raise InputError(
+                f"by={factor!r} is a number with {different} values, and each would be a group of its own",
+                "a column with words, or with few values",
+                f"add a column that puts {factor} into two or three ranges, and compare by that; how the "
+                f'effects change with the number itself is mx.RandomEffects(effects, "{factor}").fit(), and '
+                f"mx.plots.bubble of that draws it",
+            )
+
+
+def _is_figure(value: object) -> bool:
+    """Return whether a cell is a number, also one that was read as text."""
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
 
 
 # -- bounds, and what is left out ----------------------------------------------------------------------------

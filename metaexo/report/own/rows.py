@@ -17,7 +17,7 @@ from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, T
 from metaexo.report.own.asked import CORRELATION
 from metaexo.report.own.part import Part
 from metaexo.report.own.questions import SET_APART, Questions
-from metaexo.report.own.words import factor_words, listed, measure_words, short
+from metaexo.report.own.words import factor_words, listed, measure_words, sentence, short, typeset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,11 +180,11 @@ def _reason(entry: LeftOut) -> str:
 def assumed_section(sheets: Sheets, questions: Questions, warned: Sequence[str]) -> Section:
     """Return the section on what was decided, converted and assumed, and what reading warned of."""
     lines = list(questions.notes)
-    lines += [_sentence(text) for text in sheets.reading.notes]
+    lines += [sentence(text) for text in sheets.reading.notes]
     lines += _to_look_at(warned)
     for part in questions.parts:
         before = f"{part.title}: " if len(questions.parts) > 1 else ""
-        lines += [_sentence(f"{before}{text}") for text in _of_part(part)]
+        lines += [sentence(f"{before}{text}") for text in _of_part(part)]
     lines = list(dict.fromkeys(lines))
     blocks: tuple[Block, ...] = (Listing(tuple(lines)),) if lines else (Words("Nothing was assumed."),)
     return Section("assumed", "What was decided and assumed", blocks)
@@ -224,12 +224,7 @@ def _of_part(part: Part) -> list[str]:
         for label, mark in marks:
             kinds.setdefault(mark.note or mark.formula, []).append(label)
         found += [f"{verb} ({what}): {listed(labels)}" for what, labels in kinds.items()]
-    return [*found, *part.said]
-
-
-def _sentence(text: str) -> str:
-    """Return words as a sentence."""
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+    return [*found, *map(typeset, part.said)]
 
 
 # -- traces --------------------------------------------------------------------------------------------------

@@ -19,8 +19,10 @@ from metaexo.report.own.words import (
     groups_of,
     listed,
     measure_words,
+    sentence,
     short,
     small,
+    typeset,
     with_interval,
 )
 
@@ -38,9 +40,9 @@ def strata_section(part: Part, factor: str) -> Section:
     tests = part.between.get(factor)
     if tests is not None:
         blocks.append(_tests_table(part, factor))
-        blocks += [Words(f"{text[:1].upper()}{text[1:]}.", "caution") for text in tests.cautions()]
+        blocks += [Words(sentence(typeset(text)), "caution") for text in tests.cautions()]
     elif found.between_note:
-        blocks.append(Words(f"{found.between_note[:1].upper()}{found.between_note[1:]}.", "caution"))
+        blocks.append(Words(sentence(typeset(found.between_note)), "caution"))
     return Section(part.called(f"by_{factor}"), f"By {factor_words(factor)}", tuple(blocks))
 
 
@@ -100,6 +102,7 @@ def strata_table(part: Part, factor: str) -> ReportTable:
             for stratum, value in zip(frame["stratum"], frame[name], strict=True)
         ]
     frame.loc[~several, "stratum"] = "All studies"
+    frame["note"] = frame["note"].map(typeset)
     headings = {
         "stratum": factor_words(factor).capitalize(), "m": "Studies", "k": "Rows",
         "estimate_shown": short(part.every.measure), "low_shown": f"{level} CI, lower",
@@ -117,6 +120,7 @@ def strata_table(part: Part, factor: str) -> ReportTable:
 def _tests_table(part: Part, factor: str) -> ReportTable:
     """Return the table of the tests between strata."""
     frame = part.between[factor].to_frame()
+    frame["note"] = frame["note"].map(typeset)
     headings = {
         "test": "Test", "number": "Strata compared", "left_out": "Left out", "statistic": "Statistic",
         "df1": "df", "df2": "df of the denominator", "pvalue": "p", "note": "Note",

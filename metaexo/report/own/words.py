@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -50,6 +51,16 @@ def factor_words(factor: str, many: bool = False) -> str:
     """Return a factor as a reader knows it: "isolation method", "isolation methods"."""
     one = readable(factor)
     return FACTORS.get(factor, (one, f"levels of {one}"))[many]
+
+
+def typeset(text: str) -> str:
+    """Return text with the signs of print: τ² and I² for tau2 and I2."""
+    return re.sub(r"\b(?:tau2|I2)\b", lambda found: {"tau2": "τ²", "I2": "I²"}[found[0]], text)
+
+
+def sentence(text: str) -> str:
+    """Return words as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def small(name: str) -> str:

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Folder:
 def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Return a folder of twelve studies, one of them with two times, and its report."""
     path = tmp_path_factory.mktemp("own")
-    outcomes = outcomes_of(effect=lambda i: (0.4, 1.6, 0.9)[i % 3])
+    outcomes = outcomes_of(effect=lambda i: (0.2, 2.4, 0.9)[i % 3])
     second = {**outcomes[1], "timepoint": "day 14", "treatment_mean": 79.0, "use": "doubtful"}
     write_sheet(path / "studies.csv", studies_of())
     write_sheet(path / "outcomes.csv", [*outcomes, second])

@@ -149,3 +149,34 @@ def test_a_source_in_words_that_are_not_known_is_not_called_unreported(
     assert "1 study names a source that the vocabulary does not know (“unicorn horn”)" in text
     assert "1 study does not report it" in text
     assert "studies.csv line 3" in words_of(report, "assumed")
+
+
+def test_strata_of_few_studies_that_agree_have_no_interval_narrower_than_chance(
+    reported: Callable[..., Report],
+) -> None:
+    report = reported(studies_of(6), outcomes_of(6, noise=0.01), by="source")
+    frame = next(one.frame for one in report.tables if one.name == "by_source")
+    rows = next(one.frame for one in report.tables if one.name == "characteristics")
+    for _, stratum in frame[frame["stratum"] != "All studies"].iterrows():
+        v = rows.loc[rows["source"] == stratum["stratum"], "v"]
+        assert stratum["m"] == 2
+        assert stratum["high"] - stratum["low"] > 2 * 1.96 * (1 / v).sum() ** -0.5
+
+
+@pytest.mark.parametrize(
+    ("design", "words"),
+    [
+        ("", "low (how groups were allocated is not reported"),
+        ("nonrandomised_controlled", "low (observational comparison"),
+        ("rct_parallel", "high (randomised comparison"),
+    ],
+)
+def test_a_comparison_within_studies_is_not_called_observational_unasked(
+    reported: Callable[..., Report], design: str, words: str
+) -> None:
+    report = reported(studies_of(design=design), outcomes_of(), by="source")
+    assert f"The certainty of the pooled effect is {words}" in said(report)
+
+
+def test_the_prediction_interval_is_said_to_be_of_the_true_effect(usual: tuple[Path, Report]) -> None:
+    assert "the true effect in a new study may lie from " in usual[1].answer[0]

@@ -134,3 +134,12 @@ def test_a_selection_and_rows_set_apart_are_said(folder: Folder) -> None:
     assert len(left) == 4
     assert found.facts["where"] == "species == 'rat'"
     assert "use != 'apart'" in found.script
+
+
+def test_a_number_with_many_values_is_not_compared_as_categories(folder: Folder) -> None:
+    doses = [i % 3 for i in range(6)]
+    path = folder(studies_of(6, year=[2011 + i for i in range(6)], my_dose=doses), outcomes_of(6))
+    with pytest.raises(InputError, match="by='year' is a number with 6 values") as caught:
+        report(path, by="year")
+    assert 'mx.RandomEffects(effects, "year").fit()' in str(caught.value)
+    assert "my_dose" in said(report(path, by="my_dose")) or "my dose" in said(report(path, by="my_dose"))
