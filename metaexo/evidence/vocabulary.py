@@ -86,6 +86,16 @@ class Mention:
     alone: bool  # whether it counts only where nothing more precise is named
     words: str  # as they stand in the normal form
 
+    @property
+    def end(self) -> int:
+        """Where it ends in the normal form of the text."""
+        return self.at + len(self.words)
+
+    @property
+    def broad(self) -> tuple[bool, int]:
+        """How little it says."""
+        return self.alone, breadth(self.category)
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -120,9 +130,11 @@ class Vocabulary:
         return self.terms[category].group if category in self.terms else category
 
     def mentions(self, text: str) -> list[tuple[int, str, bool]]:
-        """Return position, category and whether the synonym counts only alone, longest synonyms first.
+        """Return position, category and whether the synonym counts only alone.
 
-        No letter of the text is used twice: "density gradient ultracentrifugation" is one mention.
+        No letter of the text is used twice: of synonyms that overlap the longest counts ("density gradient
+        ultracentrifugation" is one mention), but a broad word never before a precise one that it only touches:
+        "UC-MSC exosomes" names the umbilical cord, not "MSC exosomes".
         """
         return [(found.at, found.category, found.alone) for found in self.found(text)]
 
@@ -135,14 +147,24 @@ class Vocabulary:
         return list(self._read[text])
 
     def _mentions(self, text: str) -> list[Mention]:
-        rest = normal_form(text)
+        whole = normal_form(text)
+        named = [
+            Mention(match.start(), category, alone, match.group())
+            for piece, word, category, alone, acronym in self._synonyms
+            if piece in whole
+            for match in _pattern(word, acronym).finditer(whole)
+        ]
+        across: dict[int, tuple[bool, int]] = {}  # by letter: how little the narrowest says that goes across
+        for one in named:
+            for at in range(one.at + 1, one.end):
+                across[at] = min(across.get(at, one.broad), one.broad)
+        taken = bytearray(len(whole))
         found = []
-        for piece, word, category, alone, acronym in self._synonyms:
-            if piece not in rest:
-                continue
-            pattern = _pattern(word, acronym)
-            found += [Mention(m.start(), category, alone, m.group()) for m in pattern.finditer(rest)]
-            rest = pattern.sub(lambda match: "·" * len(match.group()), rest)
+        for one in named:
+            touched = min(across.get(one.at, one.broad), across.get(one.end, one.broad)) < one.broad
+            if not touched and not any(taken[one.at : one.end]):
+                taken[one.at : one.end] = b"x" * len(one.words)
+                found.append(one)
         return sorted(found)
 
     def of_cells(self, text: str) -> dict[int, str]:

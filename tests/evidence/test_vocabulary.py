@@ -252,6 +252,9 @@ def test_a_comparison_names_methods_and_each_has_steps() -> None:
         ("iPSC-derived MSC extracellular vesicles", "ipsc"),
         ("rose stem-cell-derived exosomes (RSCE)", "plant"),
         ("hMSC exosomes (tissue not shown)", "msc_unspecified"),
+        ("hUC-MSC exosomes", "umbilical_cord_msc"),  # "MSC exosomes" is longer than "UC-MSC", and says less
+        ("BM-MSC-EVs", "bone_marrow_msc"),
+        ("placental explant", "tissue"),
         ("exosomes (source not stated)", "not_reported"),
     ],
 )

@@ -6,6 +6,7 @@ import codecs
 import csv
 import datetime
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -268,6 +269,10 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
     return grid
 
 
+_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
+"""Signs of a number format that are shown as they stand: 0"%" shows 30 as 30%, and only 0% scales."""
+
+
 def _shown(cell: Any, value: object) -> str:
     """Return the value of a cell as text: numbers with a decimal point, and in per cent where shown so."""
     if isinstance(value, bool):
@@ -277,7 +282,7 @@ def _shown(cell: Any, value: object) -> str:
         if isinstance(value, float):
             text = format(value, ".15g") if len(text.strip("-0.")) > 16 else text
             text = text.removesuffix(".0")
-        if "%" in (cell.number_format or ""):
+        if "%" in _LITERAL.sub("", cell.number_format or ""):
             return Percent(f"{(Decimal(text) * 100).normalize():f}%")
         return Number(text)
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():

@@ -217,6 +217,15 @@ def test_percent_formats_are_per_cent_in_the_whole_row_or_asked_for(tmp_path: Pa
     assert problems(read(one)) == [("UnclearCellError", "C2")]
 
 
+@pytest.mark.parametrize("shown_as", ['0.0"%"', "0.0\\%", '[Red]0"% of wounds"'])
+def test_a_percent_sign_that_a_format_only_shows_scales_nothing(tmp_path: Path, shown_as: str) -> None:
+    def both(sheet: Any) -> None:
+        sheet["B2"].number_format = sheet["C2"].number_format = shown_as
+
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, ("Li", 30, 5, 10, 39, 6, 9)], both))
+    assert values(tables, "treatment_mean", "treatment_sd", "control_mean") == [("30", "5", "39")]
+
+
 def test_events_of_a_size(tmp_path: Path) -> None:
     names = ("Study", "Exosome events", "Exosome n", "Control events")
     tables = read(
