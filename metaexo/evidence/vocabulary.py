@@ -133,7 +133,7 @@ class Vocabulary:
         """Return position, category and whether the synonym counts only alone.
 
         No letter of the text is used twice: of synonyms that overlap the longest counts ("density gradient
-        ultracentrifugation" is one mention), but a broad word never before a precise one that it only touches:
+        ultracentrifugation" is one mention), but a broad word never before a precise one it only touches:
         "UC-MSC exosomes" names the umbilical cord, not "MSC exosomes".
         """
         return [(found.at, found.category, found.alone) for found in self.found(text)]
