@@ -370,3 +370,23 @@ def test_rows_that_say_they_are_paired_are_refused_only_where_they_share_an_arm(
     arms["control_mean"] = [4.0, 4.5]
     apart = mx.EffectSizes([1.0, 2.0], [0.3, 0.3], "MD", study=["a", "a"], data=arms)
     assert shared_control_covariances(apart)[0].cov.tolist() == [[0.3, 0.0], [0.0, 0.3]]
+
+
+def test_a_correlation_is_assumed_where_no_arm_is_shared():
+    arms = pd.DataFrame(
+        {
+            "treatment_mean": [5.0, 6.0, 7.0], "treatment_sd": [1.0, 2.0, 2.0], "treatment_n": [10, 10, 10],
+            "control_mean": [4.0, 4.0, 5.5], "control_sd": [2.0, 2.0, 1.0], "control_n": [8, 8, 10],
+        }
+    )  # fmt: skip
+    effects = mx.effect_sizes("MD", data=arms, study=["Lee"] * 3)
+    (known,) = shared_control_covariances(effects)
+    (block,) = shared_control_covariances(effects, correlation=0.3)
+    assert block.cov[0, 1] == known.cov[0, 1] == pytest.approx(4 / 8)
+    assert block.cov[0, 2] == pytest.approx(0.3 * np.sqrt(effects.v[0] * effects.v[2]))
+    assert np.diag(block.cov) == pytest.approx(effects.v)
+    for wrong in (1.0, -1.5, float("nan"), "x"):
+        with pytest.raises(InputError, match="correlation"):
+            shared_control_covariances(effects, correlation=wrong)
+    with pytest.raises(InputError, match="contradicts"):
+        shared_control_covariances(effects, correlation=-0.95)

@@ -19,7 +19,7 @@ from metaexo.effects.measures.calculate import calculate
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.effects.tables.facts import read_facts
 from metaexo.errors import InputError, MissingInputError
-from metaexo.inputs import read_entries
+from metaexo.inputs import check_number, read_entries
 from metaexo.types import Array
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def shared_control_covariances(
     arm: Sequence[object] | pd.Series | None = None,
     *,
     treated: Sequence[object] | pd.Series | None = None,
+    correlation: float | None = None,
 ) -> tuple[Block, ...]:
     """Return the covariances of effects of one study that rest on the same arm, in whatever role.
 
@@ -81,8 +82,8 @@ def shared_control_covariances(
 
     with n, m, s, x of the shared arm. For SMD a negative sign goes to 1/n alone, and the SD is taken as
     pooled over all these arms, as Gleser and Olkin do. Other types of sampling variance than the default keep
-    the correlation. Effects that share no arm have no covariance here; outcomes or times of the same people
-    need :func:`covariance_blocks`, which takes an assumed correlation.
+    the correlation. Effects that share no arm have no covariance here, unless `correlation` assumes one;
+    where all of it is assumed, use :func:`covariance_blocks`.
 
     Parameters
     ----------
@@ -95,6 +96,9 @@ def shared_control_covariances(
         no arm. Default: as :func:`shared_arms` finds them, by their numbers.
     treated : sequence, length k, optional
         Name of the treated arm of each effect, beside `arm`: an arm may have both roles.
+    correlation : float, optional
+        Correlation assumed between the sampling errors of effects of one study that share no arm, such as
+        times or outcomes of the same people. Default: they are independent.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def shared_control_covariances(
     ------
     InputError
         If rows repeat each other: leave one of them out. If an arm is compared with itself. If rows that
-        share an arm compare the same people twice: the errors of their two arms are not independent.
+        share an arm compare the same people twice: the errors of their two arms are not independent. If
+        `correlation` is no correlation, or contradicts what the shared arms make.
     MissingInputError
         If the sizes of a shared arm and of the arms compared with it are not known.
 
@@ -136,10 +141,22 @@ def shared_control_covariances(
     if ids is not None and groups:
         _refuse_paired(effects, groups)
         whole |= _covariances(effects, ids, groups)
-    return tuple(
-        Block(study, rows, np.array([[whole.get((i, j), 0.0) for j in rows.tolist()] for i in rows.tolist()]))
-        for study, rows in rows_by(effects.study or effects.row_ids).items()
-    )
+    r = 0.0 if correlation is None else check_number("correlation", correlation)
+    if not -1 < r < 1:
+        raise InputError(f"correlation is {r:g}", "a number between -1 and 1")
+    blocks = []
+    for study, rows in rows_by(effects.study or effects.row_ids).items():
+        cov = r * np.sqrt(np.outer(effects.v[rows], effects.v[rows]))
+        for i, j in np.ndindex(cov.shape):
+            cov[i, j] = whole.get((int(rows[i]), int(rows[j])), cov[i, j])
+        if r and np.linalg.eigvalsh(cov)[0] < -1e-10 * cov.max():
+            raise InputError(
+                f"a correlation of {r:g} contradicts the covariances that shared arms make in {study}",
+                "a correlation that goes with them",
+                "use a smaller correlation, or covariance_blocks, which assumes all of it",
+            )
+        blocks.append(Block(study, rows, cov))
+    return tuple(blocks)
 
 
 def _ids(

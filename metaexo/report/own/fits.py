@@ -6,8 +6,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from metaexo.effects import EffectSizes, aggregate
-from metaexo.errors import DependentEffectsWarning, MetaexoWarning
+from metaexo.effects import (
+    Block,
+    EffectSizes,
+    aggregate,
+    covariance_blocks,
+    shared_arms,
+    shared_control_covariances,
+)
+from metaexo.errors import DependentEffectsWarning, MetaexoError, MetaexoWarning
 from metaexo.heterogeneity.levels import factor_levels
 from metaexo.models import RandomEffects
 from metaexo.models.univariate.results import RandomEffectsResults
@@ -17,7 +24,7 @@ from metaexo.report.own.asked import CORRELATION
 def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
     """Return one effect per study and combination of levels: the average of those that share both.
 
-    The correlation of their sampling errors is assumed. Effects of which there is one are as they were.
+    Their covariances are those of :func:`covariances`. Effects of which there is one are as they were.
     """
     levels = [factor_levels(effects, factor).tolist() for factor in by]
     studies = list(effects.study or effects.row_ids)
@@ -25,9 +32,31 @@ def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
     if len(set(cells)) == len(cells):
         return effects
     with quiet([]):
-        rows = aggregate(effects.with_columns(study=cells), correlation=CORRELATION)
+        same = effects.with_columns(study=cells)
+        rows = aggregate(same, blocks=covariances(same))
         rows = rows.with_columns(study=rows.column("study_name").tolist())
     return rows.with_labels(_labels(rows, by))
+
+
+def covariances(effects: EffectSizes) -> tuple[Block, ...]:
+    """Return the covariances of the sampling errors of the effects of each study.
+
+    Effects that share an arm have the covariance that it makes; the correlation of the others is assumed.
+    All of it is assumed where rows compare the same people twice, or repeat each other.
+    """
+    try:
+        return shared_control_covariances(effects, correlation=CORRELATION)
+    except MetaexoError:
+        return covariance_blocks(effects.v, effects.study or effects.row_ids, correlation=CORRELATION)
+
+
+def sharing_studies(effects: EffectSizes) -> list[str]:
+    """Return the studies of which effects share an arm whose covariance is known."""
+    try:
+        shared_control_covariances(effects)
+    except MetaexoError:
+        return []
+    return list(dict.fromkeys(arm.study for arm in shared_arms(effects)))
 
 
 def _labels(rows: EffectSizes, by: tuple[str, ...]) -> list[str]:

@@ -14,6 +14,7 @@ from metaexo.report.certainty import FEW
 from metaexo.report.content import Block, Listing, ReportTable, Section, Words
 from metaexo.report.own.asked import CORRELATION, DRAWS, PERMUTATIONS, SEED
 from metaexo.report.own.counts import ARMS, KINDS, counts_section, rare_events
+from metaexo.report.own.fits import sharing_studies
 from metaexo.report.own.other import pairs_of, selections
 from metaexo.report.own.part import ENOUGH, Part
 from metaexo.report.own.questions import Questions
@@ -152,12 +153,24 @@ def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
     )
 
 
+def _covariance_words(parts: tuple[Part, ...]) -> str:
+    """Return where the covariances of averaged effects come from."""
+    assumed = f"a correlation of {CORRELATION:g} between their sampling errors was assumed"
+    sharing = [study for part in parts if part.averaged for study in sharing_studies(part.every)]
+    if not sharing:
+        return f"{assumed[:1].upper()}{assumed[1:]}."
+    return (
+        f"In {plural(len(set(sharing)), 'study', 'studies')} they share a group, and the covariance that it "
+        f"makes was computed (Gleser and Olkin 2009, doi:10.7758/9781610441384); elsewhere {assumed}."
+    )
+
+
 def _dependence(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
     words, papers = [], []
     if any(part.averaged for part in parts):
         words.append(
-            "Effects of one study with the same levels of all factors were averaged, with a correlation of "
-            f"{CORRELATION:g} between their sampling errors assumed, so that no study counts several times."
+            "Effects of one study with the same levels of all factors were averaged, so that no study counts "
+            f"several times. {_covariance_words(parts)}"
         )
         papers.append(AVERAGES)
     if any(part.dependent for part in parts):
@@ -249,13 +262,21 @@ QUESTIONS = {{  # name: which rows, and whether effects are turned so that posit
 }}
 
 
+def covariances(es):
+    """Effects that share an arm have the covariance that it makes; the correlation of others is assumed."""
+    try:
+        return mx.effects.shared_control_covariances(es, correlation={correlation!r})
+    except mx.errors.MetaexoError:  # rows that compare the same people twice, or repeat each other
+        return mx.covariance_blocks(es.v, es.study, correlation={correlation!r})
+
+
 def one_row_each(es):
     """Average the effects of one study that have the same levels of all factors."""
     levels = [es.column(name).fillna("not reported") for name in BY]
     cells = [" | ".join(map(str, row)) for row in zip(es.study, *levels)]
     if len(set(cells)) == len(cells):
         return es
-    rows = mx.aggregate(es.with_columns(study=cells), correlation={correlation!r})
+    rows = mx.aggregate(es.with_columns(study=cells), blocks=covariances(es.with_columns(study=cells)))
     return rows.with_columns(study=rows.column("study_name").tolist())
 
 
@@ -399,7 +420,8 @@ def _others(questions: Questions) -> list[str]:
     lines = [
         "    others = [(rows, method, test) for method, test in (",
         *(f"        ({method!r}, {test!r})," for method, test in pairs_of(asked)),
-        "    )]",
+        '    ) if rows.m == rows.k or test != "z" or (method, test) == (METHOD, TEST)]',
+        "    pairs = len(others)",
     ]
     for word in words:
         if word in SELECTED:
@@ -414,8 +436,8 @@ def _others(questions: Questions) -> list[str]:
     if any(part.averaged for part in parts):
         lines += [
             "    if rows.k < es.k:",
-            '        multilevel = mx.Multilevel(es, "study/effect").fit(level=LEVEL).robust("study")',
-            f"        found.insert({len(pairs_of(asked))}, asdict(multilevel.pooled()))",
+            '        multilevel = mx.Multilevel(es, "study/effect", V=covariances(es)).fit(level=LEVEL)',
+            '        found.insert(pairs, asdict(multilevel.robust("study").pooled()))',
         ]
     return [*lines, '    tables[name + "sensitivity"] = pd.DataFrame(found)']
 

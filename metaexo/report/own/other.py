@@ -11,12 +11,14 @@ from metaexo.formatting import TEST_NAMES
 from metaexo.models import Multilevel
 from metaexo.models.linear.results import FitResults
 from metaexo.report.own.asked import Asked
-from metaexo.report.own.fits import one_row_each, pooled_fit, quiet
+from metaexo.report.own.fits import covariances, one_row_each, pooled_fit, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAIN, MULTILEVEL = "random effects", "all effects, multilevel"
+ROBUST = "robust (CR2)"
+"""The interval wherever a study has several rows: which test was asked for makes no difference then."""
 
 
 def selections(es: EffectSizes) -> dict[str, EffectSizes]:
@@ -43,8 +45,10 @@ def other_analyses(every: EffectSizes, asked: Asked, averaged: bool, said: list[
     """
     import pandas as pd
 
-    rows = list[dict[str, Any]]()
-    chosen = pairs_of(asked)
+    rows, first = list[dict[str, Any]](), (asked.method, asked.test)
+    with quiet(said):
+        merged = one_row_each(every, asked.by)
+    chosen = [pair for pair in pairs_of(asked) if merged.m == merged.k or pair[1] != "z" or pair == first]
     for words, es in selections(every).items():
         of_all = words == "all"
         for method, test in chosen if of_all else chosen[:1]:
@@ -83,7 +87,8 @@ def _one(asked: Asked, said: list[str], effects: EffectSizes, method: str, test:
             rows = one_row_each(effects, asked.by)
             if rows.m < 2:
                 raise TooFewStudiesError("one study", "two studies")
-            return about | _numbers(pooled_fit(rows, method, test, asked.level))
+            robust = {"test": ROBUST} if rows.m < rows.k else {}
+            return about | robust | _numbers(pooled_fit(rows, method, test, asked.level))
     except MetaexoError as error:
         return (
             about
@@ -94,11 +99,11 @@ def _one(asked: Asked, said: list[str], effects: EffectSizes, method: str, test:
 
 def _multilevel(asked: Asked, said: list[str], effects: EffectSizes) -> dict[str, Any]:
     """Return the multilevel model of all effects, with intervals robust by study."""
-    about = {"method": "REML", "test": "robust (CR2)"}
+    about = {"method": "REML", "test": ROBUST}
     try:
         with quiet(said):
-            fit = Multilevel(effects, "study/effect").fit(level=asked.level).robust("study")
-            return about | _numbers(fit)
+            fit = Multilevel(effects, "study/effect", V=covariances(effects)).fit(level=asked.level)
+            return about | _numbers(fit.robust("study"))
     except MetaexoError as error:
         return (
             about

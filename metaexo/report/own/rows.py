@@ -15,6 +15,7 @@ from metaexo.heterogeneity.levels import readable
 from metaexo.ledger import LeftOut
 from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, Trace, Words
 from metaexo.report.own.asked import CORRELATION
+from metaexo.report.own.fits import sharing_studies
 from metaexo.report.own.part import Part
 from metaexo.report.own.questions import SET_APART, Questions
 from metaexo.report.own.words import factor_words, listed, measure_words, sentence, short, typeset
@@ -207,12 +208,13 @@ def _of_part(part: Part) -> list[str]:
     if part.averaged:
         averaged = [name for name, n in Counter(part.every.study).items() if n > 1]
         names = [factor_words(name) for name in part.asked.by]
+        same = f" with the same {listed(names)}" if names else ""
+        sharing = sharing_studies(part.every)
+        shared = f"computed where they share a group ({listed(sharing)}), " if sharing else ""
         found.append(
-            f"effects of one study with the same {listed(names)} were averaged ({listed(averaged)}), with a "
-            f"correlation of {CORRELATION:g} between their sampling errors assumed"
-            if names
-            else f"effects of one study were averaged ({listed(averaged)}), with a correlation of "
-            f"{CORRELATION:g} between their sampling errors assumed"
+            f"effects of one study{same} were averaged ({listed(averaged)}); the covariance of their "
+            f"sampling errors was {shared}assumed{' elsewhere' if sharing else ''} from a correlation of "
+            f"{CORRELATION:g}"
         )
     for how, verb in (("converted", "converted"), ("assumed", "assumed")):
         marks = [

@@ -16,6 +16,7 @@ import pytest
 import metaexo as mx
 from metaexo.report.answers import unsupported_numbers
 from metaexo.report.content import Report, ReportTable
+from metaexo.report.write import write_report
 from tests.report.own.conftest import Folder
 from tests.report.own.sheets import outcomes_of, studies_of
 
@@ -33,7 +34,7 @@ def test_the_numbers_are_those_of_the_models(usual: tuple[Path, Report]) -> None
     es = mx.read_sheets(path).effects("SMD")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mx.errors.MetaexoWarning)
-        rows = mx.aggregate(es, correlation=0.6)
+        rows = mx.aggregate(es, blocks=mx.effects.shared_control_covariances(es, correlation=0.6))
     fit = mx.RandomEffects(rows).fit(test="knapp-hartung-adhoc")
     pooled = table(report, "pooled").iloc[0]
     assert (pooled["k"], pooled["m"]) == (12, 12)
@@ -135,3 +136,28 @@ def test_each_effect_leads_to_its_cells(usual: tuple[Path, Report]) -> None:
     row = table(report, "characteristics").iloc[0]
     assert f"Effect {row['y']:.4f}, sampling variance {row['v']:.4f}" in first.steps[-1]
     assert f"{row['effect_shown']:.2f}" in first.steps[-1]
+
+
+def test_a_control_group_that_two_doses_share_has_its_own_covariance(folder: Folder) -> None:
+    """Two doses against one control: what they share is computed, and the multilevel model takes it too."""
+    outcomes = outcomes_of()
+    doses = [
+        {**row, "treatment_label": "high dose", "treatment_mean": row["treatment_mean"] + 1.13 + 0.37 * i}
+        for i, row in enumerate(outcomes)
+    ]
+    path = folder(studies_of(), [row for pair in zip(outcomes, doses, strict=True) for row in pair])
+    report = write_report(path, "SMD", out=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", mx.errors.MetaexoWarning
+        )  # the made-up studies have numbers in common
+        es = mx.read_sheets(path).effects("SMD")
+    shared = mx.effects.shared_control_covariances(es)
+    rows = mx.aggregate(es, blocks=shared)
+    pooled = mx.RandomEffects(rows).fit(test="knapp-hartung-adhoc").pooled()
+    assert table(report, "pooled").iloc[0]["estimate"] == pytest.approx(pooled.estimate, rel=1e-12)
+    levels = mx.Multilevel(es, "study/effect", V=shared).fit().robust("study").pooled()
+    found = table(report, "sensitivity").set_index("model").loc["all effects, multilevel"]
+    assert found["low"] == pytest.approx(levels.low, rel=1e-9)
+    said = " ".join(str(part) for part in report.sections)
+    assert f"In {len(outcomes)} studies they share a group" in said
