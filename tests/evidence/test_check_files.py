@@ -222,8 +222,8 @@ def test_what_is_pooled_and_what_is_not_is_said(tmp_path: Path) -> None:
     rows = tuple(f"{row};{kind}" for row, kind in zip(ROWS[:3], ("mouse", "human", "human"), strict=True))
     found = mx.check_sheets(table(tmp_path, rows, f"{HEADINGS};species"))
     assert found.prospect is not None
-    assert (found.prospect.mixed, found.prospect.differ) == (("animals", "people"), ())
-    assert "Results in animals and people will be pooled" in " ".join(found.report().split())
+    assert (found.prospect.mixed, found.prospect.differ, found.prospect.questions) == ((), ("domain",), 2)
+    assert "Effects that differ in domain are reported apart" in " ".join(found.report().split())
     apart = tuple(f"{row};{kind}" for row, kind in zip(ROWS[:2], ("preclinical", "clinical"), strict=True))
     found = mx.check_sheets(table(tmp_path, apart, f"{HEADINGS};domain"))
     assert found.prospect is not None

@@ -12,6 +12,7 @@ import numpy as np
 from metaexo.effects import EffectSizes, get_measure
 from metaexo.effects.dependence.arms import shared_arms, subjects_of
 from metaexo.errors import MetaexoError, MetaexoWarning, TooFewStudiesError
+from metaexo.evidence.domains import domains_of
 from metaexo.evidence.names import NAME
 from metaexo.evidence.sheets import Sheets
 from metaexo.inputs import is_blank
@@ -155,6 +156,8 @@ def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
         code = "SMD" if es is None else code
     data = frame.iloc[:0] if es is None or es.data is None else es.data
     contrasts = tuple(sorted(set(data["contrast"].dropna())))
+    apart = data[list(APART_BY)].copy()
+    apart["domain"] = np.array(domains_of(data), dtype=object)
     possible = set(sheets.ledger.used)
     left = () if es is None or es.ledger is None else es.ledger.left_out
     return Prospect(
@@ -171,8 +174,8 @@ def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
         tuple(entry for entry in left if entry.line in possible and entry.step == "effect"),
         () if es is None else _shared(es, data),
         _several(data),
-        max(len(data[list(APART_BY)].drop_duplicates()), 1),
-        tuple(name for name in APART_BY if data[name].nunique(dropna=False) > 1),
+        max(len(apart.drop_duplicates()), 1),
+        tuple(name for name in APART_BY if apart[name].nunique(dropna=False) > 1),
         () if es is None else _mixed(es, data),
     )
 
@@ -180,9 +183,8 @@ def prospect_of(sheets: Sheets, measure: str | None = None) -> Prospect:
 def _mixed(es: EffectSizes, data: pd.DataFrame) -> tuple[str, ...]:
     """Return the subjects of effects of one domain, where they are several."""
     domains: dict[str, set[str]] = {}
-    for domain, species, subject in zip(data["domain"], data["species"], subjects_of(es), strict=True):
-        seen = subject or ("people" if species == "human" and is_blank(domain) else "")
-        domains.setdefault(str(domain), set()).update([seen] if seen else [])
+    for domain, subject in zip(domains_of(data), subjects_of(es), strict=True):
+        domains.setdefault(str(domain), set()).update([subject] if subject else [])
     return tuple(sorted({subject for found in domains.values() if len(found) > 1 for subject in found}))
 
 

@@ -16,6 +16,7 @@ from metaexo.effects import BoundedEffectSizes, EffectSizes, Measure, get_measur
 from metaexo.effects.tables.bounds import BOUNDED
 from metaexo.errors import InputError, MetaexoError, TooFewStudiesError, UnknownChoiceError
 from metaexo.evidence import Sheets
+from metaexo.evidence.domains import domain_condition, domains_of
 from metaexo.formatting import plural
 from metaexo.inputs import is_blank
 from metaexo.ledger import Ledger
@@ -77,8 +78,8 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
     varying = _varying([columns for columns, _ in groups])
     parts, conditions, said = [], [], list[str]()
     for columns, rows in groups:
-        needed = [_is(name, value) for name, value in columns.items() if _differs(sheets, name)]
-        condition = " and ".join([*needed, where])
+        needed = [_needed(every, sheets, name, value) for name, value in columns.items()]
+        condition = " and ".join(filter(None, [*needed, where]))
         turned = _is_turned(every.select(rows), asked, measure)
         with quiet(said):
             effects = sheets.effects(measure, condition, orient=turned, better=asked.better)
@@ -92,6 +93,7 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
             Part(name, title, asked, effects, bounds, outcomes if len(outcomes) > 1 else ()),
         )
         conditions.append(condition)
+    notes += _kept_apart(every)
     return Questions(asked, tuple(_names_once(parts)), tuple(conditions), _ledger(every), tuple(notes))
 
 
@@ -173,6 +175,8 @@ def _nothing(sheets: Sheets, where: str | None, given: str, counts: dict[str, tu
 
 def _groups(every: EffectSizes, asked: Asked) -> list[tuple[dict[str, object], Mask]]:
     """Return what distinguishes the questions, and the rows of each; refuse more than can be answered."""
+    import pandas as pd
+
     data = every.data
     if data is None:
         return [({}, np.ones(every.k, dtype=bool))]
@@ -180,6 +184,8 @@ def _groups(every: EffectSizes, asked: Asked) -> list[tuple[dict[str, object], M
     known = [name for name in names if name in data]
     blank = data[known].isna()
     cells = data[known].astype(object).where(~blank, None)
+    if "domain" in known:
+        cells["domain"] = pd.Series(domains_of(data), index=cells.index, dtype=object)
     family = np.zeros(every.k, dtype=bool)
     if asked.outcomes and "outcome" in data:
         chosen, family = _chosen(data, asked.outcomes)
@@ -208,6 +214,29 @@ def _differs(sheets: Sheets, column: str) -> bool:
     """Return whether a column of the sheet, or of its studies, has several values."""
     frame = sheets._joined("outcomes")
     return bool(frame[column].nunique(dropna=False) > 1)
+
+
+def _needed(every: EffectSizes, sheets: Sheets, column: str, value: object) -> str:
+    """Return the condition that a question needs of a column; empty where all rows have one value."""
+    if column != "domain" or every.data is None:
+        return _is(column, value) if _differs(sheets, column) else ""
+    if len(set(domains_of(every.data))) < 2 and not _differs(sheets, column):
+        return ""
+    return domain_condition(every.data, None if value is None else str(value))
+
+
+def _kept_apart(every: EffectSizes) -> list[str]:
+    """Return that people and animals were told from each other by design and species, where they were."""
+    if every.data is None or "domain" not in every.data:
+        return []
+    pairs = zip(every.data["domain"], domains_of(every.data), strict=True)
+    filled = sum(is_blank(given) and found is not None for given, found in pairs)
+    if not filled:
+        return []
+    return [
+        f"The column domain is empty in {plural(filled, 'row')} with an effect: the species decided (human: "
+        "people, any other: animals), or the design. Results in people and in animals are not pooled."
+    ]
 
 
 def _varying(groups: Sequence[dict[str, object]]) -> list[str]:

@@ -143,3 +143,29 @@ def test_a_number_with_many_values_is_not_compared_as_categories(folder: Folder)
         report(path, by="year")
     assert 'mx.RandomEffects(effects, "year").fit()' in str(caught.value)
     assert "my_dose" in said(report(path, by="my_dose")) or "my dose" in said(report(path, by="my_dose"))
+
+
+@pytest.mark.parametrize("domain", ["", ["preclinical", *[""] * 5]])
+def test_people_and_animals_are_told_apart_by_species_where_the_domain_is_empty(
+    folder: Folder, domain: object
+) -> None:
+    species = ["mouse", "rat", "human", "", "human", "human"]
+    design = ["", "", "rct_parallel", "animal_controlled", "", "in_vitro"]
+    path = folder(studies_of(6, domain=domain, species=species, design=design), outcomes_of(6))
+    found = report(path)
+    assert [section.title for section in found.sections if section.name.endswith("answer")] == [
+        "Wound closure (%), exosomes against control, in animals or cells",
+        "Wound closure (%), exosomes against control, in people",
+    ]
+    rows = [one.frame["study"].tolist() for one in found.tables if one.name.endswith("characteristics")]
+    assert rows == [["Abe 2010", "Bo 2010", "Du 2010", "Fu 2010"], ["Cho 2010", "Eng 2010"]]
+    checked = mx.check_sheets(path).prospect
+    assert checked is not None
+    assert (checked.questions, checked.differ, checked.mixed) == (2, ("domain",), ("animals", "cells"))
+    assumed = next(one for one in found.sections if one.name == "assumed")
+    assert "the species decided" in str(assumed.blocks)
+
+
+def test_a_table_of_one_kind_is_one_question_though_a_species_is_missing(folder: Folder) -> None:
+    path = folder(studies_of(4, domain="", design="", species=["mouse", "", "rat", "mouse"]), outcomes_of(4))
+    assert report(path).title == "Wound closure (%), exosomes against control"
