@@ -100,6 +100,7 @@ def make_effects(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Reques
     turned = asked.turn and view.turns and record.orientation == "negate"
     if turned:
         y, unturned = orient(y, directions_of_benefit(view, rows, asked.better))
+        y = y * signs_of_ratios(record, table)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
     kept, ledger, gone = leave_rows_out(plan, chosen, reasons, asked)
     return EffectSizes(
@@ -172,6 +173,18 @@ def directions_of_benefit(view: View, rows: pd.DataFrame, otherwise: str = "") -
     if view.better or "better" not in rows:
         return view.better or otherwise or "none"
     return [*(rows["better"].fillna(otherwise) if otherwise else rows["better"])]
+
+
+def signs_of_ratios(measure: Measure, table: pd.DataFrame) -> NDArray[np.float64]:
+    """Return -1 for ratios of two negative means, else 1: the larger such ratio is the lower mean."""
+    signs = np.ones(len(table))
+    if measure.code in ("ROM", "ROMC"):
+        for part in ("mean", "median"):
+            arms = [f"{arm}_{part}" for arm in ("treatment", "control")]
+            if set(arms) <= set(table.columns):
+                below = table[arms].to_numpy(dtype=float) < 0
+                signs[below.all(axis=1)] = -1.0
+    return signs
 
 
 def sd_of_rows(
@@ -375,6 +388,7 @@ def make_bounds(view: View, plan: SheetPlan, frame: pd.DataFrame, asked: Request
     if turned:
         directions = directions_of_benefit(view, chosen.frame, asked.better)
         signs, unturned = orient(np.ones(len(chosen.frame)), directions)
+        signs = signs * signs_of_ratios(asked.measure, table)
         found = found.turned(signs)
         reasons = [first or second for first, second in zip(reasons, unturned, strict=True)]
     origin = _origin(table, np.arange(len(table)), asked, sd)

@@ -313,3 +313,15 @@ def test_conditions_mean_what_pandas_says_of_the_same_rows(
 def test_a_condition_that_would_mean_something_else_is_refused(ours: Sheets, where: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         ours.effects("SMD", where=where)
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_ratio_of_two_negative_means_is_turned_as_the_difference_is(write: Write, better: str) -> None:
+    """-12 against -10 is lower, though the ratio is above 1: it is a benefit only where lower is better."""
+    means = {"treatment_mean": -12, "control_mean": -10, "better": better}
+    sheets = mx.read_sheets(write(outcomes=[{**OUTCOMES[0], **means}]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mx.errors.MetaexoWarning)
+        ratio, difference = (sheets.effects(measure) for measure in ("ROM", "MD"))
+    assert np.sign(ratio.y) == np.sign(difference.y) == (1 if better == "lower" else -1)
+    assert abs(ratio.y[0]) == pytest.approx(np.log(12 / 10), abs=0.01)
