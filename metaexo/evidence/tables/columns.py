@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from metaexo.errors import EmptySheetError, MetaexoError, MissingColumnError, UnclearColumnError
@@ -14,6 +15,8 @@ from metaexo.evidence.tables.cells import Grid
 from metaexo.evidence.tables.headings import (
     ARMS,
     LONGEST_HEADING,
+    OF_ARMS,
+    TOGETHER,
     Layout,
     Mapped,
     Meaning,
@@ -24,8 +27,10 @@ from metaexo.evidence.tables.headings import (
     meaning,
     missing_study,
     option,
+    tokens,
+    without_statistics,
 )
-from metaexo.evidence.tables.values import Dialect, is_empty, is_pair, number, share, shown
+from metaexo.evidence.tables.values import Dialect, is_count, is_empty, is_pair, number, share, shown
 from metaexo.formatting import plural
 
 LONGEST_VALUE = 200
@@ -33,6 +38,13 @@ LONGEST_VALUE = 200
 SAMPLE = 200
 MOST_NAMED = 12
 """Things of one kind that a note names."""
+MEANS = tuple(f"{arm}_mean" for arm in ARMS)
+SPREADS = ("sd", "se", "ci_low", "q1", "min")
+CENTRES = frozenset(("mean", "median", "events"))
+"""Statistics of which one stands in every arm."""
+BEFORE = frozenset(("pre", "before", "baseline"))
+"""Words that may name the arm that stands before treatment."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 WAYS = {
     "decimal comma": "decimal commas were read in {cells} of {columns}",
     "thousands": "signs between thousands were taken out of {cells} of {columns}",
@@ -236,28 +248,61 @@ class Columns:
     def ask(self) -> None:
         """Ask for what the headings of a flat table leave open."""
         self._arms_alone()
+        self._arms_not_known()
         self._row_per_group()
         self._study_column()
         self._effect_measure()
 
+    def _unread(self) -> Iterator[tuple[Mapped, list[str]]]:
+        """Return the columns that nothing is known of, with cells, unless something is asked of them."""
+        asked = {problem.heading for problem in [*self.layout.problems, *self.raw.problems]}
+        for column in list(self.layout.mapped):
+            if column.columns or column.by_user or not column.heading or column.heading in asked:
+                continue
+            if cells := self._sample(column.at):
+                yield column, cells
+
     def _arms_alone(self) -> None:
         """Ask what stands in a column whose heading names an arm alone, unless "12/20" says it."""
         taken = self.layout.taken()
-        asked = {problem.column for problem in self.layout.problems}
-        for column in list(self.layout.mapped):
-            if column.columns or column.by_user or column.heading in asked:
-                continue
+        arm = ""  # of the mean that stands before
+        for column in self.layout.mapped:
+            arm = next((name.partition("_")[0] for name in column.columns if name in MEANS), arm)
+            if tokens(column.heading) == ["±"] and arm and not column.by_user and not column.columns:
+                self._spread(column, arm, ("±",), taken)
+        for column, cells in self._unread():
             said = meaning(column.heading, self.plan.columns, self.words)
-            cells = self._sample(column.at)
-            if said.arm and not said.statistics and cells:
+            if said.arm and not said.statistics:
                 self._arm_alone(column, said, cells, taken)
 
     def _arm_alone(self, column: Mapped, said: Meaning, cells: Sequence[str], taken: set[str]) -> None:
         arm, heading = said.arm, column.heading
-        counted = sum(share(cell) is not None for cell in cells) > len(cells) / 2
+        counted = next((cell for cell in cells if share(cell) or is_count(cell)), "")
+        most = sum(share(cell) is not None or is_count(cell) for cell in cells) > len(cells) / 2
         pair = next((cell for cell in cells if is_pair(cell)), None)
-        if counted and not {f"{arm}_events", f"{arm}_n"} & taken and not said.left:
+        numbers = all(number(cell, Dialect()) is not None for cell in cells)
+        if most and not {f"{arm}_events", f"{arm}_n"} & taken and not said.left and share(counted):
             self._replace(column, columns=(f"{arm}_events", f"{arm}_n"))
+        elif most and f"{arm}_events" not in taken:
+            both = share(counted) is not None and f"{arm}_n" not in taken
+            target = f"{arm}_events / {arm}_n" if both else f"{arm}_events"
+            size = "" if share(counted) or f"{arm}_n" in taken else f"; add the size of the group ({arm}_n)"
+            self.problem(
+                UnclearColumnError,
+                f"{heading!r} holds {shown(counted)}, which looks like a number with an event",
+                f"{target}, or another column",
+                f"{option(heading, target)} if it is{size}; {option(heading, '')} if it is not",
+                column.at,
+            )
+        elif sum(_DATE.fullmatch(cell) is not None for cell in cells) > len(cells) / 2:
+            self.problem(
+                UnclearColumnError,
+                f"{heading!r} holds dates ({shown(cells[0])}): a spreadsheet makes a date of 6/8",
+                f"{arm}_events and {arm}_n, or another column",
+                "write the number with the event and the size of the group in columns of their own; "
+                f"{option(heading, '')} if they are dates",
+                column.at,
+            )
         elif pair is not None and f"{arm}_mean" not in taken:
             sd, se = f"{arm}_mean ± {arm}_sd", f"{arm}_mean ± {arm}_se"
             self.problem(
@@ -267,14 +312,81 @@ class Columns:
                 f"{option(heading, sd)} if it is the SD, {option(heading, se)} if it is the SE",
                 column.at,
             )
-        elif all(number(cell, Dialect()) is not None for cell in cells) and f"{arm}_mean" not in taken:
+        elif numbers and not {f"{arm}_mean", f"{arm}_events"} & taken:
             self.problem(
                 UnclearColumnError,
                 f"{heading!r} holds numbers and does not say which",
                 f"{arm}_mean, {arm}_n, {arm}_events, or another column",
-                f"{option(heading, f'{arm}_mean')} if they are means",
+                f"{option(heading, f'{arm}_mean')} if they are means, {option(heading, f'{arm}_events')} if "
+                f"they are numbers with the event; {option(heading, '')} if they are neither",
                 column.at,
             )
+        elif numbers and said.left and not set(said.left) & self.words.distractors:
+            self._spread(column, arm, said.left, taken)
+
+    def _spread(self, column: Mapped, arm: str, said: Sequence[str], taken: set[str]) -> None:
+        """Ask whether a column is the spread of an arm that has a mean and none."""
+        if f"{arm}_mean" not in taken or {f"{arm}_{part}" for part in SPREADS} & taken:
+            return
+        heading = column.heading
+        root = "; of a variance write the square root" if {"variance", "var"} & set(said) else ""
+        self.problem(
+            UnclearColumnError,
+            f"{heading!r} may be the spread of {arm}_mean, and does not say which",
+            f"{arm}_sd, {arm}_se, or another column",
+            f"{option(heading, f'{arm}_sd')} if it is the SD, {option(heading, f'{arm}_se')} if it is the SE"
+            f"{root}; {option(heading, '')} if it is neither",
+            column.at,
+        )
+
+    def _arms_not_known(self) -> None:
+        """Ask of groups whose name is not known, where one arm at least has no numbers."""
+        taken = self.layout.taken()
+        missing = [arm for arm in ARMS if not {f"{arm}_{part}" for part in OF_ARMS} & taken]
+        if not missing or "effect" in taken:
+            return
+        groups: dict[str, dict[tuple[str, ...], Mapped]] = {}
+        for column, cells in self._unread():
+            said = meaning(column.heading, self.plan.columns, self.words)
+            group = without_statistics(column.heading, self.words)
+            if said.statistics and not set(group.split()) & (self.words.distractors - BEFORE):
+                filled = [cell for cell in cells if number(cell, Dialect()) or is_pair(cell) or share(cell)]
+                if len(filled) > len(cells) / 2:
+                    groups.setdefault(group, {})[said.statistics] = column
+        found = [
+            columns
+            for columns in groups.values()
+            if {part for parts in columns for part in parts} & CENTRES
+            and len({part for parts in columns for part in parts}) > 1
+        ]
+        for columns in found[:MOST_NAMED]:
+            self._arm_not_known(columns, missing)
+
+    def _arm_not_known(self, columns: Mapping[tuple[str, ...], Mapped], missing: Sequence[str]) -> None:
+        def options(arm: str) -> str:
+            return " ".join(
+                option(column.heading, " ± ".join(f"{arm}_{part}" for part in TOGETHER.get(parts, parts)))
+                for parts, column in columns.items()
+            )
+
+        names = ", ".join(repr(column.heading) for column in columns.values())
+        words = {"treatment": "the exosomes", "control": "the control"}
+        centre = next(column for parts, column in columns.items() if CENTRES & set(parts))
+        known = [words[arm] for arm in ARMS if arm not in missing]
+        seen = set(tokens(centre.heading)) & BEFORE
+        before = (
+            ' (and write "post_vs_pre" in a column contrast, if they are of before treatment)' if seen else ""
+        )
+        only = f"only {known[0]} would have numbers" if known else "no group would have numbers"
+        self.problem(
+            UnclearColumnError,
+            f"{names} are of a group that is not known, and without them {only}",
+            "headings that name the arm (Exosome mean, Control mean)",
+            "; ".join(f"{options(arm)} if they are of {words[arm]}" for arm in missing)
+            + before
+            + f"; {option(centre.heading, '')} if they are of neither",
+            centre.at,
+        )
 
     def _row_per_group(self) -> None:
         """Refuse a table with a row per group: its rows are no comparisons."""

@@ -252,6 +252,20 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
     )
 
 
+def without_statistics(heading: str, words: Vocabulary) -> str:
+    """Return the words of a heading that are no statistic: the group that has it.
+
+    Examples
+    --------
+    >>> without_statistics("Model mean (SD)", load_headings()), without_statistics("N_Model", load_headings())
+    ('model', 'model')
+    """
+    text = " ".join(token for token in tokens(heading) if token not in "±%()[]/")
+    for phrase in sorted(words.statistics, key=len, reverse=True):
+        text = re.sub(rf"(?<!\S){re.escape(phrase)}(?!\S)", " ", text)
+    return " ".join(text.split())
+
+
 def _joined(
     arms: set[str], statistics: tuple[str, ...], left: tuple[str, ...], unit: str, known: Mapping[str, Column]
 ) -> Meaning | None:
@@ -490,7 +504,10 @@ class _Mapper:
             if said.statistics and not said.arm and not said.left
         }
         taken = {name for column in self.found.values() for name in column.columns}
-        arms = any(name.partition("_")[0] in ARMS and name.partition("_")[2] in OF_ARMS for name in taken)
+        said = {name for column in self.found.values() if column.by_user for name in column.columns}
+        controls = {f"control_{part}" for part in OF_ARMS}  # where the user says of all, the rest is treated
+        arms = {f"{arm}_{part}" for arm in ARMS for part in OF_ARMS} & taken
+        arms = arms if not arms <= said & controls else set()
         effect = "effect" in taken
         parts = [part for statistics in bare.values() for part in statistics]
         single = not arms and not effect and len(parts) == len(set(parts)) and {*parts} & OF_ARMS
@@ -504,9 +521,9 @@ class _Mapper:
                 continue
             bare.pop(at)
             self.unclear.pop(at)
-        self._ask_for_arm(bare)
+        self._ask_for_arm(bare, taken)
 
-    def _ask_for_arm(self, bare: Mapping[int, tuple[str, ...]]) -> None:
+    def _ask_for_arm(self, bare: Mapping[int, tuple[str, ...]], taken: set[str]) -> None:
         """Ask of which arm the statistics are that name none."""
         places: dict[str, list[int]] = {}
         for at in bare:
@@ -530,14 +547,23 @@ class _Mapper:
                 continue
             statistics = bare[at]
             heading = self.full[at]
-            names = [" ± ".join(f"{arm}_{part}" for part in statistics) for arm in ARMS]
-            names += ["treatment_n and control_n"] if statistics == ("n",) else []
+            mark = " to " if statistics[0] in ("ci_low", "q1", "min") else " ± "
+            columns = {arm: [f"{arm}_{part}" for part in statistics] for arm in ARMS}
+            free = {arm: mark.join(names) for arm, names in columns.items() if not taken & set(names)}
+            says = {"treatment": "the exosomes", "control": "the control"}
+            remedies = [f"{option(heading, name)} if it is of {says[arm]}" for arm, name in free.items()]
+            if statistics == ("n",) and len(free) == len(ARMS):
+                remedies = [
+                    f"{option(heading, 'treatment_n and control_n')} if it is the size of EACH group; if it "
+                    "is the total of both, write the size of each group in a column of its own"
+                ]
+            remedies.append(option(heading, "") + (" if it is neither" if free else " keeps it as your own"))
             self.problem(
                 UnclearColumnError,
                 at,
                 f"{heading!r} does not say of which arm it is",
-                ", ".join(names),
-                f"{option(heading, names[-1])}, or name the arm in the heading",
+                ", ".join(free.values()) or "a column that the table does not have yet",
+                "; ".join(remedies),
             )
 
     def near(self) -> None:
@@ -551,6 +577,9 @@ class _Mapper:
             likely = self._likely(said, heading, taken)
             if likely is None or likely in taken:
                 continue
+            if {"sd", "se"} == {"sd", "se"} & {self.words.statistics.get(word) for word in tokens(heading)}:
+                self._sd_or_se(at, likely)
+                continue
             left = ""
             if said.left and said.columns:
                 verb = "is" if len(said.left) == 1 else "are"
@@ -563,6 +592,19 @@ class _Mapper:
                 f"{option(heading, likely)} if it is; {option(heading, '')} if it is not",
                 likely,
             )
+
+    def _sd_or_se(self, at: int, likely: str) -> None:
+        """Ask of a column that holds SDs, SEs, or both."""
+        arm = likely.partition("_")[0]
+        heading = self.full[at]
+        self.problem(
+            UnclearColumnError,
+            at,
+            f"{heading!r} says both SD and SE",
+            f"{arm}_sd or {arm}_se",
+            f"{option(heading, f'{arm}_sd')} if all are SDs, {option(heading, f'{arm}_se')} if all are SEs; "
+            "if they differ between rows, write the SDs in one column and the SEs in another",
+        )
 
     def _likely(self, said: Meaning, heading: str, taken: set[str]) -> str | None:
         """Return the column that a heading may be; words such as "size" make that less likely."""
@@ -589,7 +631,11 @@ class _Mapper:
         }
         phrase = " ".join(token for token in tokens(heading) if token not in "()[]/")
         near = difflib.get_close_matches(phrase, phrases, n=1, cutoff=MISSPELT) if len(phrase) > 3 else []
-        return phrases[near[0]] if near else None
+        found = phrases[near[0]] if near else None
+        if found is not None and said.arm and said.left:  # "cases" is not "se", whatever arm stands before
+            parts = [part for part, name in self.words.statistics.items() if f"{said.arm}_{name}" == found]
+            return found if difflib.get_close_matches(" ".join(said.left), parts, 1, 0.6) else None
+        return found
 
     def refuse_doubles(self) -> None:
         """Refuse two headings that mean the same column; keep what is not used as the user's own."""

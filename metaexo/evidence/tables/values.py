@@ -369,6 +369,11 @@ def share(cell: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+def is_count(cell: str) -> bool:
+    """Return whether a cell is of the form "12 (60 %)"."""
+    return len(cell) <= LONGEST and _COUNT.fullmatch(plain(cell)) is not None
+
+
 def is_pair(cell: str) -> bool:
     """Return whether a cell is of the form "5.0 ± 1.0" or "5.0 (1.0)"."""
     return len(cell) <= LONGEST and _TWO.fullmatch(plain(cell)) is not None

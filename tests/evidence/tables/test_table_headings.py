@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ from tests.evidence.tables.making import HEADINGS, LI, WU, problems, read, said,
 
 KNOWN = flat_plan(load_codebook(), "t.xlsx").columns
 WORDS = load_headings()
+OPTIONS = re.compile(r'--map "([^"]+)"')
 ARM = {"treatment_mean": "5.1", "treatment_sd": "1.2", "treatment_n": "10"}
 READ = [("Li 2020", "5.1", "1.2", "10", "3.9", "1.1", "9")]
 
@@ -245,3 +249,71 @@ def test_a_heading_that_is_not_there(tmp_path: Path) -> None:
     path = workbook(tmp_path / "t.xlsx", [HEADINGS, LI])
     with pytest.raises(UnknownChoiceError, match="Exosome SD"):
         read(path, columns={"Exosome SDs": "treatment_sd"})
+
+
+@pytest.mark.parametrize(
+    ("exosomes", "other", "asked"),
+    [
+        ("Exosome", "Model", ["control"]),
+        ("Exosome", "I/R", ["control"]),
+        ("EV", "Non-EV", ["control"]),
+        ("Exosome in PBS", "PBS", ["treatment"]),
+        ("Post", "Pre", ["control"]),
+        ("Group A", "Group B", ["treatment", "control"]),
+    ],
+)
+def test_a_group_that_is_not_known_is_asked_for_and_never_lost(
+    tmp_path: Path, exosomes: str, other: str, asked: list[str]
+) -> None:
+    names = ("Study", *(f"{arm} {part}" for arm in (exosomes, other) for part in ("mean", "SD", "n")))
+    rows = [(*names, "Source"), (*LI, "BMSC"), (*WU, "ADSC")]
+    path = workbook(tmp_path / "t.xlsx", rows)
+    found = read(path).raws["outcomes"].problems
+    assert len(found) == len(asked)
+    options = read_map(OPTIONS.findall(found[0].remedy)[:3])
+    assert {name.partition("_")[0] for name in options.values()} == {asked[0]}
+    for problem, arm in zip(found, asked, strict=True):
+        assert f"{arm}_mean" in problem.remedy
+    if len(asked) == 1:
+        assert values(read(path, columns=options)) == values(
+            read(workbook(tmp_path / "u.xlsx", [HEADINGS, LI, WU]))
+        )
+
+
+@pytest.mark.parametrize(
+    ("heading", "cells", "offered"),
+    [
+        ("Healed (exosome)", ("6/8", "5/9"), "treatment_events / treatment_n"),
+        ("Exosome healed", ("6 (75%)", "5 (55%)"), "treatment_events"),
+        ("Experimental cases", (6, 5), "treatment_events"),
+        ("Healed (exosome)", (datetime.date(2024, 8, 6), datetime.date(2024, 9, 5)), None),
+    ],
+)
+def test_counts_under_a_heading_that_does_not_say_so_are_asked_for(
+    tmp_path: Path, heading: str, cells: tuple[Any, Any], offered: str | None
+) -> None:
+    rows = [("Study", "Source", heading), ("Li 2020", "BMSC", cells[0]), ("Wu 2021", "ADSC", cells[1])]
+    (problem,) = read(workbook(tmp_path / "t.xlsx", rows)).raws["outcomes"].problems
+    assert "_se" not in problem.remedy
+    assert offered is None or f'--map "{heading}={offered}"' in problem.remedy
+
+
+def test_a_spread_that_says_nothing_or_both_is_asked_for(tmp_path: Path) -> None:
+    for name in ("error exosome", "variance exosome", "SD or SE exosome", "±"):
+        names = ("Study", "Exosome mean", name, *HEADINGS[3:])
+        (problem,) = read(workbook(tmp_path / "t.xlsx", [names, LI])).raws["outcomes"].problems
+        assert {f"{name}=treatment_sd", f"{name}=treatment_se"} <= set(OPTIONS.findall(problem.remedy))
+
+
+def test_a_remedy_never_names_a_column_that_is_taken_or_doubles_a_size(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "t.xlsx", [(*HEADINGS, "Mean"), (*LI, 4.4)])
+    (problem,) = read(path).raws["outcomes"].problems
+    assert "_mean" not in problem.remedy
+    assert not read(path, columns={"Mean": ""}).raws["outcomes"].problems
+    names = [name for name in HEADINGS if not name.endswith(" n")]
+    (problem,) = (
+        read(workbook(tmp_path / "n.xlsx", [(*names, "N"), (*LI[:3], *LI[4:6], 19)]))
+        .raws["outcomes"]
+        .problems
+    )
+    assert re.search("EACH group.*the total of both", problem.remedy)
