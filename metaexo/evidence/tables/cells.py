@@ -65,6 +65,8 @@ OTHERS = {
 }
 SAVE = 'open it and save it as "Excel workbook (.xlsx)" or as "CSV UTF-8", then name that file'
 
+OURS = "metaexo"
+"""Who writes the comments on the headings of our template."""
 TYPE = "type its numbers into a workbook: metaexo new FOLDER writes one to fill in"
 
 
@@ -102,6 +104,8 @@ class Grid:
     widths: list[int] = field(default_factory=list)  # of CSV: cells of each row, empty ones at its end too
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)  # first and last line, column
     notes: list[str] = field(default_factory=list)
+    comments: dict[tuple[int, int], str] = field(default_factory=dict)  # by line and column
+    struck: set[tuple[int, int]] = field(default_factory=set)  # cells with a line through them
     separator: str = ""
     hidden: bool = False
 
@@ -242,6 +246,10 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
             continue
         value = cell.value
         at = line, column - 1
+        if cell.comment is not None and cell.comment.author != OURS:
+            grid.comments[at] = " ".join(str(cell.comment.text).split())
+        if cell.has_style and cell.font.strike:
+            grid.struck.add(at)
         formula = formulas._cells.get((line, column)) if formulas is not None else None
         if value is None:
             if formula is not None and formula.data_type == "f":

@@ -19,6 +19,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Codebook, Column, SheetPlan
 from metaexo.evidence.names import is_example
 from metaexo.evidence.reading import ADDED, Placed, letters
+from metaexo.evidence.tables.asides import ask_of_spread, comments_said, is_row_of_units, struck_out
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Percent, merged_cells, read_grids
 from metaexo.evidence.tables.columns import MOST_NAMED, Columns, Remarks, Tables, that_are_there
 from metaexo.evidence.tables.headings import (
@@ -251,7 +252,8 @@ class _Table(Columns):
             *own.values(),
         ]
         rows = list(zip(grid.lines, grid.rows, strict=True))[layout.start :]
-        rows = self._without_examples(self._without_remarks(rows))
+        rows = self._without_examples(self._without_remarks(self._without_units(rows)))
+        self._around(rows)
         self._row_lengths(rows)
         self._merged(rows)
         numeric = [c for c in mapped if any(known[name].is_number for name in c.columns)]
@@ -288,6 +290,29 @@ class _Table(Columns):
             told = f"{plural(len(nameless), 'column')} {has} cells and no heading, and {was} not used"
             self.notes.append(f"{told}: {', '.join(nameless[:MOST_NAMED])}")
         return names
+
+    def _around(self, rows: Sequence[tuple[int, list[str]]]) -> None:
+        """Ask of what stands around the numbers, and say what was not read of it."""
+        self.notes += comments_said(self.grid)
+        if not rows:
+            return
+        taken = {column.at for column in self.layout.mapped if column.columns}
+        struck = [struck_out(self.grid, line, row, taken) for line, row in rows] if self.grid.struck else []
+        for question in [*ask_of_spread(self.grid, self.layout), *filter(None, struck)]:
+            self.problem(
+                UnclearCellError, question.what, question.allowed, question.remedy, question.at, question.line
+            )
+
+    def _without_units(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+        """Leave out a row of units below the headings, and say so."""
+        known = self.plan.columns
+        numeric = {c.at for c in self.layout.mapped if any(known[name].is_number for name in c.columns)}
+        if not rows or not is_row_of_units(rows[0][1], numeric):
+            return rows
+        line, row = rows[0]
+        units = ", ".join(dict.fromkeys(shown(cell) for cell in row if cell))
+        self.remarks.unread.append(f"row {line} was not read: it holds units ({units})")
+        return rows[1:]
 
     def _without_remarks(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
         """Leave out remarks below the table, sums and repeated headers, and say so; ask for others."""

@@ -1,0 +1,184 @@
+"""What stands beside the numbers of a table: titles, remarks, comments, lines through cells, units.
+
+None of it is a number, and all of it can change what the numbers are: it is asked about, or said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from metaexo.evidence.tables.cells import Grid
+from metaexo.evidence.tables.headings import ARMS, Layout, Mapped, fold, option
+from metaexo.evidence.tables.values import Dialect, is_empty, number, shown
+from metaexo.formatting import plural
+
+MOST_NAMED = 12
+"""Things of one kind that a note names."""
+LONGEST_TEXT = 2_000
+"""Letters of a text in which it is looked for what the numbers are."""
+SPREADS: Mapping[str, tuple[str, str]] = {"sd": ("SD", "se"), "se": ("SE", "sd")}
+"""Spreads of arms: in words, and what they are mistaken for."""
+_SE = re.compile(
+    r"\b(?:SEM|SE|SEMs|SEs|S\.E\.M|S\.E)\b|\bs\.e\.m\b|±\s*sem?\b|\b[Ss]t(?:andard|d)\.? [Ee]rrors?\b"
+)
+_SD = re.compile(r"\b(?:SD|SDs|S\.D)\b|\bs\.d\b|±\s*sd\b|\b[Ss]t(?:andard|d)\.? [Dd]ev(?:iation)?s?\b")
+_MICROSCOPE = re.compile(r"\b(?:TEM|NTA|DLS|electron|microscop\w*)\b", re.IGNORECASE)
+"""Words beside which SEM is a microscope."""
+_OF_VALUES = re.compile(r"±|\+/-|\b(?:means?|values?|errors?|bars?|reported as|given as)\b", re.IGNORECASE)
+"""Words by which a remark in a row is of its numbers."""
+UNITS = frozenset(
+    fold(unit)
+    for unit in [
+        *("%", "mm", "cm", "m", "µm", "um", "nm", "mm²", "cm²", "µm²"),
+        *("g", "mg", "µg", "ug", "kg", "ng", "pg", "ml", "µl", "l"),
+        *("mg/dl", "mmol/l", "pg/ml", "ng/ml", "µg/ml"),
+        *("mice", "mouse", "rats", "rat", "animals", "patients", "wells", "cells", "n"),
+        *("days", "weeks", "hours", "h", "d", "min", "s"),
+        *("a.u.", "au", "fold", "score", "points", "percent", "mmhg"),
+    ]
+)
+"""Words of a row of units, without their brackets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a table leaves open, and where it stands."""
+
+    what: str
+    allowed: str
+    remedy: str
+    at: int | None
+    line: int
+
+
+def spreads_in(text: str) -> set[str]:
+    """Return which spreads a text names: "se", "sd", both or none.
+
+    Examples
+    --------
+    >>> spreads_in("All values are mean ± SEM"), spreads_in("SEM and TEM pictures of exosomes")
+    ({'se'}, set())
+    """
+    text = text[:LONGEST_TEXT].replace("+/-", "±")
+    found = {"sd"} if _SD.search(text) else set()
+    return found | ({"se"} if _SE.search(text) and not _MICROSCOPE.search(text) else set())
+
+
+def ask_of_spread(grid: Grid, layout: Layout) -> Iterator[Question]:
+    """Ask where a title, a remark or a comment says SE of columns that were read as SD, or the reverse."""
+    for text, where, at, line in _texts(grid, layout):
+        found = spreads_in(text)
+        for part in ("sd", "se"):
+            word, other = SPREADS[part]
+            if other not in found or (part == "se" and len(found) > 1):
+                continue
+            columns = [column for column in layout.mapped if _is_read_as(column, part, layout)]
+            if not columns:
+                continue
+            cells = ", ".join(f"{c.heading!r} ({grid.address(layout.line, c.at)})" for c in columns)
+            were = "was" if len(columns) == 1 else "were"
+            as_other = " ".join(option(c.heading, _with(c, part, other)) for c in columns)
+            as_read = " ".join(option(c.heading, _with(c, part, part)) for c in columns)
+            yield Question(
+                f"{where} says {shown(text)}, and {cells} {were} read as {word}s",
+                f"one of the two: SD or SE, for {cells}",
+                f"{as_other} if they are {SPREADS[other][0]}s; {as_read} if they are {word}s all the same",
+                at,
+                line,
+            )
+            return
+
+
+def _is_read_as(column: Mapped, part: str, layout: Layout) -> bool:
+    """Return whether a column is the spread of an arm, by its heading alone, and the only one of its arm."""
+    other = SPREADS[part][1]
+    arm = next((arm for arm in ARMS if f"{arm}_{part}" in column.columns), "")
+    return bool(arm) and not column.by_user and f"{arm}_{other}" not in layout.taken()
+
+
+def _with(column: Mapped, part: str, other: str) -> str:
+    names = [
+        f"{name.removesuffix(part)}{other}" if name.endswith(f"_{part}") else name for name in column.columns
+    ]
+    return " ± ".join(names)
+
+
+def _texts(grid: Grid, layout: Layout) -> Iterator[tuple[str, str, int | None, int]]:
+    """Return the texts that may say what the numbers are: text, its place in words, and its cell."""
+    if grid.sheet:
+        yield grid.sheet, "the name of the worksheet", None, layout.line
+    own = {column.at for column in layout.mapped if not column.columns or column.columns == ("note",)}
+    table = {column.at for column in layout.mapped if column.columns}
+    for i, (line, row) in enumerate(zip(grid.lines, grid.rows, strict=True)):
+        alone = sum(bool(cell) for cell in row) == 1
+        for at, cell in enumerate(row):
+            if not cell or number(cell, Dialect()) is not None:
+                continue
+            beside = i >= layout.start and at in own and _is_of_values(cell)
+            title = i < layout.start - 1 or (i == layout.start - 1 and (at in own or at not in table))
+            if title or (i >= layout.start and alone) or beside:
+                yield (
+                    cell,
+                    f"{'row' if alone else 'cell'} {line if alone else grid.address(line, at)}",
+                    at,
+                    line,
+                )
+    for (line, at), text in grid.comments.items():
+        yield text, f"the comment on {grid.address(line, at)}", at, line
+
+
+def _is_of_values(cell: str) -> bool:
+    """Return whether a remark in a row says of its numbers that they are one spread, not both."""
+    return _OF_VALUES.search(cell[:LONGEST_TEXT]) is not None and len(spreads_in(cell)) == 1
+
+
+def comments_said(grid: Grid) -> list[str]:
+    """Return which cells have a comment, in a sentence: comments are not read."""
+    if not grid.comments:
+        return []
+    listed = ", ".join(
+        f"{grid.address(line, at)} {shown(text)}"
+        for (line, at), text in list(grid.comments.items())[:MOST_NAMED]
+    )
+    more = " ..." if len(grid.comments) > MOST_NAMED else ""
+    one = len(grid.comments) == 1
+    told = f"{plural(len(grid.comments), 'cell')} {'has a comment' if one else 'have comments'}"
+    return [f"{told}, not read: {listed}{more}"]
+
+
+def struck_out(grid: Grid, line: int, row: list[str], taken: set[int]) -> Question | None:
+    """Ask of a row with a line through its cells: people leave out studies so."""
+    there = [at for at, cell in enumerate(row) if cell]
+    struck = [at for at in there if (line, at) in grid.struck]
+    if not struck or not taken & set(struck):
+        return None
+    if len(struck) == len(there):
+        return Question(
+            "a line goes through the cells of the row",
+            "rows that count, without a line through them",
+            "delete the row if the study is left out; take the line off (Ctrl+5 in Excel) if it counts",
+            struck[0],
+            line,
+        )
+    at = next(at for at in struck if at in taken)
+    return Question(
+        f"a line goes through {shown(row[at])}",
+        "values that count, without a line through them",
+        "write the value that counts, or empty the cell; take the line off (Ctrl+5 in Excel) if it counts",
+        at,
+        line,
+    )
+
+
+def is_row_of_units(row: list[str], numeric: set[int]) -> bool:
+    """Return whether a row holds units of the columns of numbers, and nothing else there.
+
+    Examples
+    --------
+    >>> is_row_of_units(["", "mice", "(%)", "%"], {1, 2, 3}), is_row_of_units(["Li", "8", "5"], {1, 2})
+    (True, False)
+    """
+    cells = [row[at] for at in numeric if at < len(row) and not is_empty(row[at])]
+    return bool(cells) and all(fold(cell.strip("()[] ")) in UNITS for cell in cells)

@@ -1,0 +1,83 @@
+"""What stands beside the numbers of a table and can change what they are: titles, remarks, comments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl.comments import Comment
+from openpyxl.styles import Font
+
+from tests.evidence.tables.making import HEADINGS, LI, WU, problems, read, said, values, workbook
+
+AS_SE = {"Exosome SD": "treatment_se", "Control SD": "control_se"}
+AS_SD = {"Exosome SD": "treatment_sd", "Control SD": "control_sd"}
+SEM = ("Values are mean ± SEM",)
+
+
+def _comment(sheet: Any) -> None:
+    sheet["C1"].comment = Comment("this is SEM!", "a student")
+
+
+@pytest.mark.parametrize(
+    ("rows", "change", "cell"),
+    [
+        ([SEM, HEADINGS, LI, WU], None, "A1"),
+        ([SEM, (), HEADINGS, LI, WU], None, "A1"),
+        ([HEADINGS, LI, WU, (), SEM], None, "A5"),
+        ([HEADINGS, LI, WU, ("Error bars: standard errors",)], None, "A4"),
+        ([HEADINGS, LI, WU], _comment, "C1"),
+        ([(*HEADINGS, "Remark"), LI, (*WU, "mean and SEM, Figure 2")], None, "H3"),
+    ],
+)
+def test_what_says_se_of_columns_read_as_sd_is_asked(
+    tmp_path: Path, rows: Any, change: Any, cell: str
+) -> None:
+    path = workbook(tmp_path / "t.xlsx", rows, change)
+    tables = read(path)
+    assert problems(tables) == [("UnclearCellError", cell)]
+    remedy = tables.raws["outcomes"].problems[0].remedy
+    for columns in (AS_SE, AS_SD):  # what is offered settles it
+        assert all(f'--map "{heading}={name}"' in remedy for heading, name in columns.items())
+        mended = read(path, columns=columns)
+        assert problems(mended) == []
+        assert values(mended, columns["Exosome SD"]) == [("1.2",), ("0.9",)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("Values are mean ± SD",), HEADINGS, LI],
+        [("Exosomes by TEM and SEM",), HEADINGS, LI],
+        [(*HEADINGS, "Remark"), (*LI, "SD computed from the SEM: mean ± SEM in the paper")],
+        [SEM, [name.replace("SD", "SEM") for name in HEADINGS], LI],
+    ],
+)
+def test_what_agrees_is_not_asked(tmp_path: Path, rows: Any) -> None:
+    assert problems(read(workbook(tmp_path / "t.xlsx", rows))) == []
+
+
+def test_comments_are_named(tmp_path: Path) -> None:
+    def change(sheet: Any) -> None:
+        sheet["B2"].comment = Comment("see Figure 2", "a student")
+
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI], change))
+    assert said(tables, "1 cell has a comment, not read: Data!B2 'see Figure 2'")
+
+
+def test_cells_with_a_line_through_them_are_asked(tmp_path: Path) -> None:
+    def change(sheet: Any) -> None:
+        for cell in [*sheet[2], sheet["C3"]]:
+            cell.font = Font(strike=True)
+
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, WU], change))
+    assert problems(tables) == [("UnclearCellError", "A2"), ("UnclearCellError", "C3")]
+
+
+def test_a_row_of_units_is_not_read(tmp_path: Path) -> None:
+    units = (None, "(%)", "%", "mice", "%", "%", "mice")
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, units, LI]))
+    assert problems(tables) == []
+    assert [row[0] for row in values(tables)] == ["Li 2020"]
+    assert said(tables, "row 2 was not read: it holds units ('(%)', '%', 'mice')")
