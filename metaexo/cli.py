@@ -145,7 +145,9 @@ def check(
     columns = _columns(mapped)
     found = mx.check_sheets(path, measure=measure, columns=columns, sheet=sheet)
     click.echo(found.report(noted, shutil.get_terminal_size((100, 40)).columns))
-    if copy is not None and found.ok:
+    if copy is not None and not found.ok:
+        click.echo(f"not written: {copy}. A copy is written once the errors are mended.")
+    elif copy is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SheetWarning)  # the report above has said all of it
             sheets = mx.read_sheets(found.folder, columns=columns, sheet=sheet)

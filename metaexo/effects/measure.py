@@ -321,7 +321,10 @@ def _near(code: object) -> str | None:
     by_name = {
         _plain(name): one.code for one in _REGISTRY.values() for name in (one.code, one.name)
     } | SYNONYMS
-    found = nearest_word(_plain(code), by_name) if isinstance(code, str) else None
+    if not isinstance(code, str):
+        return None
+    turned = [name for name in by_name if sorted(name) == sorted(_plain(code))]  # letters in another order
+    found = nearest_word(_plain(code), turned or by_name)
     return None if found is None else by_name[found]
 
 

@@ -229,3 +229,17 @@ def test_what_is_pooled_and_what_is_not_is_said(tmp_path: Path) -> None:
     assert found.prospect is not None
     assert (found.prospect.mixed, found.prospect.differ, found.prospect.questions) == ((), ("domain",), 2)
     assert "Effects that differ in domain are reported apart" in " ".join(found.report().split())
+
+
+def test_a_copy_that_is_not_written_is_said(tmp_path: Path) -> None:
+    path = table(tmp_path, (ROWS[0], ROWS[1].replace("Cho 2021", "")))
+    code, output = run(path, "--copy", tmp_path / "copy.csv")
+    assert code == 1
+    assert "not written" in output.splitlines()[-1]
+    assert not (tmp_path / "copy.csv").exists()
+    assert "(study not named)" in output
+
+
+def test_letters_in_another_order_are_the_measure_that_is_meant(tmp_path: Path) -> None:
+    assert "write 'SMD'" in run(table(tmp_path), "--measure", "SDM")[1]
+    assert "1 gives an SMD" in run(table(tmp_path, ROWS[:1]))[1]

@@ -56,6 +56,7 @@ ALL = "all"
 SAFE = re.compile(r"[\w./\\:~+-]+")
 """A path that needs no quotes."""
 ABSENT = "there is no column"
+NO_STUDY = "(study not named)"
 VOWELS = "AEFHILMNOSX"
 """Letters that are said with a vowel first, so that "an" stands before them."""
 
@@ -290,7 +291,8 @@ def _summary(check: SheetCheck) -> list[str]:
     path = " ".join([path, *check.options])
     if check.problems or found is None:
         return [f"{read}: {counts}.", f"Next: mend the errors, then run: metaexo check {path}"]
-    give = f"{found.effects} give {_article(found.measure)} {found.measure}"
+    verb = "gives" if found.effects == 1 else "give"
+    give = f"{found.effects} {verb} {_article(found.measure)} {found.measure}"
     line = f"{read}: {give}; {counts}."
     if not found.effects:
         return [line, "Next: fill what is missing (see the rows that give no effect), then check again"]
@@ -418,6 +420,7 @@ def _place(place: Place) -> str:
 
 
 def _named(studies: Sequence[str]) -> str:
+    studies = [study or NO_STUDY for study in studies]
     more = len(studies) - MOST_STUDIES
     mark = "; " if any("," in study for study in studies[:MOST_STUDIES]) else ", "
     return mark.join(studies[:MOST_STUDIES]) + (f" and {more} more" if more > 0 else "")

@@ -197,8 +197,10 @@ def _check_parts(path: Path, content: bytes) -> bool:
     has_formulas = False
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as parts:
-            infos = parts.infolist()
-            size = sum(info.file_size for info in infos if info.filename.endswith((".xml", ".rels")))
+            infos = [
+                info for info in parts.infolist() if _is_text(parts, info)
+            ]  # whatever its name ends with
+            size = sum(info.file_size for info in infos)
             if size > LARGEST_CONTENT:
                 raise SheetSizeError(
                     f"the worksheets of {path.name} have {size / 1e6:.0f} MB",
@@ -207,18 +209,25 @@ def _check_parts(path: Path, content: bytes) -> bool:
                     path.name,
                 )
             for info in infos:
-                if not info.filename.endswith((".xml", ".rels")):
-                    continue
                 text = parts.read(info)
                 if b"<!DOCTYPE" in text or b"<!ENTITY" in text or text[:2] in (b"\xff\xfe", b"\xfe\xff"):
                     raise _damaged(path, "its XML has definitions of its own")
-                worksheet = info.filename.startswith("xl/worksheets/")
+                worksheet = b"sheetData" in text
                 has_formulas = has_formulas or (worksheet and (b"<f>" in text or b"<f " in text))
     except MetaexoError:
         raise
     except Exception as error:
         raise _damaged(path, error) from None
     return has_formulas
+
+
+def _is_text(parts: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Return whether a part of a workbook is XML, and no picture."""
+    if info.filename.endswith((".xml", ".rels")):
+        return True
+    with parts.open(info) as part:
+        begin = part.read(64)
+    return begin.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"<" or begin[:2] in (b"\xff\xfe", b"\xfe\xff")
 
 
 def _opened(path: Path, content: bytes, *, values: bool) -> Any:

@@ -7,7 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from metaexo.errors import EmptySheetError, MetaexoError, MissingColumnError, UnclearColumnError
+from metaexo.errors import (
+    EmptySheetError,
+    MetaexoError,
+    MisnamedColumnWarning,
+    MissingColumnError,
+    SheetWarning,
+    UnclearColumnError,
+)
 from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import Placed, RawSheet, letters
@@ -31,6 +38,13 @@ from metaexo.evidence.tables.headings import (
     without_statistics,
 )
 from metaexo.evidence.tables.values import Dialect, is_count, is_empty, is_pair, number, share, shown
+from metaexo.evidence.vocabulary import (
+    NOT_REPORTED,
+    VOCABULARIES,
+    isolation_category,
+    isolation_steps,
+    source_category,
+)
 from metaexo.formatting import plural
 
 LONGEST_VALUE = 200
@@ -199,7 +213,7 @@ class Columns:
 
     def problem(
         self,
-        kind: type[MetaexoError],
+        kind: type[MetaexoError] | type[SheetWarning],
         what: str,
         allowed: str,
         remedy: str,
@@ -252,6 +266,7 @@ class Columns:
         self._row_per_group()
         self._study_column()
         self._effect_measure()
+        self._what_divides()
 
     def _unread(self) -> Iterator[tuple[Mapped, list[str]]]:
         """Return the columns that nothing is known of, with cells, unless something is asked of them."""
@@ -439,3 +454,31 @@ class Columns:
             'name the heading by the measure ("SMD", "OR", "MD"), or add a column "Effect measure"',
             column.at,
         )
+
+    def _what_divides(self) -> None:
+        """Say where no column names the source or the isolation, and which may."""
+        taken = self.layout.taken()
+        for kind in VOCABULARIES:
+            if taken & {f"{kind}_reported", f"{kind}_category"}:
+                continue
+            self.notes.append(f"no column names the {kind}: nothing can be compared by {kind}")
+            for column, cells in self._unread():
+                read = source_category if kind == "source" else _isolation
+                named = [
+                    cell for cell in cells if len(cell) <= LONGEST_HEADING and read(cell) != NOT_REPORTED
+                ]
+                if len(named) > len(cells) / 2:
+                    self.problem(
+                        MisnamedColumnWarning,
+                        f"{column.heading!r} holds {shown(named[0])}, and no column names the {kind}: "
+                        f"nothing can be compared by {kind}",
+                        f"a column with the {kind}",
+                        f"{option(column.heading, f'{kind}_reported')} if it names the {kind}; "
+                        f"{option(column.heading, '')} if it does not",
+                        column.at,
+                    )
+                    break
+
+
+def _isolation(text: str) -> str:
+    return isolation_category(isolation_steps(text))

@@ -152,7 +152,7 @@ def tokens(heading: str) -> list[str]:
     >>> tokens("EV mean (SD)"), tokens("n1"), tokens("meanExo +/- S.E.M.")
     (['ev', 'mean', '(', 'sd', ')'], ['n', '1'], ['mean', 'exo', '±', 's', 'e', 'm'])
     """
-    text = unicodedata.normalize("NFKC", heading[:LONGEST_HEADING])
+    text = unicodedata.normalize("NFKC", re.sub("[™®©]", "", heading[:LONGEST_HEADING]))
     text = re.sub(r"\+\s*/?\s*[-\u2212\u2013]", "±", text)
     text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
     return re.findall(r"[^\W\d_]+|\d+|[±%/()\[\]]", text.casefold())

@@ -185,6 +185,16 @@ def with_entity(path: Path) -> None:
             made.writestr(part, content)
 
 
+def with_entity_elsewhere(path: Path) -> None:
+    book = workbook(path.with_name("plain.xlsx"), ROWS)
+    with zipfile.ZipFile(book) as source, zipfile.ZipFile(path, "w") as made:
+        for part in source.infolist():
+            content = source.read(part).replace(b"sheet1.xml", b"sheet1.dat")
+            if part.filename.endswith("sheet1.xml"):
+                content = b'<!DOCTYPE x [<!ENTITY y "z">]>' + content
+            made.writestr(part.filename.replace("sheet1.xml", "sheet1.dat"), content)
+
+
 def chart_alone(path: Path) -> None:
     book = openpyxl.Workbook()
     book.create_chartsheet("Chart").add_chart(openpyxl.chart.BarChart())
@@ -215,6 +225,7 @@ OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
         ("t.csv", b'Study,Exosome mean\n"Li,5\n', "close the quotes"),
         ("t.csv", b" \n", "empty"),
         ("t.xlsx", with_entity, "open it in Excel"),
+        ("t.xlsx", with_entity_elsewhere, "open it in Excel"),
         ("t.xlsx", bomb, "at most 150 MB"),
         ("t.xlsx", chart_alone, "no worksheet"),
     ],

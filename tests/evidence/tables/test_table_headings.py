@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.errors import InputError, MisnamedColumnWarning, UnknownChoiceError
 from metaexo.evidence.codebook import load_codebook
 from metaexo.evidence.tables.headings import OURS, load_headings, meaning, read_map, targets
 from metaexo.evidence.tables.table import flat_plan
@@ -317,3 +317,21 @@ def test_a_remedy_never_names_a_column_that_is_taken_or_doubles_a_size(tmp_path:
         .problems
     )
     assert re.search("EACH group.*the total of both", problem.remedy)
+
+
+def test_a_column_that_may_name_the_source_or_the_isolation_is_said(tmp_path: Path) -> None:
+    more = [("Made from", "Prepared"), ("ADSC", "UC"), ("hUC-MSC exosomes", "SEC")]
+    rows = [(*row, *cells) for row, cells in zip([HEADINGS, LI, WU], more, strict=True)]
+    path = workbook(tmp_path / "t.xlsx", rows)
+    found = read(path).raws["outcomes"].problems
+    assert {problem.kind for problem in found} == {MisnamedColumnWarning}
+    options = read_map([OPTIONS.findall(problem.remedy)[0] for problem in found])
+    assert options == {"Made from": "source_reported", "Prepared": "isolation_reported"}
+    tables = read(path, columns=options)
+    assert not tables.raws["outcomes"].problems
+    assert not said(tables, "nothing can be compared")
+    plain = read(
+        workbook(tmp_path / "p.xlsx", [(*HEADINGS, "EVs from", "How isolated?"), (*LI, "ADSC", "UC")])
+    )
+    assert values(plain, "source_reported", "isolation_reported") == [("ADSC", "UC")]
+    assert said(read(workbook(tmp_path / "n.xlsx", [HEADINGS, LI])), "nothing can be compared by source")
