@@ -8,7 +8,7 @@ them is plain text, which each form escapes for itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaexo.errors import InputError
@@ -62,6 +62,8 @@ class ReportTable:
         For each row the identifier of the :class:`Trace` behind it, or an empty text.
     notes : tuple of str
         Below the table.
+    rows : tuple of int, optional
+        Positions of the rows that a reader sees; the files have all. Default: all.
     """
 
     name: str
@@ -71,6 +73,15 @@ class ReportTable:
     formats: Mapping[str, str] = field(default_factory=dict)
     traces: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    rows: tuple[int, ...] | None = None
+
+    @property
+    def seen(self) -> ReportTable:
+        """The table with the rows that a reader sees."""
+        if self.rows is None:
+            return self
+        traces = tuple(self.traces[i] for i in self.rows) if self.traces else ()
+        return replace(self, frame=self.frame.iloc[list(self.rows)], traces=traces, rows=None)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -69,9 +69,9 @@ def page_with(report: Report, drawings: Drawings) -> str:
     """Return the page of a report whose figures are drawn for other forms as well."""
     environment = _environment()
     style, script = (_source(environment, name) for name in ("page.css", "page.js"))
-    widths = {id(one): sum(one.letters(name) + 2 for name in one.columns) for one in report.tables}
+    widths = {id(one): sum(one.seen.letters(name) + 2 for name in one.columns) for one in report.tables}
     figures = {id(one): (i, _pictures(drawings, one)) for i, one in enumerate(report.figures, start=1)}
-    tables = {id(one): (i, list(_columns(one))) for i, one in enumerate(report.tables, start=1)}
+    tables = {id(one): (i, list(_columns(one.seen))) for i, one in enumerate(report.tables, start=1)}
     page: str = environment.get_template("page.html").render(
         report=report,
         parts=_parts(report),

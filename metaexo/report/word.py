@@ -177,6 +177,7 @@ class _Writer:
         from docx.oxml import parse_xml
 
         self.tables += 1
+        block = block.seen
         columns = block.columns
         self._turn(wide=_is_wide(block))
         self._caption("Table", self.tables, block.title).paragraph_format.keep_with_next = True

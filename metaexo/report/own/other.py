@@ -45,10 +45,10 @@ def other_analyses(every: EffectSizes, asked: Asked, averaged: bool, said: list[
     """
     import pandas as pd
 
-    rows, first = list[dict[str, Any]](), (asked.method, asked.test)
+    rows = list[dict[str, Any]]()
     with quiet(said):
         merged = one_row_each(every, asked.by)
-    chosen = [pair for pair in pairs_of(asked) if merged.m == merged.k or pair[1] != "z" or pair == first]
+    chosen = pairs_of(asked, merged.m < merged.k)
     for words, es in selections(every).items():
         of_all = words == "all"
         for method, test in chosen if of_all else chosen[:1]:
@@ -62,10 +62,14 @@ def other_analyses(every: EffectSizes, asked: Asked, averaged: bool, said: list[
     return frame
 
 
-def pairs_of(asked: Asked) -> list[tuple[str, str]]:
-    """Return the estimators and intervals of the analyses of all rows, that of the report first."""
+def pairs_of(asked: Asked, robust: bool = False) -> list[tuple[str, str]]:
+    """Return the estimators and intervals of the analyses of all rows, that of the report first.
+
+    robust: whether intervals are robust by study whatever is asked for, so that each estimator is there once.
+    """
     first = (asked.method, asked.test)
-    return [first, *(pair for pair in METHODS if pair != first)]
+    pairs = [first, *(pair for pair in METHODS if pair != first)]
+    return [(method, asked.test) for method in dict(pairs)] if robust else pairs
 
 
 METHODS = (

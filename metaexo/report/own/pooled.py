@@ -121,6 +121,12 @@ def heterogeneity_frame(fit: RandomEffectsResults) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
+def heterogeneity_is_shown(fit: RandomEffectsResults) -> bool:
+    """Return whether the interval of the variance between studies lies above zero."""
+    row = heterogeneity_frame(fit).iloc[0]
+    return "tau2_low" in row and bool(row["tau2_low"] > 0)
+
+
 def pooled_sentence(part: Part) -> str:
     """Return the first sentence of the answer: the pooled effect, or what stands in its place."""
     what, level = measure_words(part.every.measure), part.asked.level

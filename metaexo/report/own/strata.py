@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 from metaexo.effects import back_pooled
 from metaexo.evidence.vocabulary import VOCABULARIES, Kind, unclear
-from metaexo.formatting import level_words, p_value, plural
-from metaexo.heterogeneity import StratifiedResults
+from metaexo.formatting import level_words, number, p_value, percent, plural
+from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.heterogeneity.attribution.estimability import Estimability
+from metaexo.heterogeneity.attribution.verdicts import PRECISE
 from metaexo.heterogeneity.levels import factor_levels, is_unreported, readable
 from metaexo.heterogeneity.strata.fit import Stratum
 from metaexo.plots import estimability, forest
 from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.counts import rare_events
 from metaexo.report.own.part import Part
+from metaexo.report.own.pooled import heterogeneity_is_shown
 from metaexo.report.own.words import (
     factor_words,
     figure_of,
@@ -30,6 +34,13 @@ MOST_NAMED = 4
 MOST_ROWS = 60  # of a forest on one page
 MOST_LEVELS = 10  # of a factor on a map of combinations
 MOST_DRAWN = 2000  # rows that a forest plot can have
+COSTLY = 1.5  # times by which standard errors grow where factors come together, from which it is said
+MEETING = (
+    (0.3, "are spread over each other"),
+    (0.7, "partly come together"),
+    (1.0, "mostly come together"),
+)
+"""Cramer's V up to which two factors meet so, in words."""
 
 
 def strata_section(part: Part, factor: str) -> Section:
@@ -259,36 +270,119 @@ def attribution_section(part: Part) -> Section | None:
     if found is None:
         return None
     names = listed([factor_words(name) for name in part.asked.by], "or")
-    blocks: list[Block] = [Words(found.verdict.sentence)]
-    if found.verdict.reasons:
-        blocks.append(Listing(tuple(f"{why[:1].upper()}{why[1:]}" for why in found.verdict.reasons)))
+    blocks: list[Block] = [Words(verdict_sentence(part, found))]
+    if items := _reasons(found):
+        blocks.append(Listing(tuple(map(sentence, items))))
     blocks += _crossing_map(part, found.estimability)
     blocks.append(crossing_table(part, found.estimability))
+    if any(one.share is not None for one in found.parts):
+        blocks.append(attribution_table(part, found))
+    return Section(part.called("attribution"), f"Is it {names}?", tuple(blocks))
+
+
+def verdict_sentence(part: Part, found: AttributionResults) -> str:
+    """Return which of the factors goes with the differences between studies, the others allowed for."""
+    rows = {one.name: one for one in found.parts if one.kind == "factor"}
+    together = next((one.pvalue for one in found.parts if one.kind == "together"), None)
+    known = {name: one.pvalue for name, one in rows.items() if one.pvalue is not None}
+    if len(known) < len(part.asked.by) or together is None:
+        return typeset(found.verdict.sentence)
+    named = [name for name in part.asked.by if name in found.verdict.factors]
+    others = [name for name in part.asked.by if name not in named]
+    each = [f"{factor_words(name)} ({p_value(known[name])})" for name in part.asked.by]
+    if found.verdict.kind == "not_separable":
+        return (
+            f"Together, {listed([factor_words(name) for name in part.asked.by])} go with the differences "
+            f"between studies ({p_value(together)}), but none of them does once the others are allowed for: "
+            f"{listed(each)}. These studies cannot say which of them it is."
+        )
+    if not named:
+        alone = [name for name in part.between if differs(part, name)]
+        still = listed([f"{factor_words(name)} ({p_value(known[name])})" for name in alone])
+        doubt = f" The difference by {still} above takes it alone; the others allowed for, it is not shown."
+        return (
+            f"Neither {' nor '.join(map(factor_words, part.asked.by))} explains the differences between "
+            f"studies better than labels permuted at random do (together {p_value(together)}); with "
+            f"{plural(found.estimability.used.m, 'study', 'studies')} that does not show that none of them "
+            f"matters.{doubt if alone else ''}"
+        )
+    first = listed([f"{factor_words(name)} ({p_value(known[name])})" for name in named])
+    rest = listed([f"{factor_words(name)} ({p_value(known[name])})" for name in others])
+    also = f"; for {rest}, {first_alone(named)} allowed for, that is not shown" if others else ""
+    return f"Differences between studies go with {first}, also when the others are allowed for{also}."
+
+
+def first_alone(named: list[str]) -> str:
+    """Return factors in the middle of a sentence."""
+    return listed([factor_words(name) for name in named])
+
+
+def differs(part: Part, factor: str) -> bool:
+    """Return whether both tests say that effects differ by a factor."""
+    tests = part.between[factor]
+    known = [p for p in (tests.formula.pvalue, tests.permutation.pvalue) if p == p]
+    return bool(known) and all(p < 1 - part.asked.level for p in known)
+
+
+def _reasons(found: AttributionResults) -> list[str]:
+    """Return what stands behind the verdict in plain words: how the factors meet, and what it costs."""
+    ours = set(found.confounding.words())
+    numbers = "factor" in {one.kind for one in found.parts if one.pvalue is not None}
+    kept = [why for why in found.verdict.reasons if why not in ours]
+    kept = [why for why in kept if why.startswith("what one factor does")] if numbers else kept
+    for pair in found.confounding.associations:
+        if pair.v is None:
+            continue
+        names = listed([factor_words(name, many=True) for name in pair.factors])
+        how = next(words for limit, words in MEETING if pair.v <= limit)
+        kept.append(
+            f"{names} {how}: Cramér's V {number(pair.v)}, from 0 (each with each alike) to 1 (each with one "
+            f"of the other); {pair.empty} of {plural(pair.cells, 'combination')} have no study"
+        )
+    for one in found.confounding.inflations:
+        if COSTLY <= one.factor_on_se < math.inf:
+            kept.append(
+                f"because they come together, what goes with {factor_words(one.factor)} is known "
+                f"{number(one.factor_on_se, 1)} times less precisely"
+            )
+    return kept
+
+
+def attribution_table(part: Part, found: AttributionResults) -> ReportTable:
+    """Return the table of the factors with their shares and tests; the file has every part and all digits."""
     frame = found.to_frame()
     frame.attrs = {}
-    if frame["share"].notna().any():
-        frame.insert(0, "part", [readable(name) for name in frame["name"]])
-        headings = {
-            "part": "Part", "tau2": "τ²", "share": "Share", "low": "Lower", "high": "Upper",
-            "chance": "By chance", "pvalue": "p", "pvalue_alone": "p alone", "note": "Note",
-        }  # fmt: skip
-        formats = {"tau2": ".3f", "pvalue": "p", "pvalue_alone": "p"}
-        formats |= dict.fromkeys(("share", "low", "high", "chance"), "%")
-        note = (
-            f"{level_words(part.asked.level)} intervals. Shares are not cut off, so that they add up: with "
-            "few studies they can lie below 0% or above 100%."
-        )
-        blocks.append(
-            ReportTable(
-                part.called("attribution"),
-                "What explains the variance between studies",
-                frame,
-                headings,
-                formats,
-                notes=(note,),
-            )
-        )
-    return Section(part.called("attribution"), f"Is it {names}?", tuple(blocks))
+    m = found.estimability.used.m
+    frame.insert(0, "part", [factor_words(one.name).capitalize() for one in found.parts])
+    frame.insert(1, "m", m)
+    known = m >= PRECISE and part.fit is not None and heterogeneity_is_shown(part.fit)
+    lacking = f"not estimable with {plural(m, 'study', 'studies')}"
+    shares = frame[["share", "low", "high"]].clip(0, 1)
+    frame["share_shown"] = [
+        f"{percent(share)} ({percent(low)} to {percent(high)})" if known and share == share else lacking
+        for share, low, high in shares.itertuples(index=False)
+    ]
+    level = level_words(part.asked.level)
+    headings = {
+        "part": "Factor", "m": "Studies", "share_shown": f"Share of τ² ({level} interval)",
+        "pvalue": "p, the others allowed for", "pvalue_alone": "p, alone",
+    }  # fmt: skip
+    few = (
+        f"A share of the variance between studies can be estimated from about {PRECISE} studies, and where "
+        "there clearly is such a variance. "
+        if not known
+        else ""
+    )
+    note = (
+        f"{few}p: how often permuted labels explain as much. It is of the share of the variance, so it can "
+        "differ somewhat from the tests between means above. The file of this table has every part, not cut "
+        "off."
+    )
+    rows = tuple(i for i, one in enumerate(found.parts) if one.kind == "factor")
+    return ReportTable(
+        part.called("attribution"), "What goes with the differences between studies", frame, headings,
+        {"pvalue": "p", "pvalue_alone": "p"}, notes=(note,), rows=rows,
+    )  # fmt: skip
 
 
 def _crossing_map(part: Part, found: Estimability) -> list[Block]:

@@ -122,6 +122,9 @@ def test_a_study_with_two_sources_has_intervals_robust_by_study(reported: Callab
     assert "CR2" in words_of(report, "methods")
     rows = next(one.frame for one in report.tables if one.name == "pooled")
     assert (rows["k"].item(), rows["m"].item()) == (7, 6)
+    others = next(one.frame for one in report.tables if one.name == "sensitivity")
+    assert others["method"].tolist() == ["REML", "DL", "PM"]
+    assert set(others["interval"]) == {"robust (CR2)"}
 
 
 def test_results_with_p_alone_stand_beside_as_bounds(reported: Callable[..., Report]) -> None:
@@ -180,3 +183,16 @@ def test_a_comparison_within_studies_is_not_called_observational_unasked(
 
 def test_the_prediction_interval_is_said_to_be_of_the_true_effect(usual: tuple[Path, Report]) -> None:
     assert "the true effect in a new study may lie from " in usual[1].answer[0]
+
+
+def test_a_reader_sees_the_factors_and_no_share_that_few_studies_cannot_give(
+    usual: tuple[Path, Report],
+) -> None:
+    report = usual[1]
+    table = next(one for one in report.tables if one.name == "attribution")
+    assert table.seen.texts("part") == ["Source", "Isolation method"]
+    assert set(table.seen.texts("share_shown")) == {"not estimable with 12 studies"}
+    assert {"unexplained", "interaction", "together"} <= set(table.frame["kind"])
+    text = words_of(report, "attribution")
+    assert "Differences between studies go with source (p " in text
+    assert not [word for word in ("standard errors", "tau2") if word in text]
