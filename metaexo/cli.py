@@ -42,7 +42,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("analyses", nargs=-1, metavar="[NN]...")
-@click.option("--check", is_flag=True, help="Write nothing; compare with what is committed.")
+@click.option("--check", is_flag=True, help="Write nothing; compare with the last commit, and the disk.")
 @click.option("--only", multiple=True, metavar="NN", help="The same as NN; may be given again.")
 @click.option("--root", type=FOLDER, default=".", help="Checkout of metaexo. [default: this folder]")
 def reproduce(analyses: Sequence[str], check: bool, only: Sequence[str], root: Path) -> None:
@@ -58,17 +58,23 @@ def reproduce(analyses: Sequence[str], check: bool, only: Sequence[str], root: P
                 "numbers of analyses, such as 06, or none for all",
                 f"for studies of your own write: metaexo report {given}",
             )
-    if not check:
-        _run(mx.report.Folders.of(root.resolve()), only)
-        return
+    there = mx.report.Folders.of(root.resolve())
     with tempfile.TemporaryDirectory(prefix="metaexo-") as scratch:
-        made = mx.report.Folders.of(root.resolve(), Path(scratch))
-        _run(made, only)
-        agrees = _compare(mx.report.Folders.of(root.resolve()), made, only)
-    sys.exit(0 if agrees else 1)
+        if check:
+            made = mx.report.Folders.of(root.resolve(), Path(scratch, "made"))
+            _run(made, only)
+            agrees = _compare(there, made, only, Path(scratch, "committed"))
+            sys.exit(0 if agrees else 1)
+        before = mx.report.Folders.of(root.resolve(), Path(scratch))
+        for folder, copy in ((there.results, before.results), (there.figures, before.figures)):
+            if folder.is_dir():
+                shutil.copytree(folder, copy)
+        readme = _text(root / "README.md")
+        written = _run(there, only)
+        _say_what_changed(before, there, only, written, readme)
 
 
-def _run(folders: mx.report.Folders, only: Sequence[str]) -> None:
+def _run(folders: mx.report.Folders, only: Sequence[str]) -> set[str]:
     from tqdm import tqdm
 
     def progress(scripts: Sequence[Path]) -> Iterable[Path]:
@@ -83,19 +89,69 @@ def _run(folders: mx.report.Folders, only: Sequence[str]) -> None:
         click.echo(f"{analysis.script.name} ({seconds:.1f} s)")
         for path in analysis.written:
             click.echo(f"  {path.relative_to(folders.output).as_posix()}")
-    files = sum(len(analysis.written) for analysis, _ in runs)
-    click.echo(f"{files} files written; analyses run: {len(runs)}")
+    files = {path.relative_to(folders.output).as_posix() for analysis, _ in runs for path in analysis.written}
+    click.echo(f"{len(files)} files written; analyses run: {len(runs)}")
+    return files
 
 
-def _compare(committed: mx.report.Folders, made: mx.report.Folders, only: Sequence[str]) -> bool:
-    found = mx.report.compare_outputs(committed, made, only)
+def _say_what_changed(
+    before: mx.report.Folders, now: mx.report.Folders, only: Sequence[str], written: set[str], readme: str
+) -> None:
+    """Say which files that several analyses share were written too, what differs, and where the answer is."""
+    root = now.output
+    shared = [now.results / "summary.md", now.results / "answers.csv", now.results / "answer.md"]
+    shared += [now.figures / "MANIFEST.tsv"]
+    names = [path.relative_to(root).as_posix() for path in shared if path.is_file()]
+    found = [one for one in mx.report.compare_outputs(before, now, only) if one.verdict != "not made"]
+    changed = [one for one in found if one.verdict != "identical"]
+    new = sum(one.verdict == "new" for one in changed)
+    if _text(root / "README.md") != readme:
+        names.append("README.md (its main answer)")
+    click.echo(f"written too: {', '.join(names)}")
+    for one in changed:
+        if one.verdict != "new":
+            click.echo(f"{one.verdict:>22}  {one.file}  {one.detail}".rstrip())
+    close = sum(one.verdict == "equal within tolerance" for one in changed)
+    click.echo(
+        f"{len(changed) - new - close} of {len(found)} files differ from before"
+        + (f", {close} in rounding only" if close else "")
+        + (f", {new} are new" if new else "")
+    )
+    if (now.results / "answer.md").is_file():
+        click.echo(f"the answer: {(now.results / 'answer.md').relative_to(root).as_posix()}")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _compare(there: mx.report.Folders, made: mx.report.Folders, only: Sequence[str], scratch: Path) -> bool:
+    """Compare what was made with the last commit and with the disk; without git with the disk alone."""
+    from metaexo.report.compare import committed_outputs  # slow to load: --help does without
+
+    on_disk = mx.report.compare_outputs(there, made, only)
+    commit = committed_outputs(there.output, scratch)
+    if commit is None:
+        click.echo("compared with the files on the disk: git knows no commit of them")
+        return _tell(on_disk, "on the disk")
+    folders, name = commit
+    click.echo(f"compared with commit {name}")
+    agrees = _tell(mx.report.compare_outputs(folders, made, only), f"in commit {name}")
+    edited = [item for item in on_disk if not item.agrees]
+    if edited:
+        click.echo(f"compared with the files on the disk, {len(edited)} are not what is made now")
+        _tell(edited, "on the disk")
+    return agrees and not edited
+
+
+def _tell(found: Sequence[Any], where: str) -> bool:
     for item in found:
         click.echo(f"{item.verdict:>22}  {item.file}  {item.detail}".rstrip())
     wrong = [item for item in found if not item.agrees]
     identical = sum(item.verdict == "identical" for item in found)
     click.echo(
         f"{len(found)} files compared: {identical} identical, "
-        f"{len(found) - identical - len(wrong)} equal within tolerance, {len(wrong)} not as committed"
+        f"{len(found) - identical - len(wrong)} equal within tolerance, {len(wrong)} not as {where}"
     )
     return not wrong
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,58 @@ def test_reproduce_lists_what_it_wrote(checkout):
     result = run("reproduce", "--root", checkout)
     assert result.exit_code == 0, result.output
     assert "  analyses/results/01_rows.csv\n" in result.output
-    assert result.output.endswith("2 files written; analyses run: 2\n")
+    assert "2 files written; analyses run: 2\n" in result.output
+
+
+def test_reproduce_says_what_differs_from_before_and_which_shared_files_it_wrote(checkout):
+    first = run("reproduce", "--root", checkout).output
+    assert "written too: analyses/results/summary.md\n" in first
+    assert first.endswith("0 of 3 files differ from before, 3 are new\n")
+    assert run("reproduce", "--root", checkout).output.endswith("0 of 3 files differ from before\n")
+    (checkout / "data" / "sheet.csv").write_text("source,n\nplasma,5\n")
+    changed = run("reproduce", "01", "--root", checkout).output
+    assert "different  analyses/results/01_rows.csv  line 2, n: 4 before, 5 now\n" in changed
+    assert "1 of 4 files differ from before\n" in changed
+
+
+def test_reproduce_says_where_the_answer_is_and_which_sentence_changed(checkout):
+    answer = (
+        '    analysis.answer(f"There is a row with {sheet.n[0]} samples.", k=1, m=1, units="rows",\n'
+        '                    certainty="low", table="rows")\n'
+    )
+    (checkout / "analyses" / "01_rows.py").write_text(SCRIPT + answer)
+    (checkout / "README.md").write_text("<!-- answer -->\n<!-- end of answer -->\n")
+    run("reproduce", "--root", checkout)
+    (checkout / "data" / "sheet.csv").write_text("source,n\nplasma,500\n")
+    found = run("reproduce", "--root", checkout).output
+    assert "analyses/results/answer.md, README.md (its main answer)\n" in found
+    assert "4 samples. before, There is a row with 500 samples. now" in found
+    assert found.endswith("the answer: analyses/results/answer.md\n")
+
+
+def test_check_compares_with_the_commit_and_not_with_what_was_written_since(checkout):
+    def git(*words):
+        subprocess.run(["git", "-C", checkout, *words], check=True, capture_output=True)
+
+    run("reproduce", "--root", checkout)
+    git("init")
+    git("add", "-A")
+    git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-m", "first")
+    kept = run("reproduce", "--check", "--root", checkout)
+    assert kept.exit_code == 0, kept.output
+    assert "compared with commit " in kept.output
+    (checkout / "data" / "sheet.csv").write_text("source,n\nplasma,5\n")
+    run("reproduce", "--root", checkout)
+    for only in ((), ("01",)):
+        found = run("reproduce", "--check", "--root", checkout, *only)
+        assert found.exit_code == 1
+        assert "01_rows.csv  line 2, n: 4 before, 5 now" in found.output
+    git("checkout", ".")
+    (checkout / "analyses" / "results" / "01_rows.csv").write_text("source,n\nplasma,6\n")
+    edited = run("reproduce", "--check", "--root", checkout)
+    assert edited.exit_code == 1
+    assert ", 0 not as in commit " in edited.output
+    assert "line 2, n: 6 before, 4 now" in edited.output
 
 
 def test_check_passes_right_after_reproduce_and_writes_nothing(checkout):
@@ -53,7 +105,7 @@ def test_check_passes_right_after_reproduce_and_writes_nothing(checkout):
     before = {path: path.stat().st_mtime_ns for path in checkout.rglob("*") if path.suffix in (".csv", ".md")}
     result = run("reproduce", "--check", "--root", checkout)
     assert result.exit_code == 0, result.output
-    assert "3 files compared: 3 identical, 0 equal within tolerance, 0 not as committed" in result.output
+    assert "3 files compared: 3 identical, 0 equal within tolerance, 0 not as on the disk" in result.output
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
@@ -74,7 +126,7 @@ def test_check_fails_on_any_difference(checkout, file, change, only):
     change(checkout / "analyses" / "results" / file)
     result = run("reproduce", "--check", "--root", checkout, *only)
     assert result.exit_code == 1
-    assert "1 not as committed" in result.output
+    assert "1 not as on the disk" in result.output
 
 
 def test_check_of_one_analysis_does_not_look_at_the_others(checkout):
@@ -112,7 +164,6 @@ def test_check_names_the_line_of_a_broken_row_and_fails(root, tmp_path):
 
 def test_check_prints_on_a_terminal_of_an_old_code_page(tmp_path: Path, root: Path) -> None:
     """Cells hold any letters; code page 1252 has few of them."""
-    import subprocess
     import sys
 
     (tmp_path / "studies.csv").write_text("study_id\nλ研究−1\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Compare what the analyses make now with what is committed.
+"""Compare what the analyses make now with what stood there before: in the commit, or on the disk.
 
 The goal is the same bytes. Where the bytes differ (another machine's arithmetic, another version of the
 drawing library), a table may differ in numbers by a relative 1e-6, a drawing by a hundredth of a point and
@@ -9,10 +9,13 @@ difference.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
+import subprocess
+import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -20,7 +23,7 @@ from xml.etree import ElementTree
 from metaexo.report.answers import ANSWERS, read_answers
 from metaexo.report.collected import MANIFEST, SUMMARY, Folders, read_manifest, read_summary
 
-Verdict = Literal["identical", "equal within tolerance", "different", "not made", "not committed"]
+Verdict = Literal["identical", "equal within tolerance", "different", "not made", "new"]
 
 TABLE_RTOL = 1e-6
 TABLE_ATOL = 1e-12
@@ -36,7 +39,7 @@ _REFERENCE = re.compile(r"#([A-Za-z_][\w.:-]*)")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One file, as committed and as made now."""
+    """One file, as it was before and as made now."""
 
     file: str  # path below the folder that was compared
     verdict: Verdict
@@ -48,13 +51,37 @@ class Comparison:
         return self.verdict in ("identical", "equal within tolerance")
 
 
+def committed_outputs(root: Path, into: Path) -> tuple[Folders, str] | None:
+    """Write what the last commit holds of results and figures into a folder; its folders and its short name.
+
+    `root`: the checkout. `into`: a scratch folder.
+    Returned: None where there is no git, no commit, or a commit without any of these files.
+    """
+
+    def git(*words: str) -> bytes:
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    try:
+        name = git("rev-parse", "--short", "HEAD").decode().strip()
+        tracked = git("ls-tree", "--name-only", "HEAD", "--", "analyses/results", "figures").decode().split()
+        if not tracked:
+            return None
+        archive = git("archive", "--format=zip", "HEAD", "--", *tracked)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(into)
+    return replace(Folders.of(root), output=into), name
+
+
 def compare_outputs(committed: Folders, made: Folders, only: Sequence[str] = ()) -> list[Comparison]:
     """Compare all that the analyses write: tables, figures, `summary.md` and the manifest.
 
     Parameters
     ----------
     committed : Folders
-        The checkout.
+        What is compared with: the checkout as it lies on the disk, or the files of a commit.
     made : Folders
         The same scripts, writing into a scratch folder.
     only : sequence of str
@@ -79,25 +106,29 @@ def compare_outputs(committed: Folders, made: Folders, only: Sequence[str] = ())
 
 def _parts_of_shared_files(committed: Folders, made: Folders, number: str) -> list[Comparison]:
     stem = made.scripts_in_order([number])[0].stem
-    words = [read_summary(folders.results / SUMMARY).get(stem) for folders in (committed, made)]
-    lines = [
-        [entry for entry in read_manifest(folders.figures / MANIFEST) if entry.script == stem]
-        for folders in (committed, made)
-    ]
-    said = [
-        [one for one in read_answers(folders.results / ANSWERS) if one.script == stem]
-        for folders in (committed, made)
-    ]
-    return [
-        Comparison(f"{name}, part {stem}", "identical" if before == now else "different")
-        for name, (before, now) in ((SUMMARY, words), (MANIFEST, lines), (ANSWERS, said))
-    ]
+
+    def parts(folders: Folders) -> dict[str, list[str]]:
+        figures = read_manifest(folders.figures / MANIFEST)
+        said = read_answers(folders.results / ANSWERS)
+        return {
+            SUMMARY: read_summary(folders.results / SUMMARY).get(stem, "").splitlines(),
+            MANIFEST: ["\t".join(astuple(one)) for one in figures if one.script == stem],
+            ANSWERS: ["\t".join(map(str, astuple(one))) for one in said if one.script == stem],
+        }
+
+    before, now = parts(committed), parts(made)
+    found = []
+    for name, lines in now.items():
+        same = lines == before[name]
+        detail = "" if same else _first_difference(before[name], lines)
+        found.append(Comparison(f"{name}, part {stem}", "identical" if same else "different", detail))
+    return found
 
 
 def compare_folders(committed: Path, made: Path, beginnings: Sequence[str] = ()) -> list[Comparison]:
     """Compare every file of two folders, sub-folders included.
 
-    `committed`: the folder as it should be.
+    `committed`: the folder as it was, or should be.
     `made`: the folder as it came out now.
     `beginnings`: beginnings of the file names to look at; empty for all files.
     Returned: one entry for each file that is in either folder, in order of name.
@@ -114,7 +145,7 @@ def compare_folders(committed: Path, made: Path, beginnings: Sequence[str] = ())
         if name not in now:
             found.append(Comparison(name, "not made", "no script writes it"))
         elif name not in before:
-            found.append(Comparison(name, "not committed", "a script writes it"))
+            found.append(Comparison(name, "new", "a script writes it"))
         else:
             found.append(compare_files(committed / name, made / name, name))
     return found
@@ -135,14 +166,14 @@ def compare_files(committed: Path, made: Path, name: str = "") -> Comparison:
 def _tables(committed: Path, made: Path) -> tuple[Verdict, str]:
     before, now = _cells(committed), _cells(made)
     if [len(row) for row in before] != [len(row) for row in now]:
-        return "different", f"{_extent(before)} committed, {_extent(now)} made"
+        return "different", f"{_extent(before)} before, {_extent(now)} now"
     header = before[0] if before else []
     largest, where = 0.0, ""
     for line, (row_before, row_now) in enumerate(zip(before, now, strict=True), start=1):
         for column, (a, b) in enumerate(zip(row_before, row_now, strict=True)):
             if a == b:
                 continue
-            place = f"line {line}, {header[column]}: {a} committed, {b} made"
+            place = f"line {line}, {header[column]}: {_apart(a, b)}"
             if line == 1 or not _close(a, b):
                 return "different", place
             gap = abs(float(a) - float(b)) / (max(abs(float(a)), abs(float(b))) or 1.0)
@@ -175,10 +206,10 @@ def _drawings(committed: Path, made: Path) -> tuple[Verdict, str]:
     for a, b in zip(before, now, strict=False):
         gap = _gap(a, b)
         if not gap <= DRAWING_ATOL:
-            return "different", f"{_short(a.value)!r} committed, {_short(b.value)!r} made"
+            return "different", _apart(a.value, b.value)
         largest = max(largest, gap)
     if len(before) != len(now):
-        return "different", f"{len(before)} parts committed, {len(now)} made"
+        return "different", f"{len(before)} parts before, {len(now)} now"
     return "equal within tolerance", f"largest shift {largest:.1e} pt"
 
 
@@ -228,8 +259,24 @@ def _gap(a: _Part, b: _Part) -> float:
     return max(abs(float(x) - float(y)) for x, y in pairs)
 
 
-def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[:most] + "..."
+def _apart(before: str, now: str, most: int = 60) -> str:
+    """Return two texts in words, each from shortly before the first place where they differ."""
+    pairs = enumerate(zip(before, now, strict=False))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(before), len(now)))
+    start = max(same - most // 2, 0)
+
+    def shown(text: str) -> str:
+        cut = text[start : start + most]
+        return f"{'...' if start else ''}{cut}{'...' if start + most < len(text) else ''}"
+
+    return f"{shown(before) or 'empty'} before, {shown(now) or 'empty'} now"
+
+
+def _first_difference(before: Sequence[str], now: Sequence[str]) -> str:
+    for line, (a, b) in enumerate(zip(before, now, strict=False), start=1):
+        if a != b:
+            return f"line {line}: {_apart(a, b)}"
+    return f"{len(before)} lines before, {len(now)} now"
 
 
 def _pictures(committed: Path, made: Path) -> tuple[Verdict, str]:
@@ -238,7 +285,7 @@ def _pictures(committed: Path, made: Path) -> tuple[Verdict, str]:
 
     before, now = imread(committed), imread(made)
     if before.shape != now.shape:
-        return "different", f"{before.shape} pixels and channels committed, {now.shape} made"
+        return "different", f"{before.shape} pixels and channels before, {now.shape} now"
     gap = np.abs(before.astype(float) - now.astype(float))
     largest = float(gap.max())
     if largest > SHADE_ATOL:
@@ -250,9 +297,6 @@ def _pictures(committed: Path, made: Path) -> tuple[Verdict, str]:
 def _texts(committed: Path, made: Path) -> tuple[Verdict, str]:
     before = committed.read_text(encoding="utf-8").splitlines()
     now = made.read_text(encoding="utf-8").splitlines()
-    for line, (a, b) in enumerate(zip(before, now, strict=False), start=1):
-        if a != b:
-            return "different", f"line {line}: {_short(a)!r} committed, {_short(b)!r} made"
-    if len(before) != len(now):
-        return "different", f"{len(before)} lines committed, {len(now)} made"
+    if before != now:
+        return "different", _first_difference(before, now)
     return "equal within tolerance", "line ends only"

@@ -136,8 +136,17 @@ def test_pictures_of_different_size_differ(pictures):
 
 def test_texts_must_be_equal_but_for_line_ends(pair):
     assert pair("a.md", "k = 3\nend\n", "k = 3\r\nend\r\n").verdict == "equal within tolerance"
-    assert pair("a.md", "k = 3\n", "k = 4\n").detail == "line 1: 'k = 3' committed, 'k = 4' made"
+    assert pair("a.md", "k = 3\n", "k = 4\n").detail == "line 1: k = 3 before, k = 4 now"
     assert not pair("a.md", "k = 3\n", "k = 3\nmore\n").agrees
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.csv"])
+def test_a_difference_late_in_a_long_sentence_is_shown(pair, name):
+    sentence = "No serious adverse event was counted in any of the people who were followed up: {} people.\n"
+    detail = pair(name, "words\n" + sentence.format(156), "words\n" + sentence.format(372)).detail
+    assert "156 people. before" in detail
+    assert "372 people. now" in detail
+    assert len(detail) < 200
 
 
 def test_a_missing_file_and_an_extra_file_fail(tmp_path):
@@ -150,7 +159,7 @@ def test_a_missing_file_and_an_extra_file_fail(tmp_path):
     assert verdicts == {
         "a.csv": ("identical", True),
         "b.csv": ("not made", False),
-        "c.csv": ("not committed", False),
+        "c.csv": ("new", False),
     }
 
 
@@ -158,4 +167,4 @@ def test_a_folder_that_is_not_there_counts_as_empty(tmp_path):
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "a.csv").write_text("x\n")
     found = compare_folders(tmp_path / "nowhere", tmp_path / "made")
-    assert [item.verdict for item in found] == ["not committed"]
+    assert [item.verdict for item in found] == ["new"]
