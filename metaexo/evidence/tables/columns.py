@@ -66,6 +66,7 @@ WAYS = {
     "percent, decimal comma": "percent signs were taken off {cells} of {columns} with decimal commas: "
     "50,5 % is read as 50.5, in per cent",
     "n =": '"n = 10" was read as 10 in {cells} of {columns}',
+    "n with a word": '"10 mice" was read as 10 in {cells} of {columns}',
     "powers of ten": "powers of ten were read in {cells} of {columns}",
     "events / n": '"12/20" was read as events of n in {cells} of {columns}',
     "count with its percentage": '"12 (60 %)" was read as the count alone in {cells} of {columns}',

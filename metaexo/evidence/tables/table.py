@@ -496,7 +496,7 @@ class _Table(Columns):
         plans = [self.plan.columns[name] for name in column.columns]
         values = self._values(row, cell, column, plans, found)
         if isinstance(values, Trouble):
-            self._cell_problem(values, line, row, column)
+            self._cell_problem(self._apart(values, line, column), line, row, column)
             return
         for how in dict.fromkeys(value.how for value in values if value.how):
             if how == "empty":
@@ -511,6 +511,25 @@ class _Table(Columns):
                 part = plan.name.partition("_")[2]
                 if plan.name.startswith(ARMS) and part in LOCATIONS:
                     signs[plan.name] = value.how.startswith("percent")
+
+    def _apart(self, trouble: Trouble, line: int, column: Mapped) -> Trouble:
+        """Say where each number of a cell goes, where the other cells of its column hold one number."""
+        cells = self._sample(column.at)
+        single = sum(number(cell, self.dialect) is not None for cell in cells)
+        places = {name: other.at for other in self.layout.mapped for name in other.columns}
+        others = {places.get(name, column.at) for names, _ in trouble.several for name in names} - {column.at}
+        taken = any(self._sample(at) for at in others)  # an empty column leaves its name to --map
+        if not trouble.several or not (single > len(cells) / 2 or taken):
+            return trouble
+        said = []
+        for names, text in trouble.several:
+            known = [name for name in names if name in places]
+            where = [
+                f"{self.grid.address(line, places[name])} ({name})" if name in known else f"a column {name}"
+                for name in known or names
+            ]
+            said.append(f"{text} in {' or '.join(where)}")
+        return replace(trouble, remedy=f"write {', '.join(said[:-1])} and {said[-1]}")
 
     def _values(
         self, row: list[str], cell: str, column: Mapped, plans: Sequence[Column], found: dict[str, str]

@@ -72,6 +72,12 @@ _RANGE = re.compile(
     rf"[(\[]?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE
 )
 _COUNT = re.compile(r"(\d+)\s*[(\[]\s*\d+(?:[.,]\d+)?\s*%\s*[)\]]")
+_COUNTED = re.compile(r"(\d{1,6})\s*[a-z(]", re.IGNORECASE)
+_ABOUT = re.compile(rf"(?:[~≈]|ca\.?|circa|about|approx(?:\.|imately)?)\s*({_TOKEN})", re.IGNORECASE)
+_OF_ONE_KIND = re.compile(
+    r"(\d{1,6})\s*(?:mice|rats|animals|pigs|dogs|rabbits|patients|people|subjects)",
+    re.IGNORECASE,
+)
 _SIZE = re.compile(r"n\s*=\s*(\d{1,6})", re.IGNORECASE)
 _THIRD = re.compile(
     rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*({_TOKEN})\s*[)\]]?\s*[(\[,;]\s*(?:n\s*=\s*)?(\d+)\s*[)\]]?",
@@ -102,6 +108,8 @@ class Trouble:
     allowed: str
     remedy: str
     nearest: str | None = None
+    # numbers that stand in one cell, each with the columns that it may be
+    several: tuple[tuple[tuple[str, ...], str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +293,8 @@ def value_of(cell: str, column: Column, dialect: Dialect, heading: str) -> Value
         return _percent(cell if isinstance(cell, Percent) else text, column, dialect)
     if column.quantity == "sample_size" and (size := _SIZE.fullmatch(text)):
         return Value(size[1], "n =")
+    if column.quantity == "sample_size" and (size := _OF_ONE_KIND.fullmatch(text)):
+        return Value(size[1], "n with a word")
     counted = _COUNT.fullmatch(text) if column.name.endswith("_events") and len(text) <= LONGEST else None
     if counted:
         return Value(counted[1], "count with its percentage")
@@ -322,13 +332,15 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             allowed,
             f"write {whole} or {point}",
         )
-    if len(text) <= LONGEST and _TWO.fullmatch(text) and column.name.endswith("_mean"):
+    two = _TWO.fullmatch(text) if len(text) <= LONGEST and column.name.endswith("_mean") else None
+    if two:
         return Trouble(
             UnclearCellError,
             f"{shown(text)} holds a mean and an SD or an SE, and nothing says which",
             f"{allowed}; or a heading that says what stands there",
             f"{option(heading, f'{arm}_mean ± {arm}_sd')} if it is the SD, "
             f"{option(heading, f'{arm}_mean ± {arm}_se')} if it is the SE",
+            several=(((column.name,), two[1]), ((f"{arm}_sd", f"{arm}_se"), two[3])),
         )
     share = _SHARE.fullmatch(text) if len(text) <= LONGEST else None
     if share and column.name.endswith(("_events", "_n")):
@@ -337,9 +349,11 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             f"{shown(text)} holds a count and a size",
             allowed,
             f"{option(heading, f'{arm}_events / {arm}_n')}, or a column for each",
+            several=(((f"{arm}_events",), share[1]), ((f"{arm}_n",), share[2])),
         )
     ends = _ENDS.get(column.name.partition("_")[2] or column.name)
-    if ends and len(text) <= LONGEST and _INTERVAL.fullmatch(text):
+    three = _INTERVAL.fullmatch(text) if ends and len(text) <= LONGEST else None
+    if ends and three:
         before = f"{arm}_" if column.name != arm else f"{column.name}_"
         low, high = (f"{before}{end}" for end in ends)
         return Trouble(
@@ -347,20 +361,30 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             f"{shown(text)} holds a number and an interval",
             allowed,
             f"{option(heading, f'{column.name} ({low} to {high})')} if they are that, or a column for each",
+            several=(((column.name,), three[1]), ((low,), three[2]), ((high,), three[3])),
         )
     if len(text) <= LONGEST and (_RANGE.fullmatch(text) or _INTERVAL.fullmatch(text)):
         return Trouble(
             UnclearCellError,
             f"{shown(text)} holds a range or an interval, not one number",
             allowed,
-            "write each number in a column of its own",
+            "write one number; the smaller is the cautious choice"
+            if column.quantity == "sample_size"
+            else "write each number in a column of its own",
         )
-    return Trouble(
-        NotANumberError,
-        f"{shown(text)} is not a number",
-        allowed,
-        "write a number, or leave the cell empty if it is not reported",
-    )
+    remedy = "write a number, or leave the cell empty if it is not reported"
+    counted = _COUNTED.match(text) if column.quantity in ("sample_size", "events") else None
+    about = _ABOUT.fullmatch(text) if len(text) <= LONGEST else None
+    if counted:
+        remedy = (
+            f"write {counted[1]} if it is the number of animals or people; wells, wounds or fields of one "
+        )
+        remedy += "animal are no sample of their own: write the number of animals"
+    elif about:
+        remedy = (
+            f"write {about[1]} if that is near enough, and say so in the column note; else leave it empty"
+        )
+    return Trouble(NotANumberError, f"{shown(text)} is not a number", allowed, remedy)
 
 
 def share(cell: str) -> tuple[str, str] | None:
@@ -421,8 +445,17 @@ def _word(cell: str, column: Column) -> Value | Trouble:
         return Value("", "empty")
     words = _words(column.words)
     meant = words.get(_joined(cell)) or (_BETTER.get(fold(cell)) if column.name == "better" else None)
+    meant = meant if meant is not None or column.name != "species" else _species(cell, column.words)
     meant = meant if meant is not None else (_YES.get(fold(cell)) if column.name == "paired" else None)
     return Value(meant, "word") if meant in column.words else Value(str(cell))
+
+
+def _species(cell: str, words: tuple[str, ...]) -> str | None:
+    """Return the one species that a text names: "C57BL/6 mice" is mouse; None of several, or of none."""
+    plurals = {"mice": "mouse", "patients": "human", "humans": "human", "people": "human"}
+    named = re.findall(r"[^\W\d_]+", cell[:LONGEST].casefold())
+    found = {plurals.get(word, word.removesuffix("s")) for word in named} & set(words)
+    return found.pop() if len(found) == 1 else None
 
 
 _BETTER: Mapping[str, str] = {

@@ -301,7 +301,7 @@ def test_counts_under_a_heading_that_does_not_say_so_are_asked_for(
 def test_a_spread_that_says_nothing_or_both_is_asked_for(tmp_path: Path) -> None:
     for name in ("error exosome", "variance exosome", "SD or SE exosome", "±"):
         names = ("Study", "Exosome mean", name, *HEADINGS[3:])
-        (problem,) = read(workbook(tmp_path / "t.xlsx", [names, LI])).raws["outcomes"].problems
+        problem, *_ = read(workbook(tmp_path / "t.xlsx", [names, LI])).raws["outcomes"].problems
         assert {f"{name}=treatment_sd", f"{name}=treatment_se"} <= set(OPTIONS.findall(problem.remedy))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,37 @@ def test_studies_in_two_spellings_are_refused(tmp_path: Path) -> None:
     tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, ("li 2020", *LI[1:]), ("Li  2020", *LI[1:])]))
     assert problems(tables) == [("UnclearCellError", "A3")]
     assert values(tables, "study_id")[2] == ("Li 2020",)
+
+
+def test_two_numbers_among_single_ones_go_into_the_columns_that_are_there(tmp_path: Path) -> None:
+    rows = [HEADINGS, LI, ("Wu 2021", "70 ± 8", None, 8, 3.7, 1.25, 7)]
+    (problem,) = read(workbook(tmp_path / "t.xlsx", rows)).raws["outcomes"].problems
+    assert "--map" not in problem.remedy
+    assert problem.remedy.startswith("write 70 in")
+    assert re.search(r"8 in \S*C3 \(treatment_sd\)", problem.remedy)
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "remedy"),
+    [
+        ("8 mice", "8", ""),
+        ("6-8", "", "the smaller is the cautious choice"),
+        ("8 wells", "", "number of animals"),
+        ("~8", "", "write 8 if that is near enough"),
+    ],
+)
+def test_sizes_that_are_more_than_a_number(tmp_path: Path, cell: str, size: str, remedy: str) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, (*LI[:3], cell, *LI[4:])]))
+    assert values(tables, "treatment_n") == [(size,)]
+    assert all(remedy in problem.remedy for problem in tables.raws["outcomes"].problems)
+    assert bool(remedy) == bool(tables.raws["outcomes"].problems)
+
+
+@pytest.mark.parametrize(
+    ("cell", "species"),
+    [("C57BL/6 mice", "mouse"), ("rats", "rat"), ("mice and rats", "mice and rats"), ("axolotl", "axolotl")],
+)
+def test_a_species_is_read_where_one_is_named(tmp_path: Path, cell: str, species: str) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [(*HEADINGS, "Species"), (*LI, cell)]))
+    assert values(tables, "species") == [(species,)]
+    assert said(tables, f"{cell!r} was read as") == (cell != species)
