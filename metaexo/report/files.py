@@ -98,7 +98,15 @@ def earlier_report(folder: str | Path) -> tuple[Path, ...]:
         If it is no folder, holds files and no report, or holds a report of which a file was changed since.
     """
     target = Path(folder)
-    if not target.exists():
+    try:
+        there_is = target.exists()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{str(target)[:60]!r} cannot be the name of a folder ({error.__class__.__name__})",
+            "the name of a folder",
+            "choose a shorter name of letters and digits, such as report",
+        ) from error
+    if not there_is:
         return ()
     if not target.is_dir():
         raise InputError(

@@ -92,6 +92,9 @@ def observed(part: Part) -> bool:
 
 def trust_sentence(part: Part) -> str:
     """Return the last sentence of the answer: the certainty with its reasons, and what would settle it."""
+    if part.fit is None:
+        few = "one study" if part.every.m == 1 else "no pooled effect"
+        return f"The certainty is very low ({few}; risk of bias was not judged); {_settle(part)}."
     sure = certainty_of(part)
     reasons = [
         reason.replace("without doubtful rows", "in another defensible analysis or without one study")

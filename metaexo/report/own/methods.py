@@ -220,7 +220,7 @@ def _attribution(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
 def _trust(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
     words, papers = [], []
     if any(part.small_studies is not None for part in parts):
-        words.append(f"Small-study effects were tested by regression where there were {ENOUGH} rows or more.")
+        words.append(f"Small-study effects were tested by regression from {ENOUGH} studies on.")
         papers.append(EGGER)
     if any(part.left_out is not None for part in parts):
         words.append("Each study was left out in turn.")

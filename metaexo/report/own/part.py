@@ -132,7 +132,7 @@ class Part:
 
     @cached_property
     def _small(self) -> tuple[RegressionTest | None, str]:
-        if self.rows.k < ENOUGH:
+        if self.rows.m < ENOUGH:
             return None, ""
         try:
             with quiet(self.said):

@@ -26,6 +26,8 @@ from metaexo.report.own.words import (
 if TYPE_CHECKING:
     import pandas as pd
 
+FEWEST_TO_PREDICT = 5
+"""Studies from which a prediction interval is shown (Cochrane Handbook 10.10.4.3)."""
 SOME, MUCH = 0.4, 0.75
 """Ends of ranges of I2 in the Cochrane Handbook: up to 40% might not be important, from 75% considerable."""
 
@@ -148,7 +150,12 @@ def pooled_sentence(part: Part) -> str:
         f"{with_interval(part.rows, level, pooled.estimate, pooled.low, pooled.high)}"
     )
     text += f", {clause}" if clause else ""
-    if pooled.prediction_low is not None and pooled.prediction_high is not None and part.fit.tau2 > 0:
+    if (
+        pooled.prediction_low is not None
+        and pooled.prediction_high is not None
+        and part.fit.tau2 > 0
+        and (part.rows.m >= FEWEST_TO_PREDICT)
+    ):
         low, high = ends(part.rows, pooled.prediction_low, pooled.prediction_high)
         text += (
             f"; the true effect in a new study may lie from {interval(low, high)} "
@@ -174,7 +181,9 @@ def heterogeneity_sentence(part: Part) -> str:
     row = heterogeneity_frame(fit).iloc[0]
     q = f"Q test {p_value(row['q_pvalue'])}"
     i2 = f"I² = {percent(row['i2'])}"
-    if "i2_low" in row and not math.isnan(row["i2_low"]):
+    if "i2_low" in row and row["i2_low"] == row["i2_high"]:
+        i2 += ", its interval cannot be given"  # the effects agree better than chance usually lets them
+    elif "i2_low" in row and not math.isnan(row["i2_low"]):
         i2 += f", {level_words(part.asked.level)} CI {percent(row['i2_low'])} to {percent(row['i2_high'])}"
     if fit.method == "EE":
         return f"All studies are taken to share one true effect, as was asked for ({i2}; {q})."

@@ -124,6 +124,8 @@ def counts_by_measure(sheets: Sheets, where: str | None) -> dict[str, tuple[int,
 def _most(sheets: Sheets, where: str | None, notes: list[str]) -> Measure:
     """Return the measure that gives most effects, those of two groups before those of one; and say so."""
     counts = counts_by_measure(sheets, where)
+    if not counts and where:
+        _effects(sheets, get_measure("SMD"), _with_apart(where))  # a condition that cannot be read is said
     if not counts:
         raise _nothing(sheets, where, "no row gives an effect in any measure", {})
     pair = {code: count for code, count in counts.items() if code not in ONE_GROUP} or counts

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEY = "study_id"
+NOT_TURNED = "no column says which direction is better"
 NAMED = ("study_id", "first_author", "year", "outcome", "timepoint", "better")
 OF_FACTORS = ("source_reported", "source_category", "isolation_reported", "isolation_category")
 
@@ -87,6 +88,12 @@ def characteristics_table(part: Part) -> ReportTable:
     frame = pd.DataFrame({"label": es.row_labels, "study": list(es.study)})
     headings = {"label": "Study"}
     words = COLUMNS | {name: factor_words(name).capitalize() for name in part.asked.by}
+    if data is not None and "contrast" in data and (data["contrast"] == "exosome_vs_control").all():
+        for one, called in {"group 1": "exosomes", "group 2": "control"}.items():
+            words = {
+                name: text.replace(one, called).replace(one.capitalize(), called.capitalize())
+                for name, text in words.items()
+            }
     for name, heading in words.items():
         if data is None or name not in data or data[name].isna().all():
             continue
@@ -181,7 +188,9 @@ def _reason(entry: LeftOut) -> str:
 def assumed_section(sheets: Sheets, questions: Questions, warned: Sequence[str]) -> Section:
     """Return the section on what was decided, converted and assumed, and what reading warned of."""
     lines = list(questions.notes)
-    lines += [sentence(text) for text in sheets.reading.notes]
+    silent = questions.asked.better is None
+    notes = [one for one in sheets.reading.notes if silent or not one.startswith(NOT_TURNED)]
+    lines += [sentence(text) for text in notes]
     lines += _to_look_at(warned)
     for part in questions.parts:
         before = f"{part.title}: " if len(questions.parts) > 1 else ""

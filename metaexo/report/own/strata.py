@@ -16,7 +16,7 @@ from metaexo.plots import estimability, forest
 from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.counts import rare_events
 from metaexo.report.own.part import Part
-from metaexo.report.own.pooled import heterogeneity_is_shown
+from metaexo.report.own.pooled import FEWEST_TO_PREDICT, heterogeneity_is_shown
 from metaexo.report.own.words import (
     factor_words,
     figure_of,
@@ -112,6 +112,8 @@ def strata_table(part: Part, factor: str) -> ReportTable:
             float(back_pooled(by_name.get(stratum, part.rows), [value])[0])
             for stratum, value in zip(frame["stratum"], frame[name], strict=True)
         ]
+    few = frame["m"] < FEWEST_TO_PREDICT
+    frame.loc[few, ["prediction_low_shown", "prediction_high_shown"]] = math.nan
     frame.loc[~several, "stratum"] = "All studies"
     frame["note"] = frame["note"].map(typeset)
     headings = {
@@ -124,7 +126,10 @@ def strata_table(part: Part, factor: str) -> ReportTable:
     frame.attrs = {}
     return ReportTable(
         part.called(f"by_{factor}"), f"Pooled effect by {factor_words(factor)}", frame, headings, formats,
-        notes=("A stratum of one study has the effect of that study; it is in no test.",),
+        notes=(
+            "A stratum of one study has the effect of that study; it is in no test. Prediction intervals are "
+            f"shown from {FEWEST_TO_PREDICT} studies.",
+        ),
     )  # fmt: skip
 
 
@@ -303,7 +308,7 @@ def verdict_sentence(part: Part, found: AttributionResults) -> str:
         return (
             f"Neither {' nor '.join(map(factor_words, part.asked.by))} explains the differences between "
             f"studies better than labels permuted at random do (together {p_value(together)}); with "
-            f"{plural(found.estimability.used.m, 'study', 'studies')} that does not show that none of them "
+            f"{plural(found.estimability.used.m, 'study', 'studies')} that does not show that neither "
             f"matters.{doubt if alone else ''}"
         )
     first = listed([f"{factor_words(name)} ({p_value(known[name])})" for name in named])
@@ -337,7 +342,7 @@ def _reasons(found: AttributionResults) -> list[str]:
         how = next(words for limit, words in MEETING if pair.v <= limit)
         kept.append(
             f"{names} {how}: Cramér's V {number(pair.v)}, from 0 (each with each alike) to 1 (each with one "
-            f"of the other); {pair.empty} of {plural(pair.cells, 'combination')} have no study"
+            f"of the other); combinations without a study: {pair.empty} of {pair.cells}"
         )
     for one in found.confounding.inflations:
         if COSTLY <= one.factor_on_se < math.inf:

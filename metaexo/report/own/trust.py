@@ -11,7 +11,7 @@ from metaexo.models.linear.results import FitResults
 from metaexo.plots import funnel
 from metaexo.report.content import Block, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.part import ENOUGH, Part
-from metaexo.report.own.words import ends, figure_of, listed, measure_words, short, with_interval
+from metaexo.report.own.words import ends, figure_of, listed, measure_words, sentence, short, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def small_studies_section(part: Part) -> Section | None:
         }  # fmt: skip
         headings = {name: words for name, words in headings.items() if name in frame}
         formats = {"coef": ".2f", "se": ".2f", "statistic": ".2f", "df1": ".1f", "df": ".1f", "pvalue": "p"}
-        notes = tuple(f"{text[:1].upper()}{text[1:]}." for text in (test.reason, *test.cautions()) if text)
+        notes = tuple(sentence(plain(text)) for text in (test.reason, *test.cautions()) if plain(text))
         blocks.append(
             ReportTable(
                 part.called("small_studies"),
@@ -51,16 +51,21 @@ def small_studies_section(part: Part) -> Section | None:
     return Section(part.called("small_studies"), "Small-study effects", tuple(blocks))
 
 
+def plain(text: str) -> str:
+    """Return words of a test without what is to be typed in Python, clause by clause."""
+    return "; ".join(clause for clause in text.split("; ") if "mx." not in clause and "data=" not in clause)
+
+
 def small_studies_sentence(part: Part) -> str:
     """Return what is known of small-study effects, or why nothing is."""
-    if part.rows.k < ENOUGH:
+    if part.rows.m < ENOUGH:
         return (
-            f"With {plural(part.rows.k, 'row')} of effects small-study effects and publication bias were not "
-            f"tested: at least {ENOUGH} are needed for a test to tell anything. That none was tested is no "
-            "evidence that there are none."
+            f"With {plural(part.rows.m, 'study', 'studies')} small-study effects and publication bias were "
+            f"not tested: at least {ENOUGH} are needed for a test to tell anything. That none was tested is "
+            "no evidence that there are none."
         )
     if part.small_studies is None:
-        why = part.no_small_studies
+        why = plain(part.no_small_studies)
         return f"Small-study effects could not be tested: {why}."
     test = part.small_studies
     words = f"{test.name}, {p_value(test.pvalue)}"
@@ -166,8 +171,20 @@ def left_out_sentence(part: Part) -> str:
     if math.isnan(part.every.measure.null):
         return f"{text}."
     if not names:
-        return f"{text}; what the interval says of no effect is the same each time."
-    return f"{text}; what the interval says of no effect changes without {listed(names, 'or')}."
+        return f"{text}; the interval {_of_null(part)} each time."
+    return f"{text}; with all studies the interval {_of_null(part)}, but not without {listed(names, 'or')}."
+
+
+def _of_null(part: Part) -> str:
+    """Return what the interval of the pooled effect says of no effect."""
+    if part.fit is None:
+        return ""
+    pooled = part.fit.pooled()
+    return (
+        "excludes no effect"
+        if _side(pooled.low, pooled.high, part.every.measure.null)
+        else "includes no effect"
+    )
 
 
 # -- other analyses ------------------------------------------------------------------------------------------
@@ -211,8 +228,8 @@ def sensitivity_sentence(part: Part, frame: pd.DataFrame) -> str:
     sides = [_side(float(a), float(b), null) for a, b in zip(known["low"], known["high"], strict=True)]
     other = sum(side != sides[0] for side in sides)
     if not other:
-        return f"{text}; what the interval says of no effect is the same in all."
-    return f"{text}; what the interval says of no effect is another one in {other} of {len(known)}."
+        return f"{text}; the interval {_of_null(part)} in all."
+    return f"{text}; the interval of this report {_of_null(part)}, {other} of {len(known)} say otherwise."
 
 
 def holds(part: Part) -> bool:

@@ -196,3 +196,23 @@ def test_a_reader_sees_the_factors_and_no_share_that_few_studies_cannot_give(
     text = words_of(report, "attribution")
     assert "Differences between studies go with source (p " in text
     assert not [word for word in ("standard errors", "tau2") if word in text]
+
+
+def test_one_study_and_few_are_not_said_more_of_than_they_show(reported: Callable[..., Report]) -> None:
+    alone = reported(studies_of(1), outcomes_of(1, effect=lambda i: 3.0), by="source")
+    assert "The certainty is very low (one study; risk of bias was not judged)" in said(alone)
+    four = reported(studies_of(4, source_category="platelet"), outcomes_of(4, noise=1.5), by="source")
+    assert next(one.frame for one in four.tables if one.name == "heterogeneity")["tau2"].item() > 0
+    assert "prediction interval" not in said(four)
+    assert "With 4 studies small-study effects" in words_of(four, "small_studies")
+    headings = next(one.headings for one in four.tables if one.name == "characteristics")
+    assert headings["treatment_n"] == "n (exosomes)"
+
+
+def test_words_for_a_program_are_no_words_for_a_reader(reported: Callable[..., Report]) -> None:
+    means = dict.fromkeys(("treatment_mean", "treatment_sd", "control_mean", "control_sd"))
+    events = {"treatment_events": [2, 3, 1, 3] * 3, "control_events": [4, 3, 5, 6] * 3}
+    report = reported(studies_of(), outcomes_of(**means, **events, better="lower"), "OR", by="source")
+    blocks = [block for section in report.sections for block in section.blocks]
+    texts = [getattr(block, "text", "") + "".join(getattr(block, "notes", ())) for block in blocks]
+    assert not [text for text in texts if "mx." in text or "data=" in text or "tau2" in text]

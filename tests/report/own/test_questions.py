@@ -169,3 +169,11 @@ def test_people_and_animals_are_told_apart_by_species_where_the_domain_is_empty(
 def test_a_table_of_one_kind_is_one_question_though_a_species_is_missing(folder: Folder) -> None:
     path = folder(studies_of(4, domain="", design="", species=["mouse", "", "rat", "mouse"]), outcomes_of(4))
     assert report(path).title == "Wound closure (%), exosomes against control"
+
+
+def test_a_misspelt_condition_and_a_folder_that_cannot_be_are_said(folder: Folder, tmp_path: Path) -> None:
+    path = folder(studies_of(2), outcomes_of(2))
+    with pytest.raises(UnknownChoiceError, match="specis"):
+        report(path, None, where="specis == 'mouse'")
+    with pytest.raises(InputError, match="cannot be the name of a folder"):
+        report(path, out=tmp_path / ("x" * 490))
