@@ -54,6 +54,7 @@ MOST_NAMED = 12
 """Things of one kind that a note names."""
 MEANS = tuple(f"{arm}_mean" for arm in ARMS)
 SPREADS = ("sd", "se", "ci_low", "q1", "min")
+RESULTS = frozenset(("effect", "difference", "p_value", "statistic"))
 CENTRES = frozenset(("mean", "median", "events"))
 """Statistics of which one stands in every arm."""
 BEFORE = frozenset(("pre", "before", "baseline"))
@@ -267,6 +268,7 @@ class Columns:
         self._row_per_group()
         self._study_column()
         self._effect_measure()
+        self._no_numbers()
         self._what_divides()
 
     def _unread(self) -> Iterator[tuple[Mapped, list[str]]]:
@@ -454,6 +456,29 @@ class Columns:
             self.plan.columns["effect_measure"].allowed,
             'name the heading by the measure ("SMD", "OR", "MD"), or add a column "Effect measure"',
             column.at,
+        )
+
+    def _no_numbers(self) -> None:
+        """Ask which columns hold the results, where no heading says it and several hold numbers."""
+        taken = self.layout.taken()
+        if any(name.startswith(("treatment_", "control_")) for name in taken) or taken & RESULTS:
+            return
+        unread = [
+            column
+            for column, cells in self._unread()
+            if sum(number(cell, Dialect()) is not None for cell in cells) > len(cells) / 2
+        ]
+        if not unread or self.layout.problems or self.raw.problems:
+            return
+        names = ", ".join(repr(column.heading) for column in unread[:MOST_NAMED])
+        self.problem(
+            MissingColumnError,
+            f"no heading names results; numbers stand in {names}",
+            "mean, SD and n, or events and n, of both groups; or effects with their SE or interval",
+            f"say what each is: {option(unread[0].heading, 'treatment_events')}, and so for treatment_n, "
+            "control_events and control_n, or treatment_mean, treatment_sd and so on (n is the size of the "
+            "group: where a column holds those without the event, add the two)",
+            unread[0].at,
         )
 
     def _what_divides(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metaexo.errors import InputError, MisnamedColumnWarning, UnknownChoiceError
+from metaexo.errors import InputError, MisnamedColumnWarning, MissingColumnError, UnknownChoiceError
 from metaexo.evidence.codebook import load_codebook
 from metaexo.evidence.tables.headings import OURS, load_headings, meaning, read_map, targets
 from metaexo.evidence.tables.table import flat_plan
@@ -335,3 +335,11 @@ def test_a_column_that_may_name_the_source_or_the_isolation_is_said(tmp_path: Pa
     )
     assert values(plain, "source_reported", "isolation_reported") == [("ADSC", "UC")]
     assert said(read(workbook(tmp_path / "n.xlsx", [HEADINGS, LI])), "nothing can be compared by source")
+
+
+def test_a_table_in_which_no_heading_names_results_is_no_table_without_errors(tmp_path: Path) -> None:
+    names = ("trial", "author", "year", "tpos", "tneg", "cpos", "cneg", "ablat")
+    path = workbook(tmp_path / "t.xlsx", [names, (1, "Aronson", 1948, 4, 119, 11, 128, 44)])
+    (problem,) = read(path).raws["outcomes"].problems
+    assert problem.kind is MissingColumnError
+    assert '"tpos=treatment_events"' in problem.remedy
