@@ -109,6 +109,7 @@ def _texts(grid: Grid, layout: Layout) -> Iterator[tuple[str, str, int | None, i
     """Return the texts that may say what the numbers are: text, its place in words, and its cell."""
     if grid.sheet:
         yield grid.sheet, "the name of the worksheet", None, layout.line
+    asked = {problem.heading for problem in layout.problems}
     own = {column.at for column in layout.mapped if not column.columns or column.columns == ("note",)}
     table = {column.at for column in layout.mapped if column.columns}
     for i, (line, row) in enumerate(zip(grid.lines, grid.rows, strict=True)):
@@ -117,7 +118,9 @@ def _texts(grid: Grid, layout: Layout) -> Iterator[tuple[str, str, int | None, i
             if not cell or number(cell, Dialect()) is not None:
                 continue
             beside = i >= layout.start and at in own and _is_of_values(cell)
-            title = i < layout.start - 1 or (i == layout.start - 1 and (at in own or at not in table))
+            title = i < layout.start - 1 or (
+                i == layout.start - 1 and (at in own or at not in table) and layout.headings[at] not in asked
+            )
             if title or (i >= layout.start and alone) or beside:
                 yield (
                     cell,

@@ -6,7 +6,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -56,6 +56,11 @@ OF_GROUP = re.compile(r"\s*[(\[]\s*n\s*=\s*\d+\s*[)\]]", re.IGNORECASE)
 """The size of a group in its heading."""
 IN_ONE_CELL = ("±", "(", "[", "/", "of")
 """What joins two statistics of one cell in a heading."""
+NUMBERED = ("1", "2")
+"""Numbers that stand for arms."""
+SAYS = {"treatment": "the exosomes", "control": "the control"}
+LEGEND = re.compile(r"\b([12])\s*[=:]\s*([^,;.=:]+)")
+"""What a number stands for, in a title or a remark."""
 COUNTED = {"ai": "treatment_events", "ci": "control_events"}
 """Headings of tables for metafor, where both are there."""
 
@@ -401,6 +406,7 @@ class _Mapper:
         self.groups = groups
         self.found: dict[int, Mapped] = {}
         self.unclear: dict[int, Meaning] = {}
+        self.numbers: Mapping[str, str] = {}  # the arms of 1 and 2, where the table says them
         self.filled = [
             any(at < len(row) and row[at] for row in grid.rows[layout.start :]) for at in range(width)
         ]
@@ -463,6 +469,7 @@ class _Mapper:
         """Take every heading of which all words are understood."""
         folded = {fold(name) for name in self.headings}
         metafor = set(COUNTED) <= folded
+        self._number_arms()
         given = {name for column in self.found.values() for name in column.columns}
         for at, name in enumerate(self.headings):
             if at in self.found or not name:
@@ -470,7 +477,7 @@ class _Mapper:
             if metafor and fold(name) in COUNTED:
                 self.found[at] = Mapped(at, self.full[at], (COUNTED[fold(name)],))
                 continue
-            said = meaning(name, self.known, self.words)
+            said = self._meaning(name)
             group = self.groups[at]
             if group and (size := OF_GROUP.search(group)):
                 self.layout.notes.append(
@@ -478,7 +485,7 @@ class _Mapper:
                 )
                 self.full[at] = self.full[at].replace(size[0], "").strip()
             if group and not (said.sure and (said.arm or not said.statistics)):
-                said = meaning(self.full[at], self.known, self.words)
+                said = self._meaning(self.full[at])
             if said.sure and set(said.columns) <= given and not self.filled[at]:
                 continue  # an empty column of what the user says stands elsewhere
             if said.sure:
@@ -487,6 +494,67 @@ class _Mapper:
                     self.layout.constants["effect_measure"] = said.measure
             else:
                 self.unclear[at] = said
+
+    def _meaning(self, heading: str) -> Meaning:
+        """Return what a heading says; a number beside the arm that it stands for says nothing more."""
+        said = meaning(heading, self.known, self.words)
+        if said.left and all(self.numbers.get(word) == said.arm for word in said.left):
+            return replace(said, left=())
+        return said
+
+    def _number_arms(self) -> None:
+        """Take from the user, from headings such as "n1 (PBS)" or from a legend which arm a number is."""
+        said: dict[str, set[str]] = {}
+        why = ""
+        for number, arm, where in [*self._numbers_by_user(), *self._numbers_in_words()]:
+            why = why or where
+            said.setdefault(number, set()).add(arm)
+        numbers = {number: min(arms) for number, arms in said.items() if len(arms) == 1}
+        if len(numbers) == 1 == len(said):
+            ((number, arm),) = numbers.items()
+            numbers[str(3 - int(number))] = next(other for other in ARMS if other != arm)
+        bare = [name for name in self.full if self._is_numbered(name)]
+        if len(set(numbers.values())) == len(ARMS):
+            self.numbers = numbers
+            self.words = replace(self.words, arms=MappingProxyType({**self.words.arms, **numbers}))
+        elif said and bare:
+            for number in NUMBERED:
+                self.words = replace(
+                    self.words,
+                    arms=MappingProxyType({k: v for k, v in self.words.arms.items() if k != number}),
+                )
+        if bare and not (said and not self.numbers):
+            first, second = (SAYS[self.words.arms[number]] for number in NUMBERED)
+            because = f"as {why} says" if why else "as nothing says which is which"
+            self.layout.notes.append(f"1 was taken as {first} and 2 as {second} in the headings, {because}")
+
+    def _is_numbered(self, heading: str) -> bool:
+        """Return whether a number alone says which arm a heading is of."""
+        found = tokens(heading)
+        said = meaning(heading, self.known, self.words)
+        return said.sure and bool(said.arm) and not {*found} & ({*self.words.arms} - {*NUMBERED})
+
+    def _numbers_by_user(self) -> Iterable[tuple[str, str, str]]:
+        for column in self.found.values():
+            numbers = {*tokens(column.heading)} & {*NUMBERED}
+            arms = {name.partition("_")[0] for name in column.columns} & {*ARMS}
+            if len(numbers) == len(arms) == 1:
+                yield min(numbers), min(arms), f"--map {column.heading!r}"
+
+    def _numbers_in_words(self) -> Iterable[tuple[str, str, str]]:
+        for name in self.full:
+            found = tokens(name)
+            said = meaning(name, self.known, self.words)
+            if said.arm and len(said.left) == 1 and said.left[0] in NUMBERED:
+                before = found[: found.index(said.left[0])]
+                if not {*before} & {*self.words.arms}:  # "exosome 2" may be a second dose
+                    yield said.left[0], said.arm, f"the heading {name!r}"
+        for line, row in zip(self.grid.lines, self.grid.rows, strict=True):
+            alone = [cell for cell in row if cell]
+            if len(alone) == 1 and line != self.layout.line:
+                for match in LEGEND.finditer(alone[0][:LONGEST_HEADING]):
+                    if arm := meaning(match[2], {}, self.words).arm:
+                        yield match[1], arm, f"row {line}"
 
     def measure_of_nothing(self) -> None:
         """Leave a column "Measure" as it is where no column has effects: it may name what was measured."""

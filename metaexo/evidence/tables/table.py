@@ -20,7 +20,7 @@ from metaexo.evidence.codebook import Codebook, Column, SheetPlan
 from metaexo.evidence.names import is_example
 from metaexo.evidence.reading import ADDED, Placed, letters
 from metaexo.evidence.tables.asides import ask_of_spread, comments_said, is_row_of_units, struck_out
-from metaexo.evidence.tables.cells import SEPARATORS, Grid, Percent, merged_cells, read_grids
+from metaexo.evidence.tables.cells import SEPARATORS, Grid, Number, Percent, merged_cells, read_grids
 from metaexo.evidence.tables.columns import MOST_NAMED, Columns, Remarks, Tables, that_are_there
 from metaexo.evidence.tables.headings import (
     ARMS,
@@ -42,6 +42,7 @@ from metaexo.evidence.tables.values import (
     p_value,
     share,
     shown,
+    unit_of_time,
     value_of,
     values_of,
 )
@@ -53,6 +54,8 @@ FLAT = ("studies", "outcomes")
 LOCATIONS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
 SIZES = ("n_treatment", "n_control")
 """Columns of studies that a flat table has as the sizes of the arms of each row."""
+FEWEST_HEADINGS = 4
+"""Known headings by which a row below the first one is the header of another table."""
 ONE_OUTCOME = "outcome"
 """The outcome of a table that names none."""
 _SUMMARY = re.compile(
@@ -333,6 +336,8 @@ class _Table(Columns):
                 self.remarks.unread.append(
                     f"row {line} was not read: {shown(study or first)} sums up other rows"
                 )
+            elif self._second_table(i, rows, header):
+                break
             elif [fold(cell) for cell in row] == header:
                 self.remarks.unread.append(f"row {line} was not read: it repeats the headings")
             elif wide and filled[i] == 1 and self.tables.flat:
@@ -348,6 +353,38 @@ class _Table(Columns):
             else:
                 kept.append((line, row))
         return kept
+
+    def _second_table(self, i: int, rows: Sequence[tuple[int, list[str]]], header: list[str]) -> bool:
+        """Refuse a second table below the first: what it holds may be another outcome."""
+        if not self.tables.flat:
+            return False
+        line, row = rows[i]
+        if sum(map(bool, row)) == 1 and i + 1 < len(rows):  # a title above the headings
+            return self._second_table(i + 1, rows, header)
+        same = [fold(cell) for cell in row] == header
+        if (same and "outcome" in self.layout.taken()) or not (same or self._are_headings(row)):
+            return False
+        below = [next(filter(None, cells), "") for _, cells in rows[i + 1 :] if sum(map(bool, cells)) > 1]
+        if all(_SUMMARY.fullmatch(first) for first in below):
+            return False
+        self.problem(
+            UnclearCellError,
+            f"row {line} holds headings again: two tables stand on one sheet, and the second one may hold "
+            f"another outcome; rows {rows[i][0]} to {rows[-1][0]} were not read",
+            "one row of headings, and one table below it",
+            "put the rows of both under one row of headings, with a column Outcome that names the outcome in "
+            "every row; or give each table a worksheet of its own",
+            next(at for at, cell in enumerate(row) if cell),
+            line,
+        )
+        return True
+
+    def _are_headings(self, row: Sequence[str]) -> bool:
+        cells = [cell for cell in row if cell]
+        if any(isinstance(cell, Number) or cell[0].isdigit() for cell in cells):
+            return False
+        known = sum(meaning(cell, self.plan.columns, self.words).sure for cell in cells)
+        return known >= FEWEST_HEADINGS and known > len(cells) / 2
 
     def _without_examples(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
         """Leave out the examples of the template, and say so; a table of examples alone is refused."""
@@ -542,6 +579,8 @@ class _Table(Columns):
             return self._p(row, cell, plans[0], found)
         if len(plans) == 1 and name.endswith("_events") and (two := share(cell)):
             return self._events_of(row, two, plans[0], found)
+        if name == "timepoint" and number(cell, self.dialect) and (unit := unit_of_time(column.heading)):
+            return [Value(f"{unit} {cell}", "word")]
         if len(plans) == 1 and not plans[0].is_number:
             return self._word(cell, plans[0])
         return values_of(cell, plans, self.dialect, column.heading)
@@ -674,6 +713,7 @@ class _Table(Columns):
             for row in rows:
                 row["outcome"] = ONE_OUTCOME
             self.notes.append("no column names the outcome: all rows are taken as one outcome")
+        self._not_told_apart(rows)
         self._contrasts(taken, rows)
         if "better" not in taken:
             self.notes.append(
@@ -700,6 +740,34 @@ class _Table(Columns):
         placed = self.tables.placed[self.plan.name]
         self.tables.placed[self.plan.name] = replace(placed, made=tuple(added))
         self.tables.assumed = frozenset(added)
+
+    def _not_told_apart(self, rows: Sequence[dict[str, str]]) -> None:
+        """Say which rows of a study differ in nothing but their numbers, or in the time point alone."""
+        known = self.plan.columns
+        numbers = {name for name, column in known.items() if column.is_number}
+        places: dict[tuple[tuple[str, str], ...], dict[str, list[int]]] = {}
+        for line, row in zip(self.raw.lines, rows, strict=True):
+            if row.get(self.plan.key):
+                words = [(name, fold(text)) for name, text in row.items() if name not in numbers]
+                rest = tuple(sorted(pair for pair in words if pair[0] != "timepoint"))
+                places.setdefault(rest, {}).setdefault(row.get("timepoint", ""), []).append(line)
+        doubled = [lines for times in places.values() for lines in times.values() if len(lines) > 1]
+        if doubled:
+            listed = "; ".join(" and ".join(map(str, lines[:MOST_NAMED])) for lines in doubled[:MOST_NAMED])
+            more = " ..." if len(doubled) > MOST_NAMED else ""
+            self.notes.append(
+                f"rows of one study do not say how they differ ({listed}{more}), and their effects are "
+                "averaged: where they are of several outcomes, time points or groups, say it in a column "
+                "Outcome, Timepoint or Treatment label"
+            )
+        times = dict.fromkeys(time for found in places.values() if len(found) > 1 for time in found if time)
+        if times:
+            last = [*times][-1]
+            listed = ", ".join([*times][:MOST_NAMED]) + (" ..." if len(times) > MOST_NAMED else "")
+            self.notes.append(
+                f"rows of one study differ in the time point alone ({listed}), and their effects are "
+                f'averaged within the study; for one time point alone: --where "timepoint == {last!r}"'
+            )
 
     def _contrasts(self, taken: set[str], rows: Sequence[dict[str, str]]) -> None:
         """Say what is compared in rows that do not, by the arms that the table has."""

@@ -398,6 +398,27 @@ def is_count(cell: str) -> bool:
     return len(cell) <= LONGEST and _COUNT.fullmatch(plain(cell)) is not None
 
 
+def unit_of_time(heading: str) -> str:
+    """Return the unit of the time points below a heading: "day", "week", "month", "hour" or "".
+
+    Examples
+    --------
+    >>> unit_of_time("Day"), unit_of_time("Time (weeks)"), unit_of_time("Time point")
+    ('day', 'week', '')
+    """
+    found = re.findall(r"[^\W\d_]+", heading[:LONGEST].casefold())
+    units = {unit for word in found if (unit := _TIMES.get(word))}
+    return units.pop() if len(units) == 1 else ""
+
+
+_TIMES: Mapping[str, str] = {
+    **dict.fromkeys(("day", "days", "d", "dpi", "dpw", "pod", "tag", "tage"), "day"),
+    **dict.fromkeys(("week", "weeks", "wk", "wks", "w", "woche", "wochen"), "week"),
+    **dict.fromkeys(("month", "months", "monat", "monate"), "month"),
+    **dict.fromkeys(("hour", "hours", "h"), "hour"),
+}
+
+
 def is_pair(cell: str) -> bool:
     """Return whether a cell is of the form "5.0 ± 1.0" or "5.0 (1.0)"."""
     return len(cell) <= LONGEST and _TWO.fullmatch(plain(cell)) is not None

@@ -81,3 +81,40 @@ def test_a_row_of_units_is_not_read(tmp_path: Path) -> None:
     assert problems(tables) == []
     assert [row[0] for row in values(tables)] == ["Li 2020"]
     assert said(tables, "row 2 was not read: it holds units ('(%)', '%', 'mice')")
+
+
+@pytest.mark.parametrize("title", [[], [("Scar width",)], [(), ("Scar width",)]])
+def test_a_second_table_below_is_refused(tmp_path: Path, title: list[Any]) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, WU, *title, HEADINGS, LI]))
+    assert problems(tables) == [("UnclearCellError", f"A{4 + len(title)}")]
+    assert [row[0] for row in values(tables)] == ["Li 2020", "Wu 2021"]
+
+
+def test_a_second_table_with_other_headings_is_refused(tmp_path: Path) -> None:
+    other = ("Study", "Control mean", "Control SD", "Control n", "Exosome mean", "Exosome SD", "Exosome n")
+    named = [(*HEADINGS, "Outcome"), (*LI, "closure"), other, LI]
+    assert problems(read(workbook(tmp_path / "t.xlsx", named))) == [("UnclearCellError", "A3")]
+
+
+def test_headings_repeated_in_a_table_that_names_its_outcomes_are_left_out(tmp_path: Path) -> None:
+    head = (*HEADINGS, "Outcome")
+    tables = read(workbook(tmp_path / "t.xlsx", [head, (*LI, "closure"), head, (*WU, "closure")]))
+    assert problems(tables) == []
+    assert len(values(tables)) == 2
+
+
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [("Day", "day 7"), ("Time (weeks)", "week 7"), ("Time point", "7")],
+)
+def test_days_and_weeks_are_time_points(tmp_path: Path, heading: str, words: str) -> None:
+    rows = [(*HEADINGS, heading), (*LI, 3), (*LI, 7)]
+    tables = read(workbook(tmp_path / "t.xlsx", rows))
+    assert values(tables, "timepoint")[1] == (words,)
+    assert said(tables, f"--where \"timepoint == '{words}'\"")
+    assert not said(tables, "do not say how they differ")
+
+
+def test_rows_that_nothing_tells_apart_are_named(tmp_path: Path) -> None:
+    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, WU, ("Li 2020", *WU[1:])]))
+    assert said(tables, "rows of one study do not say how they differ (2 and 4)")
