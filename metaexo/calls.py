@@ -36,6 +36,15 @@ ARGUMENTS = {
     "measure": "sm es",
     "random": "re groups",
     "rows": "mask condition query where expr",
+    "cuts": "steps",
+    "weights": "type wtype",
+    "kind": "type",
+    "draws": "nsim iter reps iterations nboot r niter",
+    "cluster": "clusters id",
+    "correlation": "rho r ri",
+    "predictor": "ni",
+    "interval": "type",
+    "side": "direction",
 }
 EFFECT_NAMES = ("yi", "te", "es", "effect", "y", "effects")
 ERROR_NAMES = ("sei", "sete", "se", "stderr")
@@ -70,6 +79,19 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
         raise wrong
 
     return calling
+
+
+def bound(
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> inspect.BoundArguments:
+    """Return the arguments of a call by name, or say what to write where it does not fit."""
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise _wrong_call(function, args, kwargs) or error from None
 
 
 def _wrong_call(

@@ -12,6 +12,7 @@ from scipy import special
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import BiasResult
+from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent
@@ -106,6 +107,7 @@ class ProportionBeyond(BiasResult):
         return pd.DataFrame([row])
 
 
+@explained
 def proportion_beyond(
     results: object,
     threshold: float,

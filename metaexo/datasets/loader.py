@@ -63,6 +63,7 @@ def load_dataset(name: str | None = None) -> pd.DataFrame:
     return frame
 
 
+@explained
 def datasets() -> pd.DataFrame:
     """Return what data sets there are.
 

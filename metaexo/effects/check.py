@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import bound as bound_call
 from metaexo.errors import (
     CorrelationError,
     EventsError,
@@ -325,7 +326,7 @@ def _reading(function: Callable[P, R], together: bool) -> Callable[P, R]:
 
     @functools.wraps(function)
     def reading(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
+        bound = bound_call(function, signature, args, kwargs)
         given, arrays = bound.arguments, {}
         check_aligned(**{name: x for name, x in given.items() if kinds[name].startswith("ArrayLike")})
         for name, value in given.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import percent
 from metaexo.immutable import Immutable
@@ -47,6 +48,7 @@ class Certainty(Immutable):
         return f"{self.word} ({'; '.join(self.reasons)})"
 
 
+@explained
 def certainty(
     *,
     design: str,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import special
 
+from metaexo.calls import explained
 from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.effects.counts import EventCounts
 from metaexo.formatting import level_words, plural
@@ -100,6 +101,7 @@ class StudyIntervals(OneArmResult):
         )
 
 
+@explained
 def study_intervals(
     counts: EventCounts, method: Method = "exact", *, arm: Arm | None = None, level: float = 0.95
 ) -> StudyIntervals:

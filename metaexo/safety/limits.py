@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, percent
@@ -178,6 +179,7 @@ class UpperLimit(OneArmResult):
         return pd.DataFrame([row])
 
 
+@explained
 def upper_limit(
     counts: EventCounts,
     *,
@@ -524,6 +526,7 @@ class LimitCurve(OneArmResult):
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
 
+@explained
 def limits_by_heterogeneity(
     counts: EventCounts,
     heterogeneity: Sequence[float] | ArrayLike | None = None,

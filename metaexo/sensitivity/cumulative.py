@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import number, plural
 from metaexo.inputs import check_choice, check_flag, is_blank, read_entries
@@ -103,6 +104,7 @@ class Cumulative(Refits):
         return [self.sentence, *super().table_notes()]
 
 
+@explained
 def cumulative(
     results: FitResults,
     order: str | Sequence[object] | ArrayLike = "year",

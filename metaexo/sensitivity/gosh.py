@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -374,6 +375,7 @@ def gosh(
     to: str | os.PathLike[str],
     progress: bool | None = None,
 ) -> Stored: ...
+@explained
 def gosh(
     results: FitResults,
     draws: int | None = None,

@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, p_value, plural
@@ -293,6 +294,7 @@ class PermutationTest(Readable):
 # -- the test ------------------------------------------------------------------------------------------------
 
 
+@explained
 def permutation_test(
     results: FitResults,
     draws: int | None = None,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
@@ -31,6 +32,7 @@ from metaexo.types import Array
 MOST_DRAWN = 10**9  # numbers of one call: 8 GB
 
 
+@explained
 def simulate(results: FitResults, draws: int = 1, *, seed: int = 0) -> Array:
     r"""Draw effects from a fitted model.
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from metaexo.calls import bound as bound_call
 from metaexo.errors import InputError, ShapeError
 from metaexo.formatting import MINUS
 from metaexo.inputs import check_level, check_number, read_entries, read_numbers
@@ -36,7 +37,7 @@ def door(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            bound = form.bind(*args, **kwargs)
+            bound = bound_call(function, form, args, kwargs)
             for name, value in bound.arguments.items():
                 bound.arguments[name] = _READERS[kinds[name]](value, name)
             shapes = {n: v.shape for n, v in bound.arguments.items() if isinstance(v, np.ndarray)}

@@ -148,6 +148,7 @@ def attribute_heterogeneity(
     return _refused(work, confounded, refused)
 
 
+@explained
 def attribution_verdict(
     effects: EffectSizes,
     by: str | Sequence[str] = ("source", "isolation"),

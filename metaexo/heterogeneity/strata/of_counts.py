@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MetaexoError
@@ -229,6 +230,7 @@ class CountStrata(LinearResults):
         return f"CountStrata(by {', '.join(self.by)}: {strata}, k = {self.overall.k})"
 
 
+@explained
 def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
     r"""Fit the model of counts of events in each stratum, and test whether the strata differ.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, percent, printed
 from metaexo.immutable import lock
@@ -55,6 +56,7 @@ ADJUSTMENTS = {
 }
 
 
+@explained
 def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
     """Return p-values adjusted for their number.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, NotIdentifiableError, TooFewStudiesError
@@ -206,6 +207,7 @@ class MomentResults(FitResults):
         )
 
 
+@explained
 def robust_variance(
     effects: EffectSizes,
     working: Literal["correlated", "hierarchical"] = "correlated",

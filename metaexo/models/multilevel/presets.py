@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import check_table, look_up
@@ -38,6 +39,7 @@ Working = Literal["CHE", "SCE"]
 DEFAULT_CORRELATIONS = tuple(np.round(np.linspace(0.0, 0.95, 20), 2).tolist())
 
 
+@explained
 def correlated_effects(
     effects: EffectSizes,
     correlation: float = 0.6,
@@ -197,6 +199,7 @@ class RhoSweep(ReadableLines):
         return f"RhoSweep({self.lines()[0]})"
 
 
+@explained
 def rho_sweep(
     effects: EffectSizes,
     correlation: Sequence[float] = DEFAULT_CORRELATIONS,
@@ -271,6 +274,7 @@ def rho_sweep(
 RESIDUAL = "effect"
 
 
+@explained
 def model_of_values(
     values: ArrayLike | str,
     random: str | RandomTerm | Sequence[str | RandomTerm],

@@ -347,7 +347,8 @@ def _at(layer: Points, at: Sequence[int]) -> Points:
 
 def shown_pooled(es: EffectSizes, values: ArrayLike) -> Array:
     """Return pooled effects and bounds on the scale that is shown, within the range of the measure."""
-    return np.clip(back_pooled(es, values), *es.measure.possible)
+    shown: Array = np.clip(back_pooled(es, values), *es.measure.possible)
+    return shown
 
 
 def along(es: EffectSizes, axis: ChartAxis, values: ArrayLike, room: float) -> Array:
