@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any, ParamSpec, TypeVar
@@ -24,7 +25,7 @@ ARGUMENTS = {
     "effects": "es data dataset x",
     "moderators": "mods mod formula covariates x exog",
     "new": "newmods newdata exog x data",
-    "scale": "transf trans",
+    "scale": "transf trans atransf backtransf",
     "level": "alpha conflevel ci confidence",
     "labels": "slab label names author authors",
     "study": "studlab cluster studies",
@@ -34,18 +35,27 @@ ARGUMENTS = {
     "test": "hakn knha ci",
     "continuity": "add cc incr",
     "measure": "sm es",
-    "random": "re groups",
+    "random": "re groups struct",
     "rows": "mask condition query where expr",
     "cuts": "steps",
     "weights": "type wtype",
-    "kind": "type",
-    "draws": "nsim iter reps iterations nboot r niter",
+    "kind": "type clubsandwich",
+    "draws": "nsim iter reps iterations nboot r niter subsets",
     "cluster": "clusters id",
     "correlation": "rho r ri",
     "predictor": "ni",
     "interval": "type",
     "side": "direction",
+    "axis_label": "xlab xlabel ylab",
+    "limits": "xlim alim ylim",
+    "ticks": "at",
+    "reference": "refline ref",
+    "prediction": "addpred",
+    "columns": "ilab leftcols rightcols",
+    "heads": "header ilablab leftlabs",
+    "points": "nagq",
 }
+VALUES = {"scale": '"measure"'}
 EFFECT_NAMES = ("yi", "te", "es", "effect", "y", "effects")
 ERROR_NAMES = ("sei", "sete", "se", "stderr")
 
@@ -106,7 +116,7 @@ def _wrong_call(
     name = _name(function)
     plain = [p.name for p in parameters.values() if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
     named = [p.name for p in parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    needed = ", ".join([*plain, *named])
+    needed = ", ".join([*plain, *named]) or "no argument"
     unknown = [word for word in kwargs if word not in parameters]
     open_to_all = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
     if unknown and not open_to_all:
@@ -156,27 +166,39 @@ def _meant(
     parameters: list[str],
 ) -> str:
     """Return what to write in the place of arguments that are not there."""
-    if name == "predict" and _argument(unknown[0], parameters) is None:
+    if name == "predict" and argument_meant(unknown[0], parameters) is None:
         return f"write predict({ {word: kwargs[word] for word in unknown}!r})"
-    if name == "select" and _argument(unknown[0], parameters) is None:
+    if name == "select" and argument_meant(unknown[0], parameters) is None:
         return f'write select("{unknown[0]} == {kwargs[unknown[0]]!r}")'
     plain = {_letters(word): word for word in unknown}
     effect = next((plain[word] for word in EFFECT_NAMES if word in plain), None)
-    if "effects" in parameters and effect is not None and len(plain) > 1:
+    if {"effects", "results"} & {*parameters} and effect is not None and len(plain) > 1:
         error = next((plain[word] for word in plain if plain[word] != effect), "v")
         argument = "se" if _letters(error) in ERROR_NAMES else "v"
-        return f"write mx.{name}(mx.EffectSizes(y={effect}, {argument}={error}))"
+        return f"write {_public(function, name)}(mx.EffectSizes(y={effect}, {argument}={error}))"
     owner = inspect.getmodule(function)
     fit = getattr(getattr(owner, name, None), "fit", None)
     if fit is not None and all(word in inspect.signature(fit).parameters for word in unknown):
         given = ", ".join(f"{word}={kwargs[word]!r}" for word in unknown)
         return f"write {name}(...).fit({given})"
-    written = [found for word in unknown if (found := _argument(word, parameters)) is not None]
-    return "write " + ", ".join(f"{word}=..." for word in written) if written else ""
+    written = [found for word in unknown if (found := argument_meant(word, parameters)) is not None]
+    return "write " + ", ".join(f"{word}={VALUES.get(word, '...')}" for word in written) if written else ""
 
 
-def _argument(word: str, parameters: list[str]) -> str | None:
-    """Return the argument that is meant by a word of elsewhere, or by a misspelt one."""
+def _public(function: Callable[..., Any], name: str) -> str:
+    """Return a function or a class as it is called: mx.RandomEffects, mx.bias.pet_peese."""
+    room = function.__module__.split(".")[1]
+    return f"mx.{name}" if name in sys.modules["metaexo"].__all__ else f"mx.{room}.{name}"
+
+
+def argument_meant(word: str, parameters: list[str]) -> str | None:
+    """Return the argument that is meant by a word of elsewhere, or by a misspelt one.
+
+    Examples
+    --------
+    >>> argument_meant("nsim", ["results", "draws"]), argument_meant("levl", ["level"])
+    ('draws', 'level')
+    """
     for ours, names in ARGUMENTS.items():
         if ours in parameters and _letters(word) in names.split():
             return ours

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 Failure = TypeVar("Failure", bound=BaseException)
 
 MOST_SHOWN = 40
+LONGEST = 80
 
 
 # ----------------------------------------------------------------------------------------------------- Bases
@@ -126,7 +127,10 @@ class UnknownChoiceError(InputError):
         if len(shown) < len(self.allowed):
             known += f" and {len(self.allowed) - len(shown)} others"
         needed = f"one of {known}" if known else f"nothing; there is no {what} to choose here"
-        super().__init__(f"{what} {word!r} is not known", needed, remedy, rows)
+        given = repr(word)
+        if not isinstance(word, str) and (len(given) > LONGEST or "\n" in given):
+            given = f"of type {type(word).__name__}"
+        super().__init__(f"{what} {given} is not known", needed, remedy, rows)
 
 
 class RowNumberError(InputError, IndexError):
@@ -141,10 +145,29 @@ class UnknownNameError(MetaexoError, AttributeError):
     """An attribute that an object or a module does not have; what is meant is named where it is known."""
 
 
-def nearest_word(word: str, allowed: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Return the allowed word most like `word` (case ignored), or None if none is near."""
+def nearest_word(word: str, allowed: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the allowed word most like `word` (case ignored), or None if none is near.
+
+    A word of three letters or more that only one allowed word begins with means that one; of words of two or
+    three letters half have to agree.
+
+    Examples
+    --------
+    >>> nearest_word("sorce", ["source", "isolation"]), nearest_word("iso", ["source", "isolation"])
+    ('source', 'isolation')
+    >>> nearest_word("ablat", ["latitude", "allocation"]) is None
+    True
+    """
     by_fold = {name.casefold(): name for name in allowed}
-    found = difflib.get_close_matches(word.casefold().strip(), by_fold, n=1, cutoff=cutoff)
+    plain = word.casefold().strip()
+    begun = [name for name in by_fold if len(plain) > 2 and name.startswith(plain)]
+    if len(begun) == 1:
+        return by_fold[begun[0]]
+    swapped = [name for name in by_fold if sorted(name) == sorted(plain)]
+    if len(swapped) == 1:
+        return by_fold[swapped[0]]
+    few = 0.5 if len(plain) < 4 else 0.0
+    found = difflib.get_close_matches(plain, by_fold, n=1, cutoff=min(cutoff, few or cutoff))
     return by_fold[found[0]] if found else None
 
 

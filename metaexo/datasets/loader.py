@@ -9,10 +9,24 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from metaexo.calls import explained
+from metaexo.errors import UnknownChoiceError
 from metaexo.inputs import check_choice
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# What R's package metadat calls them.
+METADAT = {
+    "colditz1994": "bcg",
+    "normand1999": "stroke_units",
+    "raudenbush1985": "teacher_expectations",
+    "konstantopoulos2011": "school_calendars",
+    "hackshaw1998": "passive_smoking",
+    "nissen2007": "rosiglitazone",
+    "nielweise2007": "catheter_infections",
+    "hart1999": "warfarin",
+}
 
 
 @lru_cache(maxsize=1)
@@ -56,6 +70,11 @@ def load_dataset(name: str | None = None) -> pd.DataFrame:
         return datasets()
     import pandas as pd
 
+    if str(name) not in _index():
+        plain = str(name).casefold().removeprefix("dat.")
+        raise UnknownChoiceError(
+            "data set", name, _index(), nearest=METADAT.get(plain, plain if plain in _index() else None)
+        )
     check_choice("data set", name, tuple(_index()))
     text = files("metaexo.datasets").joinpath(f"{name}.csv").read_text(encoding="utf-8")
     frame = pd.read_csv(StringIO(text))

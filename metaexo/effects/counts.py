@@ -243,6 +243,7 @@ class EventCounts(EffectRows):
         arms = "" if self.arms == 1 else f" of an arm, {int(everyone.all(axis=1).sum())} in everyone of both"
         return f"{found}; {full} {rows} with events in everyone{arms}"
 
+    @explained
     def arm(self, which: Literal["treatment", "control"]) -> EventCounts:
         """Return the counts of one arm.
 
@@ -268,6 +269,7 @@ class EventCounts(EffectRows):
 
     # -- effects -----------------------------------------------------------------------------------------
 
+    @explained
     def effect_sizes(self, measure: str | Measure, zero_cells: ZeroCells | None = None) -> EffectSizes:
         """Return each study's effect with its sampling variance, for models of effects.
 

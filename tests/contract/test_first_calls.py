@@ -5,6 +5,7 @@ Names are those of metafor, meta, statsmodels, PyMARE and pandas; every remedy i
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 import re
 
@@ -82,6 +83,8 @@ OWN_DATA = (
     "fail_safe_n",
     "selection_model",
     "Multilevel",
+    "mx.effects.",
+    "conf_int_components",
 )
 CALLS = [
     (kind, call)
@@ -312,7 +315,7 @@ def test_without_a_name_the_data_sets_are_listed():
         ("mx.effect_sizes(data=data)", "write effect_sizes(measure=...)"),
         ("mx.effect_sizes('SMD', data, measure='MD')", "leave out measure="),
         ("fit.predict(dose=[1, 2])", "write predict({'dose': [1, 2]})"),
-        ("fit.predict(transf='exp')", "write scale=..."),
+        ("fit.predict(transf='exp')", 'write scale="measure"'),
         ("es.select(year=2015)", 'write select("year == 2015")'),
         ("mx.stratify(es, subgroup='source')", "write by=..."),
         ("mx.event_counts(data, 'ai', 'ci')", "event_counts(data, treatment_events=..., treatment_n=...)"),
@@ -349,3 +352,51 @@ def test_warnings_are_those_of_the_line_of_the_user(es):
     with pytest.warns(mx.errors.RowsLeftOutWarning) as caught:
         mx.effect_sizes("MD", OWN.assign(exo_sd=[None, *[1.0] * 5]), **COLUMNS)
     assert caught[0].filename == __file__
+
+
+# -- arguments of elsewhere ---------------------------------------------------------------------------------
+
+WITH_FUNCTIONS = [name for name in mx._ROOMS if name not in ("formatting", "errors")]
+
+
+@pytest.mark.parametrize("room", WITH_FUNCTIONS)
+def test_no_public_function_answers_a_wrong_argument_with_a_bare_error(room):
+    module = getattr(mx, room)
+    functions = [f for name in module.__all__ if inspect.isfunction(f := getattr(module, name))]
+    assert functions
+    for function in functions:
+        with pytest.raises(InputError, match=r"no argument|argument of|lacks"):
+            function(no_such_argument=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("mx.bias.selection_model(fit, type='stepfun', steps=[0.025])", "write weights=..., cuts=..."),
+        ("mx.bias.pet_peese(yi=1, vi=1)", "write mx.bias.pet_peese(mx.EffectSizes(y=yi, v=vi))"),
+        ("mx.sensitivity.permutation_test(fit, iter=99)", "write draws=..."),
+        ("mx.aggregate(es, rho=0.5)", "write correlation=..."),
+        ("fit.conf_int(alpha=0.1)", "write level=..."),
+        ("fit.summary(digits=3)", "needed: no argument"),
+        ("fit.test_terms(btt=2)", "needed: adjust"),
+        ("mx.plots.forest(fit, transf='exp')", "write 'scale'"),
+        ("mx.plots.forest(fit, ilab=1)", "write 'columns'"),
+        ("mx.load_dataset('dat.konstantopoulos2011')", "write 'school_calendars'"),
+        ("mx.effect_sizes(es.y, es.v)", "the measure is"),
+        ("mx.effect_sizes('SDM')", "write 'SMD'"),
+        (
+            "mx.RandomEffects(es, 'year').fit().test_terms('year')",
+            ".to_frame().loc['year']",
+        ),
+        ("fit.test_terms()", 'fit mx.RandomEffects(es, "year")'),
+    ],
+)
+def test_arguments_and_words_of_elsewhere(call, written, names):
+    with pytest.raises(InputError, match=re.escape(written)):
+        eval(call, dict(names))
+
+
+def test_no_far_word_is_suggested(es):
+    with pytest.raises(UnknownChoiceError) as caught:
+        mx.RandomEffects(es.with_columns(latitude=range(6), allocation=list("ababab")), "ablat")
+    assert caught.value.remedy == ""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FAVOURED = {"greater": "greater effects", "less": "lower effects", "two-sided": "effects in both directions"}
+
+
 @shows_itself
 @dataclass(frozen=True, eq=False)
 class SelectionCertificate(Immutable):
@@ -442,7 +445,7 @@ class SelectionModel(AdjustedEstimate):
     @property
     def sentence(self) -> str:
         """What was found, in one plain sentence."""
-        name = self.name[0].upper() + self.name[1:]
+        name = f"{self.name[0].upper()}{self.name[1:]}, {FAVOURED[self.alternative]} favoured"
         if not self.usable:
             return f"{name}: the data do not determine the model; its cautions say why."
         if self.design.x is not None:
@@ -489,3 +492,7 @@ class SelectionModel(AdjustedEstimate):
     def reader_tables(self) -> list[ReaderTable]:
         """Return the table of parameters, numbers rounded."""
         return [cells_of(self.parameters())]
+
+    def table_notes(self) -> list[str]:
+        """Return which results the model takes as favoured."""
+        return [f'{FAVOURED[self.alternative]} are favoured (alternative="{self.alternative}")']

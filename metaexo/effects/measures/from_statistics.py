@@ -32,7 +32,7 @@ from metaexo.errors import (
     warn_caller,
 )
 from metaexo.formatting import plural
-from metaexo.inputs import check_aligned, check_choice, check_flag
+from metaexo.inputs import check_aligned, check_choice, check_flag, describe
 from metaexo.ledger import Ledger, without_rows
 
 if TYPE_CHECKING:
@@ -131,6 +131,12 @@ def effect_sizes(
             "a table stands where the measure is expected",
             'the measure first, for example "SMD", and then the table',
             'write mx.effect_sizes("SMD", data)',
+        )
+    if not isinstance(measure, str | Measure):
+        raise InputError(
+            f"the measure is {describe(measure)}",
+            'the code of a measure first, for example "SMD"',
+            "effects that are calculated already are handed in by mx.EffectSizes(y, v)",
         )
     record = get_measure(measure)
     check_table(data)

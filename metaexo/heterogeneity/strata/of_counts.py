@@ -150,6 +150,7 @@ class CountStrata(LinearResults):
         """Covariance matrix of the pooled effects: strata are independent."""
         return separate_means(np.array([s.fit.se[0] ** 2 for s in self.strata if s.fit is not None]), None)
 
+    @explained
     def pairwise(self, adjust: str | None = "holm", level: float | None = None) -> Contrasts:
         """Return the differences between all pairs of strata with an effect, the later minus the earlier.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
@@ -140,6 +141,7 @@ class CensoredRandomEffects(Model):
                 DependentEffectsWarning,
             )
 
+    @explained
     def fit(
         self,
         method: str = "REML",

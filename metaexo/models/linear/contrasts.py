@@ -404,7 +404,17 @@ def make_term_tests(
     """Return the test of each term of a fit; see `FitResults.test_terms`."""
     design = fit.design
     if not design.terms:
-        raise InputError("the fit has no moderators, so there are no terms", "a fit with moderators")
+        raise InputError(
+            "the fit has no moderators, so there are no terms",
+            "a fit with moderators",
+            'fit mx.RandomEffects(es, "year"), for example; pooled() tests the pooled effect',
+        )
+    if adjust in {*(term.name for term in design.terms)}:
+        raise InputError(
+            f"adjust is {adjust!r}, which is a term of the model",
+            "a way to adjust p-values, or nothing: test_terms() tests every term",
+            f"write test_terms().to_frame().loc[{adjust!r}]",
+        )
     tests, columns = {}, {}
     for term in design.terms:
         tests[term.name] = (test or term_test)(fit, term)

@@ -149,6 +149,7 @@ class MomentResults(FitResults):
             return TestResult(np.nan, "chi2", (float(self.df_residual),), np.nan, why)
         return make_test(float(self._at_zero.y_p_y), "chi2", (self.df_residual,), null)
 
+    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 

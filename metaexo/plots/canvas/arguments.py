@@ -16,6 +16,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from metaexo.calls import argument_meant
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.evidence.risk_of_bias.tool import BiasTool
 from metaexo.formatting import plural
@@ -216,7 +217,9 @@ def _call_error(
     known = signature.parameters
     for word in kwargs:
         if word not in known:
-            return UnknownChoiceError(f"argument of {name}", word, known)
+            return UnknownChoiceError(
+                f"argument of {name}", word, known, nearest=argument_meant(word, list(known))
+            )
     places = [p.name for p in known.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     if len(args) > len(places):
         named = next((p.name for p in known.values() if p.kind is p.KEYWORD_ONLY), "title")
