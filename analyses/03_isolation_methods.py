@@ -27,11 +27,6 @@ SEC, OTHERS = "Size exclusion", "other methods"
 SIDES = ["treatment_isolation_step", "control_isolation_step"]
 MAIN, EVERY, POOLED = "without doubtful rows", "all", "without doubtful rows, pooled SD for groups of one"
 FIRST, REDCELL = "ln_effective_mirnas", "log10_redcell_share"
-DRAWN = {
-    FIRST: "Effective number of miRNAs",
-    REDCELL: "Share of red-cell miRNAs",
-    "log2cpm_let7a": "let-7a-5p",
-}
 BASES = {"ln": np.e, "log10": 10.0, "log2": 2.0}
 UNITS = {"groups of samples": None, "projects": "study", "laboratories": LAB}
 BETWEEN, WITHIN, JOINED = "between laboratories", "within one laboratory", "pooled within laboratories"
@@ -295,6 +290,7 @@ def verdict_of(sheets, es, between, inside, pairs):
         "same_direction": int((np.sign(both["log"]) == np.sign(both["log_between"])).sum()),
         "times_as_wide": (both["wide_between"] / both["wide"]).median(),
         "pairs_within": int((pairs["kind"] != BETWEEN).sum()),
+        "pairs_within_doubtful": int(((pairs["kind"] != BETWEEN) & (pairs["use"] != "main")).sum()),
         "shared_by_two_laboratories": int((pairs["kind"] == JOINED).sum()),
         "sd_between_laboratories": spread,
         "needed_per_method": laboratories_needed(np.log(SOUGHT) / spread),
@@ -347,8 +343,9 @@ def trap(fit, units, title):
     several = labs[LAB].isin(units["unit"].radd("L_")) & (labs.groupby(LAB)["y"].transform("size") > 1)
     made = (labs["method"] == SEC) & ~several & (labs[WIDE] == f"L_{deciding(units)['without']}")
 
-    def marks(rows, shift, name, color, shape, **look):
-        at = [place[method] + shift for method in rows["method"]]
+    def marks(rows, shift, name, color, shape, apart=0.0, **look):
+        nth = rows.groupby("method").cumcount()
+        at = [place[method] + shift + apart * i for method, i in zip(rows["method"], nth, strict=True)]
         told = {"labels": rows[LAB].tolist(), "name": name, "color": color, "shape": shape}
         return Points(x=np.exp(rows["y"]).tolist(), y=at, **told, **look)
 
@@ -357,13 +354,18 @@ def trap(fit, units, title):
     layers = [
         Intervals(at=at, low=ends[1], high=ends[2], width=1.4, **ink),
         marks(labs[~several & ~made], 0.2, "a laboratory", "grey", "circle", hollow=True, size=4.0),
-        marks(labs[made], 0.2, f"{made.sum()} related laboratories that decide", 1, "triangle", size=6.5),
-        marks(labs[several], 0.36, "a laboratory with several methods", 3, "square", size=5.5),
+        marks(
+            labs[made], 0.16, f"{made.sum()} related laboratories that decide", 1, "triangle", 0.13, size=6.0
+        ),
+        marks(labs[several], 0.41, "a laboratory with several methods", 3, "square", 0.13, size=5.0),
         Points(x=ends[0], y=at, name="pooled over laboratories, 95% CI", shape="diamond", size=6.5, **ink),
     ]
     ticks = [(float(i), f"{name} ({fit.clusters_in(fit[name])})") for name, i in place.items()]
     left = panel("Methods (laboratories)", "Effective number of miRNAs", ticks, layers)
-    notes = ["Right: size exclusion against the others, with p. Between laboratories it is observational."]
+    notes = [
+        "Right: size exclusion against all others, with p. Between laboratories it is observational.",
+        "Left, and in the answer: without methods that a single laboratory has, which the right includes.",
+    ]
     return Chart(panels=(left, by_unit(units, int(made.sum()))), across=2, title=title, notes=notes, **LOOK)
 
 
@@ -391,15 +393,16 @@ def by_unit(units, made):
 
 
 def both_kinds(pairs, title):
-    """Return pairs of methods that are known within and between laboratories, for three outcomes."""
+    """Return pairs of methods that are known within and between laboratories, each outcome in a panel."""
     both = both_ways(pairs)
+    outcomes = both.drop_duplicates("outcome").set_index("outcome")["outcome_label"].map(plain)
     names = list(dict.fromkeys(zip(both["method_a"], both["method_b"], strict=True)))
     kinds = {
         "within one laboratory": ("", 3, "square", -0.16),
         "between laboratories (observational)": ("_between", "study", "circle", 0.16),
     }
     panels = []
-    for outcome, heading in DRAWN.items():
+    for outcome, heading in outcomes.items():
         part, layers = both[both["outcome"] == outcome], [Rule(at=1.0)]
         places = [names.index(pair) for pair in zip(part["method_a"], part["method_b"], strict=True)]
         for name, (which, color, shape, shift) in kinds.items():
@@ -407,10 +410,11 @@ def both_kinds(pairs, title):
             x, low, high = (part[f"{column}{which}"].tolist() for column in ("ratio", "low", "high"))
             layers.append(Intervals(at=at, low=low, high=high, color=color, width=1.3))
             layers.append(Points(x=x, y=at, name=name, color=color, shape=shape, size=4.5))
-        words = [f"{a}\n/ {b.lower()}" if not panels else "" for a, b in names]
+        words = [f"{a}\n/ {b.lower()}" if len(panels) % 3 == 0 else "" for a, b in names]
         panels.append(panel(heading, "Ratio", [(float(i), one) for i, one in enumerate(words)], layers))
     notes = ["Lines: 95% CI. Laboratories that compare methods themselves are also among the others."]
-    return Chart(panels=tuple(panels), across=3, title=title, notes=notes, **LOOK)
+    look = LOOK | {"height": 3.9 * math.ceil(len(panels) / 3) + 0.5}
+    return Chart(panels=tuple(panels), across=3, title=title, notes=notes, **look)
 
 
 # -- words ---------------------------------------------------------------------------------------------------
@@ -575,14 +579,16 @@ def test_words(between):
 
 def contrast_words(pairs, file):
     """Return where all ratios within laboratories stand, and those that two laboratories share."""
-    rows = pairs[(pairs["kind"] != BETWEEN) & (pairs["use"] == "main")]
+    every = pairs[pairs["kind"] != BETWEEN]
+    rows = every[every["use"] == "main"]
     pooled = [
         f"{row.method_a} / {row.method_b.lower()}, {plain(row.outcome_label)}: {number(row.ratio)}"
         for row in rows[rows["kind"] == JOINED].itertuples()
     ]
     return (
-        f"All {len(rows)} ratios of two methods within one laboratory, also of proteins, sizes and yields, "
-        f"stand in `{file}`; pooled, as two laboratories share methods and outcome: "
+        f"All {len(every)} ratios of two methods within one laboratory, also of proteins, sizes and yields, "
+        f"stand in `{file}`, {len(every) - len(rows)} of them from doubtful rows; "
+        "pooled, as two laboratories share methods and outcome: "
         f"{'; '.join(pooled) or 'none'}."
     )
 

@@ -9,6 +9,7 @@ laboratories are observational. Within a laboratory, two methods on one source a
 their mean diameters and of their coefficients of variation (CV).
 """
 
+import re
 import warnings
 
 import numpy as np
@@ -51,7 +52,7 @@ def main(analysis: report.Analysis) -> None:
     # Random effects in the rows that name all factors, and what is left of them without one laboratory.
     fits = {name: fit(part[part["complete"]], [*FACTORS]) for name, part in rows.items()}
     parts = pd.concat([components(found, name) for name, found in fits.items()])
-    parts = parts.merge(without_one(fits[ALL]), how="left", on=["rows", "component"])
+    parts = parts.merge(without_one(fits[ALL], sizes), how="left", on=["rows", "component"])
     analysis.write_table("components", parts)
     draw_components(analysis, parts)
 
@@ -112,7 +113,7 @@ def overall(sizes):
         "sd_between": np.sqrt(found.loc["laboratory", "variance"]),
         "sd_within": np.sqrt(found.loc["single preparation", "variance"]),
         **found.loc["laboratory", ["share", "share_low", "share_high"]],
-        **without_one(model).set_index("component").loc["laboratory", ["share_left", "without"]],
+        **without_one(model, sizes).set_index("component").loc["laboratory", ["share_left", "without"]],
     }
 
 
@@ -147,17 +148,32 @@ def components(fit, rows):
     return table
 
 
-def without_one(fit):
+def without_one(fit, sizes):
     """Return the smallest share of each component that is left without one laboratory, and which it is."""
     found = mx.sensitivity.leave_one_level_out(fit, "study")
-    # the single preparations that a review lists have the review's line in their name
-    names = pd.Series(found.levels).str.replace("; ", " and ").str.replace(r", line \d+$", "", regex=True)
+    called = named(sizes)
+    names = pd.Series([called[level] for level in found.levels])
     table = pd.DataFrame({"rows": ALL, "component": [TERMS[name] for name in found.components]})
     return table.assign(
         share_left=np.nanmin(found.shares, axis=0),
         without=names[np.nanargmin(found.shares, axis=0)].to_list(),
         k_left=found.k[np.nanargmin(found.shares, axis=0)].astype(int),
     )
+
+
+def named(sizes):
+    """Return what each laboratory is called in words, by its name in the tables.
+
+    Each preparation that a review lists is a laboratory of its own: it has the line of the sheet in its name,
+    and gets its source beside it.
+    """
+    first = sizes.drop_duplicates("laboratory").set_index("laboratory")["source_reported"]
+    return {
+        name: f"{name} of preparations.csv ({source})"
+        if re.search(r", line \d+$", name)
+        else name.replace("; ", " and ")
+        for name, source in first.items()
+    }
 
 
 def method_ratios(sizes):
@@ -233,7 +249,10 @@ def draw_components(analysis, parts):
         head_order=list(shown["head"].unique()),
         row_order=list(TERMS.values()),
         axis_label="Share of the variance of log size (%)",
-        notes=["Bars: 95% profile intervals of one mixed model. p: likelihood-ratio test, not adjusted."],
+        notes=[
+            "Bars: 95% profile intervals of one mixed model. p: likelihood-ratio test, not adjusted.",
+            "The p-values in the answer are adjusted by Holm.",
+        ],
         title=title,
     )
     analysis.write_figure("components", ax, title=title)

@@ -214,6 +214,16 @@ def test_other_data_make_other_sentences(run, root, tmp_path, folders):
     assert ours.loc[1, "words"] != theirs.loc[1, "words"]
 
 
+def test_ratios_within_laboratories_are_counted_as_the_table_counts_them(script, table):
+    pairs, verdict = table("pairs"), table("verdict").iloc[0]
+    within = pairs[pairs["kind"] != script.BETWEEN]
+    doubtful = (within["use"] == "doubtful").sum()
+    words = script.contrast_words(pairs, "03_pairs.csv")
+    assert words.startswith(f"All {len(within)} ratios of two methods within one laboratory, ")
+    assert f"{doubtful} of them from doubtful rows; " in words
+    assert [verdict["pairs_within"], verdict["pairs_within_doubtful"]] == [len(within), doubtful]
+
+
 def test_figures_show_the_rows_of_the_tables(script, table):
     pairs, units = table("pairs"), table("units").astype({"without": str})
     chart = script.both_kinds(pairs, "Two methods")
@@ -221,8 +231,7 @@ def test_figures_show_the_rows_of_the_tables(script, table):
     both = script.both_ways(pairs)
     for name, column in (("within one", "ratio"), ("between", "ratio_between")):
         shown = marks[marks["name"].str.startswith(name)]
-        wanted = both.loc[both["outcome"].isin(script.DRAWN), column]
-        assert sorted(shown["x"]) == pytest.approx(sorted(wanted))
+        assert sorted(shown["x"]) == pytest.approx(sorted(both[column]))
     assert mx.plots.overlapping_texts(chart.draw()) == []
     panel = script.by_unit(units, 2)
     points = [layer for layer in panel.layers if isinstance(layer, mx.plots.Points)]

@@ -214,13 +214,23 @@ def test_components_that_one_laboratory_makes_are_named(script, parts, table, de
         assert (f" without {row.without} ({row.k_left:.0f} of {row.k} sizes left)" in words) or not rests
     stays = parts.assign(share_left=parts["share"])
     assert script.resting(stays) == "No component of the variance of vesicle size rests on one laboratory."
-    assert not whole["without"].str.contains("line").any()
+
+
+def test_the_laboratory_left_out_is_one_that_a_reader_can_find(script, table, sheet, root):
+    used = table("preparations").query("step == 'used'")
+    called = script.named(script.chosen(mx.read_sheets(root / "data").preparations)[0])
+    assert len(set(called.values())) == len(called) == used["laboratory"].nunique()
+    rows = sheet("preparations")
+    for name in table("overall")["without"]:
+        laboratory = next(key for key, value in called.items() if value == name)
+        (line,) = used.loc[used["laboratory"] == laboratory, "line"]
+        assert f"line {line} of preparations.csv ({rows[line]['source_reported']})" in name
 
 
 def test_what_is_left_without_a_laboratory_is_the_fit_without_it(script, parts, root):
     source = parts[(parts["rows"] == "all") & (parts["component"] == "source")].iloc[0]
     sizes, _ = script.chosen(mx.read_sheets(root / "data").preparations)
-    sizes = sizes[sizes["complete"] & (sizes["laboratory"].str.replace("; ", " and ") != source["without"])]
+    sizes = sizes[sizes["complete"] & (sizes["laboratory"].map(script.named(sizes)) != source["without"])]
     shares = script.fit(sizes, [*script.FACTORS]).heterogeneity()["share"]
     assert shares["source_kind"] == pytest.approx(source["share_left"], abs=1e-6)
 
