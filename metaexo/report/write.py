@@ -105,7 +105,8 @@ def write_report(
     Raises
     ------
     InputError
-        If the sheets hold more than four questions, the file cannot be read, or the folder cannot be written.
+        If the sheets hold more than four questions, a column to compare by is a number with more than four
+        values, the file cannot be read, or the folder cannot be written.
     UnknownChoiceError
         If a word, an outcome or a column is not known.
     TooFewStudiesError
@@ -117,6 +118,7 @@ def write_report(
     Borenstein, M., Hedges, L. V., Higgins, J. P. T., Rothstein, H. R. (2009). Introduction to Meta-Analysis,
     chapter 24. https://doi.org/10.1002/9780470743386
     Pustejovsky, J. E., Tipton, E. (2018). https://doi.org/10.1080/07350015.2016.1247004
+    Roever, C., Knapp, G., Friede, T. (2015). https://doi.org/10.1186/s12874-015-0091-1
 
     Examples
     --------

@@ -21,6 +21,10 @@ from metaexo.report.own.questions import Questions
 from metaexo.report.own.words import factor_words, listed, measure_words
 
 KNAPP_HARTUNG = "Knapp G, Hartung J (2003), Statistics in Medicine 22, 2693-2710, doi:10.1002/sim.1482"
+MODIFIED = (
+    "Röver C, Knapp G, Friede T (2015), BMC Medical Research Methodology 15, 99, "
+    "doi:10.1186/s12874-015-0091-1"
+)
 HETEROGENEITY = "Higgins JPT, Thompson SG (2002), doi:10.1002/sim.1186"
 Q_PROFILE = "Viechtbauer W (2007), doi:10.1002/sim.2514"
 PREDICTION = (
@@ -145,6 +149,9 @@ def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
     how = "" if robust else f" by {TEST_NAMES[asked.test]}"
     if asked.test.startswith("knapp-hartung") and not robust:
         papers.append(KNAPP_HARTUNG)
+    if asked.test == "knapp-hartung-adhoc" and not robust:
+        how += " (so that no interval is narrower than sampling errors and τ² alone make it)"
+        papers.append(MODIFIED)
     return (
         f"Effects were pooled with {model}, with {level} intervals{how}. Heterogeneity is described by τ², "
         "I² and Cochran's Q, with Q-profile intervals, and by the prediction interval of the true effect in "

@@ -17,6 +17,7 @@ from metaexo.effects.tables.bounds import BOUNDED
 from metaexo.errors import InputError, MetaexoError, TooFewStudiesError, UnknownChoiceError
 from metaexo.evidence import Sheets
 from metaexo.evidence.domains import domain_condition, domains_of
+from metaexo.evidence.tables.table import ONE_OUTCOME
 from metaexo.formatting import plural
 from metaexo.inputs import is_blank
 from metaexo.ledger import Ledger
@@ -258,6 +259,12 @@ def _chosen(data: pd.DataFrame, outcomes: Sequence[str]) -> tuple[Mask, Mask]:
         }
         column = next((name for name, rows in found.items() if rows.any()), None)
         if column is None:
+            if set(data["outcome"].dropna()) == {ONE_OUTCOME}:
+                raise InputError(
+                    f"outcome {word!r}: no column of the table names outcomes, so all rows are taken as one",
+                    "a table with a column outcome, or no choice among outcomes",
+                    "leave --outcome (outcomes=) out",
+                )
             raise UnknownChoiceError("outcome", word, sorted(set(data["outcome"].dropna().astype(str))))
         chosen |= found[column]
         family |= found[column] & (column == "outcome_family")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import metaexo as mx
+from metaexo.errors import InputError
 from metaexo.report import Report
 from tests.report.own.conftest import Folder
 from tests.report.own.sheets import ISOLATIONS, SOURCES, outcomes_of, said, studies_of
@@ -67,7 +68,10 @@ def test_the_direction_of_benefit_can_be_said_for_a_table_that_does_not(tmp_path
     path.write_text("\n".join(lines), encoding="utf-8")
     text = said(mx.write_report(path, "SMD", out=None))
     assert "higher with exosomes than with the control" in text
+    with pytest.raises(InputError, match="no column of the table names outcomes"):
+        mx.write_report(path, "SMD", out=None, outcomes="wound")
     report = mx.write_report(path, "SMD", out=None, better="lower")
+    assert "effects are not turned" not in words_of(report, "assumed")
     assert "in favour of the control" in said(report)
     assert "lower values were taken as the benefit" in words_of(report, "assumed")
     assert [cell.address for cell in report.traces[0].cells if cell.heading == "treatment_sd"] == ["E2"]
