@@ -18,6 +18,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Codebook, SheetPlan
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import Placed, RawSheet, letters
+from metaexo.evidence.tables.asides import MOST_NAMED
 from metaexo.evidence.tables.cells import Grid
 from metaexo.evidence.tables.headings import (
     ARMS,
@@ -50,8 +51,6 @@ from metaexo.formatting import plural
 LONGEST_VALUE = 200
 """Letters of a cell that a problem keeps."""
 SAMPLE = 200
-MOST_NAMED = 12
-"""Things of one kind that a note names."""
 MEANS = tuple(f"{arm}_mean" for arm in ARMS)
 SPREADS = ("sd", "se", "ci_low", "q1", "min")
 RESULTS = frozenset(("effect", "difference", "p_value", "statistic"))

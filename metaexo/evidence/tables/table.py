@@ -19,9 +19,15 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Codebook, Column, SheetPlan
 from metaexo.evidence.names import is_example
 from metaexo.evidence.reading import ADDED, Placed, letters
-from metaexo.evidence.tables.asides import ask_of_spread, comments_said, is_row_of_units, struck_out
+from metaexo.evidence.tables.asides import (
+    MOST_NAMED,
+    ask_of_spread,
+    comments_said,
+    is_row_of_units,
+    struck_out,
+)
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Number, Percent, merged_cells, read_grids
-from metaexo.evidence.tables.columns import MOST_NAMED, Columns, Remarks, Tables, that_are_there
+from metaexo.evidence.tables.columns import Columns, Remarks, Tables, that_are_there
 from metaexo.evidence.tables.headings import (
     ARMS,
     Mapped,
