@@ -278,10 +278,13 @@ def nothing_left(
     table = ledger.counts()
     pairs = zip(table["reason"], table["rows"], strict=True)
     tally = [f"{plural(n, 'row')}: {reason}" for reason, n in pairs if reason]
+    remedy = "choose another measure or selection; the counted reasons say what is lacking"
+    if not tally:
+        remedy = f"{file} is not in the folder or has no rows: put it there"
     return TooFewStudiesError(
         f"no row of {file} gives a {what}" + (f" where {where}" if where else ""),
         "one row at least with an effect and a sampling variance, or with a count and a size",
-        "; ".join(absent) or "choose another measure or selection; the counted reasons say what is lacking",
+        "; ".join(absent) or remedy,
         tally,
     )
 

@@ -90,7 +90,7 @@ class Folders:
             raise InputError(
                 f"{len(found)} scripts with {len(scripts)} numbers in {self.scripts}",
                 "scripts NN_name.py, each with a number of its own",
-                "get the scripts of the commit again: git checkout -- analyses",
+                "rename one of two" if found else "get them back from the commit: git checkout -- analyses",
                 rows=[path.name for path in found],
             )
         for number in only:

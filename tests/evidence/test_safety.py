@@ -262,3 +262,10 @@ def test_counts_are_split_by_a_column_with_every_other_row_in_the_ledger(sheets)
     assert {key: part.k for key, part in parts.items()} == {("inhaled",): 2, ("topical",): 1}
     assert {entry.reason for entry in parts["topical",].ledger.left_out} == {"not topical"}
     assert all(part.ledger.total == 3 for part in parts.values())
+
+
+def test_a_folder_without_the_sheet_is_told_to_hold_it(sheets):
+    counted = sheets({})
+    (counted.folder / "safety_events.csv").unlink()
+    with pytest.raises(TooFewStudiesError, match=r"safety_events\.csv is not in the folder"):
+        mx.read_sheets(counted.folder).event_counts()

@@ -193,7 +193,7 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
 def test_a_checkout_without_scripts_is_refused(checkout):
     for script in (checkout / "analyses").glob("*.py"):
         script.unlink()
-    with pytest.raises(InputError, match="0 scripts"):
+    with pytest.raises(InputError, match=r"0 scripts.*What to do: .*git checkout"):
         reproduce(Folders.of(checkout))
 
 
