@@ -409,7 +409,7 @@ def make_term_tests(
             "a fit with moderators",
             'fit mx.RandomEffects(es, "year"), for example; pooled() tests the pooled effect',
         )
-    if adjust in {*(term.name for term in design.terms)}:
+    if isinstance(adjust, str) and adjust in {term.name for term in design.terms}:
         raise InputError(
             f"adjust is {adjust!r}, which is a term of the model",
             "a way to adjust p-values, or nothing: test_terms() tests every term",
