@@ -492,7 +492,3 @@ class SelectionModel(AdjustedEstimate):
     def reader_tables(self) -> list[ReaderTable]:
         """Return the table of parameters, numbers rounded."""
         return [cells_of(self.parameters())]
-
-    def table_notes(self) -> list[str]:
-        """Return which results the model takes as favoured."""
-        return [f'{FAVOURED[self.alternative]} are favoured (alternative="{self.alternative}")']
