@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from metaexo.evidence.codebook import Column
 from metaexo.evidence.tables.cells import Grid
-from metaexo.evidence.tables.headings import ARMS, Layout, Mapped, fold, option
+from metaexo.evidence.tables.headings import ARMS, Layout, Mapped, Vocabulary, fold, meaning, option
 from metaexo.evidence.tables.values import Dialect, is_empty, number, shown
 from metaexo.formatting import plural
 
+FEWEST_TWICE = 2
+"""Numbers of arms that stand twice where tables stand side by side."""
 MOST_NAMED = 12
 """Things of one kind that a note names."""
 LONGEST_TEXT = 2_000
@@ -135,6 +138,45 @@ def _texts(grid: Grid, layout: Layout) -> Iterator[tuple[str, str, int | None, i
 def _is_of_values(cell: str) -> bool:
     """Return whether a remark in a row says of its numbers that they are one spread, not both."""
     return _OF_VALUES.search(cell[:LONGEST_TEXT]) is not None and len(spreads_in(cell)) == 1
+
+
+def side_by_side(
+    grid: Grid, layout: Layout, known: Mapping[str, Column], words: Vocabulary
+) -> tuple[Question, set[str]] | None:
+    """Ask where the same numbers of an arm stand twice beside each other, for two outcomes or time points.
+
+    With the question come the headings of which nothing else need be asked.
+    """
+    places: dict[tuple[str, ...], list[Mapped]] = {}
+    for column in layout.mapped:
+        said = meaning(column.heading, known, words)
+        if said.arm and said.columns and not column.by_user and not {*said.left} & words.distractors:
+            places.setdefault(said.columns, []).append(column)
+    twice = [columns for columns in places.values() if len(columns) > 1]
+    arms = {name.partition("_")[0] for names in places for name in names}
+    if len(twice) < FEWEST_TWICE or not arms >= {*ARMS}:  # "EV" and "non-EV" are two groups
+        return None
+    listed = " and ".join(f"{c.heading!r} ({grid.address(layout.line, c.at)})" for c in twice[0][:MOST_NAMED])
+    names = [fold(column.heading) for column in layout.mapped]
+    all_of_them = {c.heading for columns in twice for c in columns}
+    all_of_them |= {c.heading for c in layout.mapped if names.count(fold(c.heading)) > 1}
+    remedy = (
+        "put them below one another: a row for each, with a column Timepoint, Outcome or Treatment label "
+        "that says which it is, and the study, source and isolation in every row"
+    )
+    if not any(names.count(fold(c.heading)) > 1 for columns in twice for c in columns):
+        first = [option(c[0].heading, " ± ".join(parts)) for parts, c in places.items() if len(c) > 1]
+        others = [option(c.heading, "") for columns in twice for c in columns[1:]]
+        remedy += f"; or read one of them alone: {' '.join(first + others)}"
+    question = Question(
+        f"the numbers of one group stand side by side: {listed}, "
+        f"and {plural(len(twice) - 1, 'more such pair')}; they may be of several time points, outcomes or doses",
+        "one row per comparison, with the numbers of each group once in it",
+        remedy,
+        twice[0][1].at,
+        layout.line,
+    )
+    return question, all_of_them
 
 
 def comments_said(grid: Grid) -> list[str]:

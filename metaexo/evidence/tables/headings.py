@@ -328,7 +328,20 @@ def find_header(
     if best is None:
         return None
     _, i, headings, groups = best
+    headings = _three_rows(grid, i, headings, known, words)
     return Layout(grid.lines[i], i + 1, [" ".join(name.split()) for name in headings], groups)
+
+
+def _three_rows(
+    grid: Grid, i: int, headings: Sequence[str], known: Mapping[str, Column], words: Vocabulary
+) -> list[str]:
+    """Return the headings of row `i`; those that are empty may stand two rows above."""
+    above = grid.rows[i - 2] if i > 1 and grid.lines[i] == grid.lines[i - 2] + 2 else []
+    tops = [*above, *[""] * len(headings)]
+    return [
+        name or (top if meaning(top, known, words).sure else "")
+        for name, top in zip(headings, tops, strict=False)
+    ]
 
 
 def _two_rows(grid: Grid, i: int, words: Vocabulary) -> tuple[list[str], list[str]]:

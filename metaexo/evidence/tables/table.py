@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metaexo.errors import (
+    DuplicateColumnError,
     EmptySheetError,
     MissingCellError,
     MissingColumnError,
@@ -24,6 +25,7 @@ from metaexo.evidence.tables.asides import (
     ask_of_spread,
     comments_said,
     is_row_of_units,
+    side_by_side,
     struck_out,
 )
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Number, Percent, merged_cells, read_grids
@@ -227,6 +229,7 @@ class _Table(Columns):
         if not self.header():
             return
         self.ask()
+        self._side_by_side()
         self._body()
         self.notes += self.remarks.said(self.layout)
         self._fill()
@@ -311,6 +314,18 @@ class _Table(Columns):
             self.problem(
                 UnclearCellError, question.what, question.allowed, question.remedy, question.at, question.line
             )
+
+    def _side_by_side(self) -> None:
+        """Ask once where outcomes or time points stand side by side, and not for each of their columns."""
+        found = side_by_side(self.grid, self.layout, self.plan.columns, self.words)
+        if found is None:
+            return
+        question, headings = found
+        for problems in (self.layout.problems, self.raw.problems):
+            problems[:] = [one for one in problems if one.heading not in headings]
+        self.problem(
+            DuplicateColumnError, question.what, question.allowed, question.remedy, question.at, question.line
+        )
 
     def _without_units(self, rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
         """Leave out a row of units below the headings, and say so."""

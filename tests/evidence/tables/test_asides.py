@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from openpyxl.comments import Comment
 from openpyxl.styles import Font
 
+from metaexo.evidence.tables.headings import read_map
 from tests.evidence.tables.making import HEADINGS, LI, WU, problems, read, said, values, workbook
 
 AS_SE = {"Exosome SD": "treatment_se", "Control SD": "control_se"}
@@ -118,3 +120,33 @@ def test_days_and_weeks_are_time_points(tmp_path: Path, heading: str, words: str
 def test_rows_that_nothing_tells_apart_are_named(tmp_path: Path) -> None:
     tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, WU, ("Li 2020", *WU[1:])]))
     assert said(tables, "rows of one study do not say how they differ (2 and 4)")
+
+
+@pytest.mark.parametrize("marks", [(" d7", " d14"), (" closure", " scar"), ("", " d14")])
+def test_time_points_side_by_side_are_one_question(tmp_path: Path, marks: tuple[str, str]) -> None:
+    numbers = ("Exosome mean", "Exosome SD", "Control mean", "Control SD")
+    head = ("Study", "Exosome n", "Control n", *(f"{name}{mark}" for mark in marks for name in numbers))
+    path = workbook(tmp_path / "t.xlsx", [head, ("Li 2020", 10, 9, 5.1, 1.2, 3.9, 1.1, 6.1, 1.3, 4.9, 1.0)])
+    (problem,) = read(path).raws["outcomes"].problems
+    assert "below one another" in problem.remedy
+    options = read_map(re.findall(r'--map "([^"]+)"', problem.remedy))
+    tables = read(path, columns=options)  # what is offered reads one of them
+    assert problems(tables) == []
+    assert values(tables, "treatment_mean", "control_sd") == [("5.1", "1.1")]
+
+
+def test_tables_side_by_side_are_one_question(tmp_path: Path) -> None:
+    rows = [[*HEADINGS, None, *HEADINGS], [*LI, None, *LI]]
+    assert problems(read(workbook(tmp_path / "t.xlsx", rows))) == [("DuplicateColumnError", "J1")]
+    high = [
+        ["Study", "Closure", *[None] * 5, "Scar", *[None] * 5],
+        [None, "Exosomes", None, None, "PBS", None, None, "Exosomes", None, None, "PBS", None, None],
+        [None, *["Mean", "SD", "n"] * 4],
+        [*LI, *LI[1:]],
+    ]
+    assert problems(read(workbook(tmp_path / "h.xlsx", high))) == [("DuplicateColumnError", "H3")]
+
+
+def test_characteristics_of_the_groups_are_no_second_outcome(tmp_path: Path) -> None:
+    head = (*HEADINGS, "Exosome age mean", "Exosome age SD", "Baseline control mean", "Baseline control SD")
+    assert problems(read(workbook(tmp_path / "t.xlsx", [head, (*LI, 8, 1, 7, 1)]))) == []
