@@ -150,7 +150,8 @@ def side_by_side(
     places: dict[tuple[str, ...], list[Mapped]] = {}
     for column in layout.mapped:
         said = meaning(column.heading, known, words)
-        if said.arm and said.columns and not column.by_user and not {*said.left} & words.distractors:
+        of_arm = bool(said.columns) and said.columns[0].startswith(ARMS) and known[said.columns[0]].is_number
+        if of_arm and not column.by_user and not {*said.left} & words.distractors:
             places.setdefault(said.columns, []).append(column)
     twice = [columns for columns in places.values() if len(columns) > 1]
     arms = {name.partition("_")[0] for names in places for name in names}
@@ -169,8 +170,8 @@ def side_by_side(
         others = [option(c.heading, "") for columns in twice for c in columns[1:]]
         remedy += f"; or read one of them alone: {' '.join(first + others)}"
     question = Question(
-        f"the numbers of one group stand side by side: {listed}, "
-        f"and {plural(len(twice) - 1, 'more such pair')}; they may be of several time points, outcomes or doses",
+        f"numbers of one group stand side by side: {listed}, and "
+        f"{plural(len(twice) - 1, 'more such pair')}; they may be of several time points, outcomes or doses",
         "one row per comparison, with the numbers of each group once in it",
         remedy,
         twice[0][1].at,
