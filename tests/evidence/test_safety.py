@@ -264,8 +264,9 @@ def test_counts_are_split_by_a_column_with_every_other_row_in_the_ledger(sheets)
     assert all(part.ledger.total == 3 for part in parts.values())
 
 
-def test_a_folder_without_the_sheet_is_told_to_hold_it(sheets):
-    counted = sheets({})
-    (counted.folder / "safety_events.csv").unlink()
+def test_a_folder_without_the_sheet_is_told_to_hold_it(sheets, tmp_path):
+    sheets({})
+    (file,) = tmp_path.rglob("safety_events.csv")
+    file.unlink()
     with pytest.raises(TooFewStudiesError, match=r"safety_events\.csv is not in the folder"):
-        mx.read_sheets(counted.folder).event_counts()
+        mx.read_sheets(file.parent).event_counts()
