@@ -530,6 +530,26 @@ class ExtremeVarianceWarning(SheetWarning):
     """Sampling variances of one outcome that differ more than studies do."""
 
 
+class MixedDirectionsWarning(SheetWarning):
+    """Rows of one outcome of which some call higher values better, and some lower ones."""
+
+
+class MixedUnitsWarning(SheetWarning):
+    """Rows of one outcome in different units."""
+
+
+class UnusualScaleWarning(SheetWarning):
+    """Values on another scale than those of the other studies of the outcome: another unit, or per cent."""
+
+
+class UnusualSizeWarning(SheetWarning):
+    """A group of animals far larger than those of the other studies."""
+
+
+class ExchangedNumbersWarning(SheetWarning):
+    """Two arms, or a mean and its SD or n, that seem to be exchanged."""
+
+
 class EffectTooPreciseWarning(SheetWarning):
     """A standardised mean difference whose standard error is smaller than the sizes of its arms allow."""
 

@@ -22,7 +22,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Outcome
 from metaexo.evidence.problems import MOST_LINES, SheetProblem
 from metaexo.evidence.reading import RawSheet
-from metaexo.evidence.slips import printed_effects, standard_errors, within_rows
+from metaexo.evidence.slips import odd_rows, printed_effects, standard_errors, within_rows
 from metaexo.evidence.slips.copies import ARM_NUMBERS, Copy, find_copies, numbers_of_arms
 from metaexo.evidence.slips.patterns import (
     FEWEST_DIGITS,
@@ -274,6 +274,8 @@ def _unusual_cvs(rows: Rows) -> Slips:
         odd, others = unusual_cv(mean, sd, n, [study[i] for _, i in places])
         for at in np.flatnonzero(odd):
             arm, i = places[at]
+            if i in odd_rows.rows_exchanged(rows):
+                continue
             known = math.isfinite(n[at])
             as_sd = f": the SD is {sd[at] * math.sqrt(n[at]):.3g} then" if known else ""
             yield Slip(
@@ -296,6 +298,7 @@ def _extreme_variances(rows: Rows) -> Slips:
     s1, n1, s2, n2 = (rows.numbers(f"{arm}_{name}") for arm in ARMS for name in ("sd", "n"))
     with np.errstate(divide="ignore", invalid="ignore"):
         v = s1**2 / n1 + s2**2 / n2
+    v[list(odd_rows.rows_exchanged(rows))] = np.nan
     return _extremes(rows, v, ("outcome", "unit"), "treatment_sd")
 
 
@@ -318,11 +321,11 @@ def _extremes(rows: Rows, v: Array, groups: tuple[str, ...], column: str) -> Sli
         for at in np.flatnonzero(extreme_variances(v[group])):
             others = np.delete(v[group], at)
             ratio = float(v[group][at] / np.median(others[np.isfinite(others)]))
-            size = f"{ratio:.3g}" if ratio > 1 else f"1 / {1 / ratio:.3g}"
+            size = f"{ratio:,.0f} times" if ratio > 1 else f"1/{1 / ratio:,.0f} of"
             yield Slip(
                 group[at],
                 column,
-                f"the sampling variance is {size} of what is usual for this outcome",
+                f"the sampling variance is {size} what is usual for this outcome",
                 "variances within a factor of 1000",
                 "look at the source; a standard error may stand as an SD, or a unit may be mixed up",
             )
@@ -333,6 +336,7 @@ SLIP_CHECKS: tuple[SlipCheck, ...] = (
     *within_rows.CHECKS,
     *printed_effects.CHECKS,
     *CHECKS,
+    *odd_rows.CHECKS,
     *standard_errors.CHECKS,
 )
 

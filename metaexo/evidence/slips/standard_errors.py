@@ -45,6 +45,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaexo.errors import StandardErrorsAsSDsWarning
+from metaexo.evidence.slips.odd_rows import rows_exchanged
 from metaexo.evidence.slips.patterns import sd_against_n
 from metaexo.evidence.slips.rows import ARMS, Checks, Positions, Rows, Slip, Slips
 from metaexo.formatting import plural
@@ -180,9 +181,9 @@ def _rows_with_sds(rows: Rows) -> tuple[list[int], list[str]]:
     usable &= (s1 > 0) & (s2 > 0) & (n1 > 1) & (n2 > 1)
     usable &= ~np.isin(rows.words("paired"), ("yes",)) & ~np.isin(rows.words("use"), ("apart",))
     usable &= np.isin(rows.words("contrast"), ("exosome_vs_control", ""))
-    said = rows.words("caution")
+    said, passed = rows.words("caution"), rows_exchanged(rows)
     settled = [bool(text) and ("Warning" not in text or any(name in text for name in NAMES)) for text in said]
-    at = [int(i) for i in np.flatnonzero(usable) if not settled[int(i)]]
+    at = [int(i) for i in np.flatnonzero(usable) if not settled[int(i)] and int(i) not in passed]
     return at, [rows.sheet.study(i) for i in at]
 
 

@@ -30,6 +30,7 @@ from metaexo.errors import (
     ZeroSDWarning,
 )
 from metaexo.evidence.slips.grim import decimals, grim, grim_median, grimmer, nearest_means
+from metaexo.evidence.slips.odd_rows import rows_exchanged
 from metaexo.evidence.slips.patterns import mean_near_zero
 from metaexo.evidence.slips.rows import ARMS, Checks, Rows, Slip, Slips
 from metaexo.evidence.slips.statistics import (
@@ -137,7 +138,10 @@ def _large_differences(rows: Rows) -> Slips:
         pooled = np.sqrt((s1**2 + s2**2) / 2)
         d = np.where(pooled > 0, np.abs(m1 - m2) / pooled, np.nan)
         as_se = np.abs(m1 - m2) / np.sqrt((n1 * s1**2 + n2 * s2**2) / 2)
+    passed = rows_exchanged(rows)
     for i in np.flatnonzero(d > LARGE_DIFFERENCE):
+        if int(i) in passed:
+            continue
         known = math.isfinite(as_se[i])
         sds = " and ".join(f"{s[i] * math.sqrt(n[i]):.3g}" for s, n in ((s1, n1), (s2, n2)) if known)
         reading = f"standard errors: the SDs are {sds} then, and the means {as_se[i]:.1f} SDs apart"
@@ -494,10 +498,12 @@ def span(low: float, high: float) -> str:
     "mean near zero", "means too near zero for a log ratio of means", MeanNearZeroWarning, "10.1890/14-2402.1"
 )
 def _means_near_zero(rows: Rows) -> Slips:
+    passed = rows_exchanged(rows)
     ratio_possible = np.sign(rows.numbers("treatment_mean")) == np.sign(rows.numbers("control_mean"))
     for arm in ARMS:
         mean, sd, n = (rows.numbers(f"{arm}_{name}") for name in ("mean", "sd", "n"))
-        for i in np.flatnonzero(mean_near_zero(mean, sd, n) & ratio_possible):
+        near = mean_near_zero(mean, sd, n) & ratio_possible
+        for i in (i for i in np.flatnonzero(near) if int(i) not in passed):
             yield Slip(
                 i,
                 f"{arm}_mean",
