@@ -4,18 +4,19 @@ What stands in one row is held against the other studies of the same outcome and
 each study), on the logarithmic scale. A row is far off if its deleted residual is beyond the quantile of
 Student's t at a tail of 0.3% shared by all rows (Bonferroni)::
 
-    t = (x_i - mean of the others) / (s sqrt(1 + 1/m)),   s^2 = (4 s0^2 + (m - 1) s_others^2) / (4 + m - 1),
+    t = (x_i - mean of the others) / (s sqrt(1 + 1/m)),
+    s^2 = (4 s0^2 + (m - 1) s_others^2) / (4 + m - 1),
 
-with 3 + m degrees of freedom, m other studies (four at least) and s0 = 0.4, which counts for four of them; s is
-never below s_others. Two cells
-are called exchanged if the row is 1,000 k times as likely (k rows) after the exchange.
+with 3 + m degrees of freedom, m other studies (four at least) and s0 = 0.4, which counts for four of them; s
+is never below s_others. Two cells are called exchanged if the row is 1,000 k times as likely (k rows) after
+the exchange.
 
 In 600 simulated sheets each of 6, 12 and 30 studies without a slip (n of 4 to 12; CV about 0.25; levels that
-differ by a standard deviation of 0.5 on the log scale) any of the questions on numbers was asked in about 0.2%,
-1.5% and 2.8%, and in 2 to 6% of sheets with effects of both signs (means of
-30 with an SD of 8 between studies against 42 with 5). Of slips put into one row of 12 such studies about 85% of exchanged means and SDs, 88%
-of means and n, 98% of arms ten times too large, 84% of a tenfold n, and half of whole rows ten times too large
-are asked about. Of exchanged arms it is one in six: the question needs clear effects in the other studies.
+differ by a standard deviation of 0.5 on the log scale) any of the questions on numbers was asked in 0.2%, 1.5%
+and 2.8%, and in 2.3%, 3.2% and 5.5% of sheets with effects of both signs (means of 30 with an SD of 8 between
+studies against 42 with 5). Of slips put into one row of 12 such studies about 85% of exchanged means and SDs,
+88% of means and n, 98% of arms ten times too large, 84% of a tenfold n, and half of whole rows ten times too
+large are asked about. Of exchanged arms it is one in six: that needs clear effects in the other studies.
 """
 
 from __future__ import annotations
