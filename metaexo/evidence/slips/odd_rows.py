@@ -12,9 +12,9 @@ is never below s_others. Two cells are called exchanged if the row is 1,000 k ti
 the exchange.
 
 In 600 simulated sheets each of 6, 12 and 30 studies without a slip (n of 4 to 12; CV about 0.25; levels that
-differ by a standard deviation of 0.5 on the log scale) any of the questions on numbers was asked in 0.2%, 1.5%
+differ by an SD of 0.5 on the log scale) any of the questions on numbers was asked in 0.2%, 1.5%
 and 2.8%, and in 2.3%, 3.2% and 5.5% of sheets with effects of both signs (means of 30 with an SD of 8 between
-studies against 42 with 5). Of slips put into one row of 12 such studies about 85% of exchanged means and SDs,
+studies against 42 with 5). Of slips in one row of 12 such studies about 85% of exchanged means and SDs,
 88% of means and n, 98% of arms ten times too large, 84% of a tenfold n, and half of whole rows ten times too
 large are asked about. Of exchanged arms it is one in six: that needs clear effects in the other studies.
 """
