@@ -180,6 +180,26 @@ def side_by_side(
     return question, all_of_them
 
 
+def ask_of_means(
+    grid: Grid, layout: Layout, known: Mapping[str, Column], words: Vocabulary
+) -> Iterator[Question]:
+    """Ask whether a column such as "Mean change" is the mean of a group that has a spread and no mean."""
+    taken = layout.taken()
+    for column in layout.mapped:
+        said = meaning(column.heading, known, words)
+        arm, part = (*said.columns, "")[0].partition("_")[::2]
+        spread = {f"{arm}_sd", f"{arm}_se"} & taken
+        if column.columns or column.by_user or part != "mean" or not spread or f"{arm}_{part}" in taken:
+            continue
+        yield Question(
+            f"{column.heading!r} may be the mean whose spread is {min(spread)}, and is not certain to be",
+            f"{arm}_mean, or another column",
+            f"{option(column.heading, f'{arm}_mean')} if it is; {option(column.heading, '')} if it is not",
+            column.at,
+            layout.line,
+        )
+
+
 def comments_said(grid: Grid) -> list[str]:
     """Return which cells have a comment, in a sentence: comments are not read."""
     if not grid.comments:

@@ -14,6 +14,7 @@ from metaexo.errors import (
     MissingColumnError,
     RowLengthError,
     UnclearCellError,
+    UnclearColumnError,
     UnknownChoiceError,
     WorksheetError,
 )
@@ -22,6 +23,7 @@ from metaexo.evidence.names import is_example
 from metaexo.evidence.reading import ADDED, Placed, letters
 from metaexo.evidence.tables.asides import (
     MOST_NAMED,
+    ask_of_means,
     ask_of_spread,
     comments_said,
     is_row_of_units,
@@ -217,6 +219,7 @@ class _Table(Columns):
         super().__init__(tables, grid, plan, words, columns)
         self.folder = folder
         self.dialect = Dialect()
+        self._twice = False  # whether numbers of one group stand side by side
         self.remarks = Remarks()
         self.studies: dict[str, tuple[str, int]] = {}
         self.outcomes: dict[str, str] = {}
@@ -230,6 +233,10 @@ class _Table(Columns):
             return
         self.ask()
         self._side_by_side()
+        asked = {problem.heading for problem in [*self.layout.problems, *self.raw.problems]}
+        for one in ask_of_means(self.grid, self.layout, self.plan.columns, self.words):
+            if self.layout.headings[one.at or 0] not in asked and not self._twice:
+                self.problem(UnclearColumnError, one.what, one.allowed, one.remedy, one.at, one.line)
         self._body()
         self.notes += self.remarks.said(self.layout)
         self._fill()
@@ -320,6 +327,7 @@ class _Table(Columns):
         found = side_by_side(self.grid, self.layout, self.plan.columns, self.words)
         if found is None:
             return
+        self._twice = True
         question, headings = found
         for problems in (self.layout.problems, self.raw.problems):
             problems[:] = [one for one in problems if one.heading not in headings]

@@ -150,3 +150,12 @@ def test_tables_side_by_side_are_one_question(tmp_path: Path) -> None:
 def test_characteristics_of_the_groups_are_no_second_outcome(tmp_path: Path) -> None:
     head = (*HEADINGS, "Exosome age mean", "Exosome age SD", "Baseline control mean", "Baseline control SD")
     assert problems(read(workbook(tmp_path / "t.xlsx", [head, (*LI, 8, 1, 7, 1)]))) == []
+
+
+def test_a_mean_change_beside_an_sd_is_asked(tmp_path: Path) -> None:
+    head = [name.replace("mean", "mean change") for name in HEADINGS]
+    path = workbook(tmp_path / "t.xlsx", [head, LI])
+    assert problems(read(path)) == [("UnclearColumnError", "B1"), ("UnclearColumnError", "E1")]
+    columns = {"Exosome mean change": "treatment_mean", "Control mean change": "control_mean"}
+    assert problems(read(path, columns=columns)) == []
+    assert problems(read(path, columns=dict.fromkeys(columns, ""))) == []
