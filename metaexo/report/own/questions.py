@@ -229,7 +229,7 @@ def _needed(every: EffectSizes, sheets: Sheets, column: str, value: object) -> s
 
 
 def _kept_apart(every: EffectSizes) -> list[str]:
-    """Return that people and animals were told from each other by design and species, where they were."""
+    """Return that people and animals were distinguished by design and species, where they were."""
     if every.data is None or "domain" not in every.data:
         return []
     pairs = zip(every.data["domain"], domains_of(every.data), strict=True)
