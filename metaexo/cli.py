@@ -136,8 +136,9 @@ def _compare(there: mx.report.Folders, made: mx.report.Folders, only: Sequence[s
         return _tell(on_disk, "on the disk")
     folders, name = commit
     click.echo(f"compared with commit {name}")
-    agrees = _tell(mx.report.compare_outputs(folders, made, only), f"in commit {name}")
-    edited = [item for item in on_disk if not item.agrees]
+    in_commit = mx.report.compare_outputs(folders, made, only)
+    agrees = _tell(in_commit, f"in commit {name}")
+    edited = [item for item in on_disk if not item.agrees and item not in in_commit]
     if edited:
         click.echo(f"compared with the files on the disk, {len(edited)} are not what is made now")
         _tell(edited, "on the disk")
