@@ -29,7 +29,8 @@ NOT_REPORTED = "not_reported"
 COMBINED = "combined"
 PREPARATORY = "preparatory"
 UMBRELLA = "msc_unspecified"
-BROAD = ((UMBRELLA, "tumour_cell_line", "other_cell_line"), ("primary_cell",), ("tissue", "other"))
+CELL_LINES = ("tumour_cell_line", "other_cell_line")
+BROAD = ((UMBRELLA, *CELL_LINES), ("primary_cell",), ("tissue", "other"))
 """Sources that count where nothing more precise is named, the more precise first: "plasma of patients with
 melanoma" is plasma, and "lung carcinoma cells" are no tissue."""
 BLOOD = "plasma_serum"
@@ -94,8 +95,8 @@ class Mention:
 
     @property
     def broad(self) -> tuple[bool, int]:
-        """How little it says."""
-        return self.alone, breadth(self.category)
+        """How little it says; the name of a cell line ("HEK293T") says what it is."""
+        return self.alone, 0 if self.category in CELL_LINES else breadth(self.category)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,9 +149,15 @@ def test_a_folder_with_one_table_is_that_table(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_table_is_said_in_a_line(
-    tmp_path: Path, name: str, content: bytes | str | None, said: str, remedy: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    content: bytes | str | None,
+    said: str,
+    remedy: str,
 ) -> None:
-    path = tmp_path / name
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
     if content == "folder":
         path.mkdir()
     elif isinstance(content, bytes):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
-from metaexo.errors import CopiedStudyWarning, InputError, RepeatedNumbersWarning
+from metaexo.errors import CopiedStudyWarning, InputError, MixedDirectionsWarning, RepeatedNumbersWarning
 from metaexo.evidence import Sheets, copied_studies
 from tests.evidence.folders import OUTCOMES, Row, Write, write_sheet
 
@@ -70,8 +70,10 @@ def test_a_copy_with_another_n_is_called_so(write: Write) -> None:
 
 def test_arms_that_are_exchanged_are_a_copy(write: Write) -> None:
     swapped = {a: ARMS[b] for a, b in zip(ARMS, [*list(ARMS)[3:], *list(ARMS)[:3]], strict=True)}
-    (found,) = findings(folder_of(write, [row("li2020"), row("ito2022", **swapped, better="lower")]))
-    assert (found[0], "another n" in found[3]) == (CopiedStudyWarning, False)
+    found = findings(folder_of(write, [row("li2020"), row("ito2022", **swapped, better="lower")]))
+    (copied,) = (one for one in found if one[0] is CopiedStudyWarning)
+    assert "another n" not in copied[3]
+    assert {one[0] for one in found} == {CopiedStudyWarning, MixedDirectionsWarning}
 
 
 def test_one_shared_arm_is_a_repeated_arm_and_no_copied_study(write: Write) -> None:

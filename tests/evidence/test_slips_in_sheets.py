@@ -249,7 +249,8 @@ def test_the_command_exits_1_on_errors_and_with_strict_on_warnings(write: Write)
     code, text = run(slip)
     assert code == 0
     assert "0 errors, 1 warning." in text
-    assert 'outcomes.csv line 2, study li2020, column treatment_sd = "0": treatment_sd is zero' in text
+    words = " ".join(text.split())  # lines break where the path of the folder is long
+    assert 'outcomes.csv line 2, study li2020, column treatment_sd = "0": treatment_sd is zero' in words
     assert run("--strict", slip)[0] == 1
     assert run(write(treatment_sd=-1))[0] == 1
 

@@ -22,7 +22,7 @@ def all_subsets(case: Case, data: dict[str, Any]) -> dict[str, Any]:
     # by the number of studies, then by the number whose bits say which studies are in
     bits = (held * 2 ** np.arange(len(found.clusters))[:, None]).sum(axis=0)
     first = np.lexsort((bits, held.sum(axis=0)))[:FIRST]
-    summary = found.summary()
+    summary = found.quantiles()
     scale = {"I2_percent": 100}
     return {
         "number_of_subsets": found.size,
