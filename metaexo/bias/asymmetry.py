@@ -28,7 +28,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.formatting import number, p_value, plural, shown
-from metaexo.inputs import check_choice, check_flag, read_numbers
+from metaexo.inputs import check_flag, read_numbers
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import (
@@ -76,6 +76,7 @@ SPELLINGS = {
     "sqrtninv": "1/sqrt(n)",
 }
 MODELS = ("mixed", "dispersion")
+MODELS_OF_R = {"lm": "dispersion", "rma": "mixed"}
 SUGGESTIVE = 0.10  # p-value from which a trend is not reported as one: tests of asymmetry have little power
 EXACT_UP_TO = 400  # effects: the exact distribution of Kendall's tau takes seconds beyond, and hardly differs
 # Measures whose sampling variance is no function of what makes the effect, or, for ratios and effects as
@@ -381,7 +382,8 @@ def regression_test(
             f"at least {design.p + 1} effects",
             "use fewer moderators" if est.has_moderators else "add studies",
         )
-    check_choice("model", model, MODELS)
+    if model not in MODELS:
+        raise UnknownChoiceError("model", model, MODELS, nearest=MODELS_OF_R.get(str(model)))
     if model == "dispersion" and test is not None:
         raise InputError(
             f"test is {test!r} with model='dispersion'",

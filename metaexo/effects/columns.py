@@ -31,6 +31,9 @@ OTHER_NAMES = {
     "mean": ("mi",),
     "sd": ("sdi",),
     "correlation": ("ri", "r", "cor"),
+    "post_mean": ("m1i",),
+    "pre_mean": ("m2i",),
+    "pre_sd": ("sd1i",),
 }
 # Those without an event, which make the size of the arm together with those with one.
 WITHOUT_EVENT = {"treatment_n": ("ai", "bi"), "control_n": ("ci", "di")}

@@ -331,6 +331,16 @@ def test_a_wrong_call_says_what_to_write(call, written, names):
     assert isinstance(caught.value, InputError)
 
 
+def test_words_of_metafor_are_known_where_they_are_chosen(es, fit):
+    for call, written in (
+        (lambda: mx.plots.forest(fit, order="obs"), "estimate"),
+        (lambda: mx.bias.regression_test(fit, model="lm"), "dispersion"),
+        (lambda: mx.effect_sizes("SMCR", m1i=[1.0]), "post_mean"),
+    ):
+        with pytest.raises(UnknownChoiceError, match=f"write '{written}'"):
+            call()
+
+
 def test_errors_of_what_a_call_does_are_its_own():
     @explained
     def adds(a, b):

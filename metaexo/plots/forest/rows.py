@@ -64,6 +64,7 @@ MOST_DECIMALS = 12
 READABLE = 6  # decimals; beyond them numbers are shown with a power of ten
 OWN = {LABEL, ESTIMATE, WEIGHT}
 ORDERS = ("given", "estimate", "precision", "weight", "label")
+ORDERS_OF_R = {"obs": "estimate", "yi": "estimate", "fit": "estimate", "prec": "precision"}
 COMMON = ("common", "fixed", "equal", "EE", "FE")
 POINT = re.compile(r"(?<=\d)\.(?=\d)")
 REMEDY = re.compile(r" \(\w+=\w+ [^)]*\)")  # how to call the function otherwise: no words for a figure
@@ -453,7 +454,7 @@ class RowWriter:
             return sorted(found, key=lambda i: ten_digits(float(values[i])))
         names = [] if self.es.data is None else [str(name) for name in self.es.data.columns]
         if order not in names:
-            raise UnknownChoiceError("order", order, [*ORDERS, *names])
+            raise UnknownChoiceError("order", order, [*ORDERS, *names], nearest=ORDERS_OF_R.get(str(order)))
         return by_column(self.es.column(order), found)
 
     def _ranked(self) -> tuple[Array, Array]:
