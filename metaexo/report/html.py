@@ -25,9 +25,10 @@ TEMPLATES = "metaexo.report"
 # Letters side by side on A4, and on A4 turned on its side, in the size in which tables are printed.
 ACROSS, ACROSS_TURNED = 126, 185
 LONG = 30  # rows of a table that scrolls within its frame on a screen
-# What is a link in a text: addresses of the web, and digital object identifiers.
+# What is a link in a text: digital object identifiers, alone or as an address.
 _LINK = re.compile(
-    r"(?P<url>https?://[^\s<>\"]+)|(?:doi:\s?)?(?P<doi>\b10\.\d{4,9}/[^\s<>\"]+)", re.IGNORECASE
+    r"(?P<url>https?://(?:dx\.)?doi\.org/[^\s<>\"]+)|(?:doi:\s?)?(?P<doi>\b10\.\d{4,9}/[^\s<>\"]+)",
+    re.IGNORECASE,
 )
 
 
@@ -56,7 +57,7 @@ def html_page(report: Report) -> str:
     -------
     str
         The page. The same report gives the same text. Every text of the report is shown as it stands: nothing
-        in it is taken for markup, and only addresses that begin with http(s) and DOIs become links.
+        in it is taken for markup, and only DOIs become links: an address in a cell stays text.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def _source(environment: Environment, name: str) -> Markup:
 
 
 def linked(text: str) -> Markup:
-    """Return text for a page in which addresses of the web and DOIs are links, and nothing else is markup."""
+    """Return text for a page in which DOIs are links; any other address may be of a cell, and is text."""
     from markupsafe import Markup, escape
 
     text, done = legible(text), 0

@@ -150,9 +150,12 @@ def rare_events(part: Part) -> str:
             if not two:
                 return f"{head}; {small(upper_limit(counts, level=part.asked.level).sentence)}"
             fit = MantelHaenszel(counts, part.every.measure.code).fit(part.asked.level)
+            treated = upper_limit(counts, arm="treatment", level=part.asked.level)
     except MetaexoError as error:
         return f"{head}, and {error.given}."
     found = fit.pooled()
+    if found.low == found.high:
+        return f"{head}, and effects that are all alike have no interval; {small(treated.sentence)}"
     words = with_interval(fit.effects, part.asked.level, found.estimate, found.low, found.high)
     what = measure_words(part.every.measure)
     return f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words}, not turned."
@@ -177,6 +180,9 @@ def counts_section(part: Part) -> Section | None:
                 found = fit.pooled()
         except MetaexoError as error:
             sentences.append(f"{name}: {error.given}.")
+            continue
+        if found.low == found.high:
+            sentences.append(f"{name}: no interval, because no two groups of a study differ.")
             continue
         back = fit.effects.measure.back(np.array([found.estimate, found.low, found.high]))
         rows.append(

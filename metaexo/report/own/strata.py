@@ -172,7 +172,7 @@ def strata_sentence(part: Part, factor: str) -> str:
     if unknown:
         words = listed(sorted({f"“{word}”" for word in unknown.values()})[:MOST_NAMED])
         who = plural(len(unknown), "study names", "studies name")
-        missing += f"; {who} a {one} that the vocabulary does not know ({words}), "
+        missing += f"; {who} the {one} in words that the vocabulary does not know ({words}), "
         missing += "which counts as not reported"
     if not reported:
         return f"No {one} is known, so whether effects differ by it cannot be said{missing}."

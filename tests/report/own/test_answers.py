@@ -153,7 +153,7 @@ def test_a_source_in_words_that_are_not_known_is_not_called_unreported(
         row |= {"source_category": "", "source_reported": words}
     report = reported(studies, outcomes_of(4), by="source")
     text = said(report)
-    assert "1 study names a source that the vocabulary does not know (“unicorn horn”)" in text
+    assert "1 study names the source in words that the vocabulary does not know (“unicorn horn”)" in text
     assert "1 study does not report it" in text
     assert "studies.csv line 3" in words_of(report, "assumed")
 

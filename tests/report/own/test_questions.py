@@ -10,6 +10,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.report import Report
+from metaexo.report.write import write_report
 from tests.report.own.conftest import Folder
 from tests.report.own.sheets import outcomes_of, said, studies_of
 
@@ -177,3 +178,14 @@ def test_a_misspelt_condition_and_a_folder_that_cannot_be_are_said(folder: Folde
         report(path, None, where="specis == 'mouse'")
     with pytest.raises(InputError, match="cannot be the name of a folder"):
         report(path, out=tmp_path / ("x" * 490))
+
+
+def test_no_event_in_any_group_is_no_difference_of_zero_width(folder: Folder) -> None:
+    """0 of 160 against 0 of 160 excludes no risk of 1%: the exact limit stands in the place of 0 to 0."""
+    counts = {"treatment_events": 0, "control_events": 0, "treatment_n": 20, "control_n": 20}
+    gone = dict.fromkeys(("treatment_mean", "treatment_sd", "control_mean", "control_sd"), "")
+    rows = [{**row, **gone, **counts} for row in outcomes_of()[:8]]
+    report = write_report(folder(studies_of()[:8], rows), "RD", out=None)
+    assert "0.00 to 0.00" not in " ".join(report.answer)
+    assert "have no interval" in report.answer[0]
+    assert "160" in report.answer[0]
