@@ -196,3 +196,14 @@ def test_contrasts_of_ratio_measures_show_ratios():
     np.testing.assert_allclose(pairs.to_frame()["ratio"], np.exp(pairs.estimate))
     plain = mx.RandomEffects(mx.EffectSizes(es.y, es.v, data=es.data), "allocation").fit()
     assert "ratio" not in plain.contrast("allocationrandom").to_frame()
+
+
+def test_a_difference_in_words_is_answered_with_its_weights():
+    trials = mx.load_dataset("bcg")
+    fit = mx.RandomEffects(mx.effect_sizes("RR", data=trials, labels="study"), "allocation").fit()
+    for text in ("allocationrandom - allocationsystematic", "allocationrandom-allocationsystematic"):
+        with pytest.raises(mx.errors.InputError) as caught:
+            fit.contrast(text)
+        assert "contrast({'allocationrandom': 1, 'allocationsystematic': -1})" in str(caught.value)
+    both = fit.contrast({"allocationrandom": 1, "allocationsystematic": -1})
+    assert both.estimate[0] == pytest.approx(fit.beta[1] - fit.beta[2], rel=1e-12)

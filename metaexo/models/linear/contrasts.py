@@ -278,6 +278,7 @@ class TermTests(Readable):
 def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Array]:
     """Return the names and rows, shape (q, p), of combinations written in one of several ways."""
     if isinstance(weights, str):
+        _refuse_difference(design, weights)
         return (weights,), _row(design, {weights: 1.0})[None]
     if isinstance(weights, Mapping):
         if weights and all(isinstance(value, Mapping) for value in weights.values()):
@@ -295,6 +296,15 @@ def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Arr
             f"numbers from -{LARGEST:g} to {LARGEST:g}, one column for each of {', '.join(design.names)}",
         )
     return tuple(_in_words(design, row) for row in table), table
+
+
+def _refuse_difference(design: Design, text: str) -> None:
+    """Refuse "a - b", which is no coefficient, with the weights that mean it."""
+    for at in (i for i, letter in enumerate(text) if letter == "-" and text not in design.names):
+        first, second = text[:at].strip(), text[at + 1 :].strip()
+        if first in design.names and second in design.names:
+            meant = {first: 1, second: -1}
+            raise InputError(f"{text!r} is no coefficient", "the weights by name", f"write contrast({meant})")
 
 
 def _row(design: Design, weights: Mapping[str, float]) -> Array:
