@@ -347,12 +347,20 @@ class Columns:
             return
         heading = column.heading
         root = "; of a variance write the square root" if {"variance", "var"} & set(said) else ""
+        remedy = (
+            f"{option(heading, f'{arm}_sd')} if it is the SD, {option(heading, f'{arm}_se')} if it is the SE"
+            f"{root}; {option(heading, '')} if it is neither"
+        )
+        if sum(fold(other.heading) == fold(heading) for other in self.layout.mapped) > 1:
+            remedy = (
+                f'write "{arm} SD" or "{arm} SE" as its heading{root}: it stands twice, so that --map cannot '
+                "name it"
+            )
         self.problem(
             UnclearColumnError,
             f"{heading!r} may be the spread of {arm}_mean, and does not say which",
             f"{arm}_sd, {arm}_se, or another column",
-            f"{option(heading, f'{arm}_sd')} if it is the SD, {option(heading, f'{arm}_se')} if it is the SE"
-            f"{root}; {option(heading, '')} if it is neither",
+            remedy,
             column.at,
         )
 

@@ -343,3 +343,17 @@ def test_a_table_in_which_no_heading_names_results_is_no_table_without_errors(tm
     (problem,) = read(path).raws["outcomes"].problems
     assert problem.kind is MissingColumnError
     assert '"tpos=treatment_events"' in problem.remedy
+
+
+def test_a_spread_whose_heading_stands_twice_is_named_by_a_heading_of_its_own(tmp_path: Path) -> None:
+    """--map cannot tell two headings "±" apart; the headings that the remedy says are read."""
+    row = ("Li 2020", 6, 30.1, 5.1, 6, 45.2, 6.2)
+    names = ["Study", "Exosome n", "Exosome mean", "±", "Control n", "Control mean", "±"]
+    problems = read(workbook(tmp_path / "twice.xlsx", [names, row])).raws["outcomes"].problems
+    assert [problem.remedy.partition(" as its heading")[0] for problem in problems] == [
+        'write "treatment SD" or "treatment SE"',
+        'write "control SD" or "control SE"',
+    ]
+    names[3], names[6] = "treatment SD", "control SE"
+    mended = read(workbook(tmp_path / "mended.xlsx", [names, row]))
+    assert values(mended, "treatment_sd", "control_se") == [("5.1", "6.2")]
