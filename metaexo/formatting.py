@@ -183,6 +183,19 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def with_article(words: str) -> str:
+    """Return words, or the code of a measure, with "a" or "an" as they are said.
+
+    Examples
+    --------
+    >>> [with_article(words) for words in ("SMD", "MD", "ROM", "odds ratio", "risk ratio")]
+    ['an SMD', 'an MD', 'a ROM', 'an odds ratio', 'a risk ratio']
+    """
+    first = words.partition(" ")[0]
+    spelt = first.isupper() and first != "ROM"  # letter by letter: "an R" and "an S", but "a U"
+    return f"{'an' if first[:1] in ('AEFHILMNORSX' if spelt else 'aeioAEIO') else 'a'} {words}"
+
+
 PLAIN_SIGNS = str.maketrans(
     {
         MINUS: "-",

@@ -36,7 +36,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import SheetPlan
 from metaexo.evidence.names import NAME, named_studies
 from metaexo.evidence.views import VIEWS, View, of_one_group, statistics
-from metaexo.formatting import plural
+from metaexo.formatting import plural, with_article
 from metaexo.inputs import check_columns, check_number, read_numbers, read_words
 from metaexo.ledger import Ledger, without_rows
 from metaexo.types import Mask
@@ -282,7 +282,7 @@ def nothing_left(
     if not tally:
         remedy = f"{file} is not in the folder or has no rows: put it there"
     return TooFewStudiesError(
-        f"no row of {file} gives a {what}" + (f" where {where}" if where else ""),
+        f"no row of {file} gives {with_article(what)}" + (f" where {where}" if where else ""),
         "one row at least with an effect and a sampling variance, or with a count and a size",
         "; ".join(absent) or remedy,
         tally,

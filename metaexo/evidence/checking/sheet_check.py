@@ -30,7 +30,7 @@ from metaexo.evidence.checking.places import HOW, Place
 from metaexo.evidence.checking.prospects import Prospect, Stratum
 from metaexo.evidence.problems import MOST_LINES, SheetProblem, problems_frame
 from metaexo.evidence.vocabulary import NOT_REPORTED, PREPARATORY, VOCABULARIES, Kind, load_vocabulary
-from metaexo.formatting import one_line, plain_text, plural, printed
+from metaexo.formatting import one_line, plain_text, plural, printed, with_article
 from metaexo.ledger import Ledger
 from metaexo.readable import shows_itself
 
@@ -57,8 +57,6 @@ SAFE = re.compile(r"[\w./\\:~+-]+")
 """A path that needs no quotes."""
 ABSENT = "there is no column"
 NO_STUDY = "(study not named)"
-VOWELS = "AEFHILMNOSX"
-"""Letters that are said with a vowel first, so that "an" stands before them."""
 
 
 @shows_itself
@@ -292,7 +290,7 @@ def _summary(check: SheetCheck) -> list[str]:
     if check.problems or found is None:
         return [f"{read}: {counts}.", f"Next: mend the errors, then run: metaexo check {path}"]
     verb = "gives" if found.effects == 1 else "give"
-    give = f"{found.effects} {verb} {_article(found.measure)} {found.measure}"
+    give = f"{found.effects} {verb} {with_article(found.measure)}"
     line = f"{read}: {give}; {counts}."
     if not found.effects:
         return [line, "Next: fill what is missing (see the rows that give no effect), then check again"]
@@ -312,10 +310,6 @@ def _choices(found: Prospect) -> str:
     if found.questions > MOST_QUESTIONS and most:
         said += f" --outcome {_quoted(most)}"
     return f"{said} --out report"
-
-
-def _article(code: str) -> str:
-    return "an" if code[0] in VOWELS or (code[0] == "R" and code != "ROM") else "a"
 
 
 def _what_was_read(check: SheetCheck) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects import back_by_rows, explain
 from metaexo.evidence import Sheets
-from metaexo.formatting import level_words, number, plural
+from metaexo.formatting import level_words, number, plural, with_article
 from metaexo.heterogeneity.levels import readable
 from metaexo.ledger import LeftOut
 from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, Trace, Words
@@ -51,7 +51,7 @@ def characteristics_section(part: Part) -> Section:
     """Return the section on what was studied."""
     text = (
         f"{plural(part.every.k, 'row')} of {plural(part.every.m, 'study', 'studies')} "
-        f"{'gives' if part.every.k == 1 else 'give'} a {measure_words(part.every.measure)}."
+        f"{'gives' if part.every.k == 1 else 'give'} {with_article(measure_words(part.every.measure))}."
     )
     same = _same_everywhere(part)
     text += f" In all rows: {'; '.join(f'{name}: {value}' for name, value in same.items())}." if same else ""
