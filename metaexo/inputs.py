@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime
 import numbers as abstract
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -194,10 +195,14 @@ def check_level(level: object, name: str = "level") -> float:
     )
 
 
-def check_choice(name: str, word: object, allowed: Sequence[str]) -> None:
-    """Refuse anything but one of the allowed words."""
-    if not isinstance(word, str) or word not in allowed:
+def check_choice(
+    name: str, word: object, allowed: Sequence[str], of_others: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Refuse anything but one of the allowed words; of_others maps words of other packages to them."""
+    if not isinstance(word, str):
         raise UnknownChoiceError(name, word, allowed)
+    if word not in allowed:
+        raise UnknownChoiceError(name, word, allowed, nearest=of_others.get(word))
 
 
 def check_columns(table: object, what: str, columns: Sequence[object]) -> None:

@@ -28,7 +28,7 @@ from metaexo.errors import (
     UnknownChoiceError,
 )
 from metaexo.formatting import number, p_value, plural, shown
-from metaexo.inputs import check_flag, read_numbers
+from metaexo.inputs import check_choice, check_flag, read_numbers
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.grouping import split_clusters
 from metaexo.models.linear.hypothesis import (
@@ -382,8 +382,7 @@ def regression_test(
             f"at least {design.p + 1} effects",
             "use fewer moderators" if est.has_moderators else "add studies",
         )
-    if model not in MODELS:
-        raise UnknownChoiceError("model", model, MODELS, nearest=MODELS_OF_R.get(str(model)))
+    check_choice("model", model, MODELS, MODELS_OF_R)
     if model == "dispersion" and test is not None:
         raise InputError(
             f"test is {test!r} with model='dispersion'",
