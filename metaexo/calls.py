@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import Any, ParamSpec, TypeVar
 
-from metaexo.errors import CallError, nearest_word
+from metaexo.errors import MOST_SHOWN, CallError, nearest_word
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Thing = TypeVar("Thing", bound=Callable[..., Any])
 
 # What arguments are called elsewhere, by what they are called here.
 ARGUMENTS = {
@@ -58,12 +59,33 @@ ARGUMENTS = {
 VALUES = {"scale": '"measure"'}
 EFFECT_NAMES = ("yi", "te", "es", "effect", "y", "effects")
 ERROR_NAMES = ("sei", "sete", "se", "stderr")
+CONSTRUCTORS = ("__init__", "__new__", "__call__")
 
 
-def explained(function: Callable[P, R]) -> Callable[P, R]:
-    """Make a function answer a wrong call with an error that says what to write.
+def explain_room(room: str) -> None:
+    """Make the functions and classes that a room lists answer wrong calls in words.
 
-    The errors of what it does are left as they are. Use it on what newcomers call first.
+    It stands at the end of the room, and so comes before any call from outside. Every module of the room is
+    given the answering function in the place of the plain one.
+    """
+    modules = [module for name, module in sys.modules.items() if f"{name}.".startswith(f"{room}.")]
+    listed = [vars(sys.modules[room])[name] for name in sys.modules[room].__all__]
+    made = {id(thing): explained(thing) for thing in listed if inspect.isfunction(thing)}
+    for kind in listed:
+        if inspect.isclass(kind):
+            explained(kind)
+    for module in modules:
+        for name, thing in list(vars(module).items()):
+            if id(thing) in made:
+                setattr(module, name, made[id(thing)])
+            elif hasattr(thing, "_answers_as") and inspect.isclass(thing):  # results that no room lists
+                explained(thing)
+
+
+def explained(thing: Thing) -> Thing:
+    """Make a function, or the constructor and the public methods of a class, answer a wrong call in words.
+
+    The answer says what to write. Errors of what a function does are left as they are.
 
     Examples
     --------
@@ -75,17 +97,35 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     metaexo.errors.CallError: pool() has no argument 'methd'; needed: effects, method. What to do: write
     method=....
     """
+    if not inspect.isclass(thing):
+        return _answering(thing)  # type: ignore[return-value]
+    for kind in thing.__mro__:
+        if kind.__module__.partition(".")[0] != "metaexo" or "_explained" in vars(kind):
+            continue
+        setattr(kind, "_explained", True)  # noqa: B010
+        for name, made in list(vars(kind).items()):
+            if name.startswith("_") and name not in CONSTRUCTORS:
+                continue
+            if inspect.isfunction(made):
+                setattr(kind, name, _answering(made, of_class=True))
+            elif isinstance(made, classmethod | staticmethod):
+                of_class = isinstance(made, classmethod) or name == "__new__"
+                setattr(kind, name, type(made)(_answering(made.__func__, of_class)))
+    return thing
+
+
+def _answering(function: Callable[P, R], of_class: bool = False) -> Callable[P, R]:
+    """Return a function that answers a wrong call; `of_class` says that its first argument is not written."""
 
     @functools.wraps(function)
     def calling(*args: P.args, **kwargs: P.kwargs) -> R:
+        __tracebackhide__ = True  # pytest and IPython show the line of the user
         try:
             return function(*args, **kwargs)
-        except TypeError as error:
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise  # of what the function does
-            wrong = _wrong_call(function, args, kwargs)
+        except TypeError:
+            wrong = _wrong_call(function, inspect.signature(function), args, kwargs, of_class)
             if wrong is None:
-                raise
+                raise  # of what the function does
         raise wrong
 
     return calling
@@ -101,35 +141,42 @@ def bound(
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise _wrong_call(function, args, kwargs) or error from None
+        raise _wrong_call(function, signature, args, kwargs) or error from None
 
 
 def _wrong_call(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    of_class: bool = False,
 ) -> CallError | None:
     """Return the error for a call that does not fit the signature; None if it fits."""
-    parameters = dict(inspect.signature(function).parameters)
-    method = next(iter(parameters), "") == "self"
-    if method:
-        parameters.pop("self")
-        args = args[1:]
-    name = _name(function)
-    plain = [p.name for p in parameters.values() if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
-    named = [p.name for p in parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    needed = ", ".join([*plain, *named]) or "no argument"
-    unknown = [word for word in kwargs if word not in parameters]
-    open_to_all = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
-    if unknown and not open_to_all:
+    parameters = list(signature.parameters.values())
+    name = function.__name__
+    if of_class:
+        kind = args[0] if isinstance(args[0], type) else type(args[0])
+        name = kind.__name__ if name in CONSTRUCTORS else name
+        parameters, args = parameters[1:], args[1:]
+    kinds = {parameter.kind for parameter in parameters}
+    shown = [one for one in parameters if not one.name.startswith("_")]
+    plain = [p.name for p in shown if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    named = [p.name for p in shown if p.kind is Parameter.KEYWORD_ONLY]
+    every = [*plain, *named]
+    needed = ", ".join(every[:MOST_SHOWN]) or "no argument"
+    needed += f" and {len(every) - MOST_SHOWN} others" if len(every) > MOST_SHOWN else ""
+    unknown = [word for word in kwargs if word not in (one.name for one in parameters)]
+    if unknown and Parameter.VAR_KEYWORD not in kinds:
         words = ", ".join(map(repr, unknown))
-        remedy = _meant(function, name, unknown, kwargs, [*plain, *named])
+        remedy = _meant(function, name, unknown, kwargs, every)
         return CallError(f"{name}() has no argument {words}", needed, remedy)
-    if len(args) > len(plain):
+    if len(args) > len(plain) and Parameter.VAR_POSITIONAL not in kinds:
         extra = len(args) - len(plain)
         first = ", ".join([*plain, *(f"{word}=..." for word in named[:extra])])
         rest = f" (by name: {', '.join(named)})" if named else ""
         return CallError(
-            f"{name}() takes {len(plain)} argument{'' if len(plain) == 1 else 's'} by position, and "
-            f"{len(args)} are given",
+            f"{name}() takes {len(plain)} argument{'' if len(plain) == 1 else 's'} by position, "
+            f"and {len(args)} {'is' if len(args) == 1 else 'are'} given",
             needed,
             f"give the others by name: {name}({first}){rest}" if named else f"write {name}({first})",
         )
@@ -138,24 +185,12 @@ def _wrong_call(
         return CallError(
             f"{name}() is given {twice[0]} by position and by name", needed, f"leave out {twice[0]}="
         )
-    missing = [
-        p.name
-        for i, p in enumerate(parameters.values())
-        if p.default is Parameter.empty
-        and p.name in (*plain, *named)
-        and i >= len(args)
-        and p.name not in kwargs
-    ]
+    without = [one.name for one in shown if one.default is Parameter.empty]
+    missing = [word for word in [*plain[len(args) :], *named] if word in without and word not in kwargs]
     if missing:
         written = ", ".join([*plain[: len(args)], *(f"{word}=..." for word in missing)])
         return CallError(f"{name}() lacks {', '.join(missing)}", needed, f"write {name}({written})")
     return None
-
-
-def _name(function: Callable[..., Any]) -> str:
-    """Return what is called: a class by its name, a method by its own."""
-    owner, _, name = function.__qualname__.rpartition(".")
-    return owner.rpartition(".")[2] if name == "__init__" else name
 
 
 def _meant(
@@ -182,7 +217,9 @@ def _meant(
         given = ", ".join(f"{word}={kwargs[word]!r}" for word in unknown)
         return f"write {name}(...).fit({given})"
     written = [found for word in unknown if (found := argument_meant(word, parameters)) is not None]
-    return "write " + ", ".join(f"{word}={VALUES.get(word, '...')}" for word in written) if written else ""
+    if not written:
+        return f"leave out {', '.join(f'{word}=' for word in unknown)}"
+    return "write " + ", ".join(f"{word}={VALUES.get(word, '...')}" for word in written)
 
 
 def _public(function: Callable[..., Any], name: str) -> str:
@@ -207,3 +244,6 @@ def argument_meant(word: str, parameters: list[str]) -> str | None:
 
 def _letters(word: str) -> str:
     return word.replace("_", "").replace(".", "").casefold()
+
+
+explain_room("metaexo.errors")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from metaexo.calls import explain_room
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -477,3 +479,6 @@ def latex_text(text: str) -> str:
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+explain_room(__name__)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import html_table, plural
 from metaexo.types import Mask
@@ -37,6 +38,7 @@ class LeftOut:
     reason: str  # why, in words
 
 
+@explained
 @dataclass(frozen=True, slots=True, repr=False)
 class Ledger:
     """Which rows of one table were used and which were left out.

@@ -22,6 +22,7 @@ from metaexo.bias.selection.results import SelectionCertificate, SelectionCoeffi
 from metaexo.bias.trim_and_fill import ManyTrimAndFill, TrimAndFill, trim_and_fill, trim_and_fill_many
 from metaexo.bias.waap import UnrestrictedMean, Waap, waap_wls
 from metaexo.bias.worst_case import CorrectedMean, WorstCase, worst_case
+from metaexo.calls import explain_room
 from metaexo.other_names import unknown_in_module
 
 __all__ = [
@@ -77,6 +78,8 @@ __all__ = [
     "waap_wls",
     "worst_case",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
 from metaexo.bias.results import IMPOSSIBLE, NO_SPREAD, BiasTest, is_impossible, shown_estimate
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
@@ -279,7 +278,6 @@ def slope_words(coef: float, se: float, word: str = "slope") -> str:
     return f"{word} {shown(coef, digits)}, SE {shown(se, digits)}"
 
 
-@explained
 def regression_test(
     results: FitResults | EffectSizes,
     predictor: str | None = None,
@@ -690,7 +688,6 @@ class RankTest(BiasTest):
         return frame
 
 
-@explained
 def rank_test(results: FitResults | EffectSizes, *, exact: bool | None = None) -> RankTest:
     r"""Test whether effects and their sampling variances are correlated, by ranks (Begg and Mazumdar).
 

@@ -12,7 +12,6 @@ from scipy import special
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import BiasResult
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent
@@ -107,7 +106,6 @@ class ProportionBeyond(BiasResult):
         return pd.DataFrame([row])
 
 
-@explained
 def proportion_beyond(
     results: object,
     threshold: float,

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from metaexo.bias.estimates import Alternative, estimates_of
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError, PValueError, ShapeError, TooFewStudiesError
 from metaexo.formatting import p_value, plural
@@ -127,7 +126,6 @@ class CombinedPValues(Readable):
         return self.said
 
 
-@explained
 def combine_pvalues(
     pvalues: object,
     method: str = "fisher",

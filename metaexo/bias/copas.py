@@ -13,7 +13,6 @@ from scipy import special
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.bias.significant import mean_excess
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import number, p_value, percent, plural
@@ -149,7 +148,6 @@ class CopasPath(NamedTuple):
     starts_agreeing: NDArray[np.int64]
 
 
-@explained
 def copas_selection(
     results: object, *, residual_level: float = 0.1, level: float | None = None
 ) -> CopasSelection:

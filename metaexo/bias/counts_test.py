@@ -17,7 +17,6 @@ from metaexo.bias.asymmetry import (
 )
 from metaexo.bias.estimates import SPREAD, Estimates, estimates_of, hardly_differ
 from metaexo.bias.results import BiasTest
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import get_measure
 from metaexo.effects.sample_sizes import event_counts, group_sizes, known_columns
@@ -128,7 +127,6 @@ class CountsTest(BiasTest):
         return frame
 
 
-@explained
 def counts_test(
     effects: EffectSizes | FitResults, method: str = "harbord", *, odds_ratio: float | None = None
 ) -> CountsTest:

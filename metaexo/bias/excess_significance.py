@@ -12,7 +12,6 @@ from scipy import special
 from metaexo.bias.estimates import TRUE_EFFECTS, estimates_of
 from metaexo.bias.power import power_of_studies
 from metaexo.bias.results import BiasTest
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, p_value, plural
@@ -128,7 +127,6 @@ class ExcessSignificance(BiasTest):
         return pd.DataFrame([row])
 
 
-@explained
 def excess_significance(
     results: object,
     *,

@@ -17,7 +17,6 @@ from scipy import special
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import BiasResult
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, p_value, plural
@@ -125,7 +124,6 @@ class FailSafeN(BiasResult):
         return pd.DataFrame([row])
 
 
-@explained
 def fail_safe_n(
     results: object,
     kind: Kind = "rosenthal",

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from metaexo.bias.estimates import estimates_of
 from metaexo.bias.results import AdjustedEstimate, shown_estimate
-from metaexo.calls import explained
 from metaexo.models.univariate.intervals import henmi_copas as interval_of
 from metaexo.numeric.tails import normal_quantile
 
@@ -39,7 +38,6 @@ class HenmiCopasEstimate(AdjustedEstimate):
         return f"The equal-effects mean, with an interval that allows for heterogeneity, is {shown}."
 
 
-@explained
 def henmi_copas(results: object, *, level: float | None = None) -> HenmiCopasEstimate:
     r"""Return the equal-effects mean with an interval that allows for heterogeneity.
 

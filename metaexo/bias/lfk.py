@@ -10,7 +10,6 @@ from scipy.special import ndtri
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import BiasResult
-from metaexo.calls import explained
 from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import number
 from metaexo.types import Array
@@ -62,7 +61,6 @@ class LfkIndex(BiasResult):
         return pd.DataFrame([{"method": self.name, "k": self.k, "index": self.index, "tip": self.tip}])
 
 
-@explained
 def lfk_index(results: object) -> LfkIndex:
     r"""Return the LFK index of Furuya-Kanamori, Barendregt and Doi, which says how unequal two limbs are.
 

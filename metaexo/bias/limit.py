@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from metaexo.bias.asymmetry import correlated, depends_on_effect
 from metaexo.bias.estimates import EQUAL, estimates_of
 from metaexo.bias.results import AdjustedEstimate
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, p_value, percent
@@ -103,7 +102,6 @@ class LimitMetaAnalysis(AdjustedEstimate):
         return np.asarray(self.beta + self.alpha * np.hypot(given, np.sqrt(self.tau2)))
 
 
-@explained
 def limit_meta_analysis(
     results: object,
     adjust: Literal["beta0", "betalim", "mulim"] = "beta0",

@@ -11,7 +11,6 @@ from scipy import special
 from metaexo.bias.estimates import Alternative, estimates_of
 from metaexo.bias.results import BiasResult
 from metaexo.bias.significant import crossing, significant
-from metaexo.calls import explained
 from metaexo.formatting import interval, level_words, p_value, percent, plural
 from metaexo.models.linear.hypothesis import TestResult
 from metaexo.numeric.tails import normal_quantile
@@ -156,7 +155,6 @@ class PCurve(BiasResult):
         )
 
 
-@explained
 def p_curve(
     results: object,
     *,

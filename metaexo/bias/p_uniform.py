@@ -19,7 +19,6 @@ from metaexo.bias.significant import (
     mean_excess,
     significant,
 )
-from metaexo.calls import explained
 from metaexo.formatting import number, p_value, percent, plural
 from metaexo.inputs import check_choice
 from metaexo.numeric.tails import chi2_tail
@@ -86,7 +85,6 @@ class PUniform(AdjustedEstimate):
         )
 
 
-@explained
 def p_uniform(
     results: object,
     method: str = "P",

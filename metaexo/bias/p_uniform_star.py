@@ -23,7 +23,6 @@ from metaexo.bias.significant import (
     mean_excess,
     significant,
 )
-from metaexo.calls import explained
 from metaexo.formatting import interval, number, p_value, plural
 from metaexo.inputs import check_choice
 from metaexo.models.linear.fit_statistics import Certificate
@@ -229,7 +228,6 @@ def _peak(function: Callable[[float], float], grid: Array, values: Array) -> _Pe
     return _Peak(best, value, int(tops.size), used, inside)
 
 
-@explained
 def p_uniform_star(
     results: object,
     method: str = "ML",

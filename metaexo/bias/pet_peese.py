@@ -26,7 +26,6 @@ from metaexo.bias.asymmetry import (
 )
 from metaexo.bias.estimates import Alternative, Estimates, estimates_of
 from metaexo.bias.results import AdjustedEstimate
-from metaexo.calls import explained
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.formatting import p_value
 from metaexo.immutable import Immutable
@@ -187,7 +186,6 @@ class PetPeese(AdjustedEstimate):
         return (self.pet if chosen == "PET" else self.peese).at(given)
 
 
-@explained
 def pet_peese(
     results: object,
     model: Literal["dispersion", "mixed"] = "dispersion",

@@ -11,7 +11,6 @@ from scipy import special
 
 from metaexo.bias.estimates import TRUE_EFFECTS, estimates_of
 from metaexo.bias.results import BiasResult
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError
 from metaexo.formatting import fixed, number, percent, plural
@@ -127,7 +126,6 @@ class Power(BiasResult):
         )
 
 
-@explained
 def power(
     results: object,
     true_effect: float | None = None,

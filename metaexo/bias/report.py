@@ -13,7 +13,6 @@ import metaexo.bias as room
 from metaexo.bias.asymmetry import PREDICTORS, TABLES, RankTest, RegressionTest, correlated, depends_on_effect
 from metaexo.bias.estimates import EQUAL, FEW, RESTS_ON_ONE, SPREAD, Estimates, estimates_of, heaviest_study
 from metaexo.bias.results import AdjustedEstimate, BiasResult, BiasTest
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled, without_noise
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.sample_sizes import known_columns
@@ -322,7 +321,6 @@ def _model_words(fit: FitResults) -> str:
     return f"{type(fit).__name__.removesuffix('Results')} ({fit.method})"
 
 
-@explained
 def report(results: object, *, level: float | None = None) -> BiasReport:
     """Return what all methods for small-study effects and selection say, side by side.
 

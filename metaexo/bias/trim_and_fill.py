@@ -27,7 +27,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaexo.bias.estimates import Estimates, estimates_of
 from metaexo.bias.results import AdjustedEstimate, shown_estimate
-from metaexo.calls import explained
 from metaexo.effects.check import read_variances
 from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.effect_sizes import EffectSizes
@@ -157,7 +156,6 @@ class TrimAndFill(AdjustedEstimate):
         return with_ratios(frame, "pvalue") if self.measure.display_log else frame
 
 
-@explained
 def trim_and_fill(
     results: object,
     estimator: Literal["L0", "R0", "Q0"] = "L0",
@@ -295,7 +293,6 @@ class ManyTrimAndFill(Immutable):
     unadjusted: ManyFits
 
 
-@explained
 def trim_and_fill_many(
     y: ArrayLike,
     v: ArrayLike | None = None,

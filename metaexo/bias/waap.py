@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from metaexo.bias.estimates import estimates_of, rows_of
 from metaexo.bias.power import power_of_studies
 from metaexo.bias.results import AdjustedEstimate
-from metaexo.calls import explained
 from metaexo.errors import NotIdentifiableError
 from metaexo.formatting import percent, plural
 from metaexo.immutable import Immutable
@@ -101,7 +100,6 @@ class Waap(AdjustedEstimate):
         )
 
 
-@explained
 def waap_wls(
     results: object,
     *,

@@ -13,7 +13,6 @@ from scipy.optimize import brentq
 
 from metaexo.bias.estimates import Alternative, estimates_of, rows_of
 from metaexo.bias.results import AdjustedEstimate
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotIdentifiableError
@@ -215,7 +214,6 @@ class WorstCase(AdjustedEstimate):
         return selection.mean(given)
 
 
-@explained
 def worst_case(
     results: object,
     value: float | None = None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from metaexo.calls import explain_room
 from metaexo.datasets.loader import datasets, load_dataset
 from metaexo.other_names import unknown_in_module
 
 __all__ = ["datasets", "load_dataset"]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

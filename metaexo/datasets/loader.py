@@ -8,7 +8,6 @@ from importlib.resources import files
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.errors import UnknownChoiceError
 from metaexo.inputs import check_choice
 
@@ -36,7 +35,6 @@ def _index() -> dict[str, dict[str, Any]]:
     return found
 
 
-@explained
 def load_dataset(name: str | None = None) -> pd.DataFrame:
     """Return an example data set with its citation.
 
@@ -82,7 +80,6 @@ def load_dataset(name: str | None = None) -> pd.DataFrame:
     return frame
 
 
-@explained
 def datasets() -> pd.DataFrame:
     """Return what data sets there are.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaexo.calls import explain_room
 from metaexo.effects.bounded_effect_sizes import (
     BoundedEffects,
     BoundedEffectSizes,
@@ -230,6 +231,8 @@ __all__ = [
     "tetrachoric_of_log_odds_ratio",
     "transform",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

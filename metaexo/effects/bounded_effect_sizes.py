@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.check import (
     check_studies,
     check_table,
@@ -405,7 +404,6 @@ def _without_estimate(effects: EffectSizes) -> InputError:
     )
 
 
-@explained
 def bounded_effects(
     lower: ArrayLike | str,
     upper: ArrayLike | str,
@@ -522,7 +520,6 @@ def bounded_effects(
     )
 
 
-@explained
 def join_bounded(*parts: BoundedEffectSizes | EffectSizes) -> BoundedEffectSizes:
     """Return bounded effects of several tables as one.
 

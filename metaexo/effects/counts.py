@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.check import (
     check_inputs,
     check_kind,
@@ -243,7 +242,6 @@ class EventCounts(EffectRows):
         arms = "" if self.arms == 1 else f" of an arm, {int(everyone.all(axis=1).sum())} in everyone of both"
         return f"{found}; {full} {rows} with events in everyone{arms}"
 
-    @explained
     def arm(self, which: Literal["treatment", "control"]) -> EventCounts:
         """Return the counts of one arm.
 
@@ -269,7 +267,6 @@ class EventCounts(EffectRows):
 
     # -- effects -----------------------------------------------------------------------------------------
 
-    @explained
     def effect_sizes(self, measure: str | Measure, zero_cells: ZeroCells | None = None) -> EffectSizes:
         """Return each study's effect with its sampling variance, for models of effects.
 
@@ -378,7 +375,6 @@ class EventCounts(EffectRows):
         )
 
 
-@explained
 def event_counts(
     data: pd.DataFrame | None = None,
     *,

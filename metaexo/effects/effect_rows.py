@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.conditions import example_of, refuse_misspelt, rows_where, words_in_no_row
 from metaexo.effects.check import look_up
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
@@ -186,7 +185,6 @@ class EffectRows(Answering, ABC):
         if getattr(self, "index", None) is not None and isinstance(name, str):
             check_aligned(**{"the effects": self, name: values})
 
-    @explained
     def select(self, rows: ArrayLike | str, reason: str = NOT_SELECTED) -> Self:
         """Return the effects at `rows`; the others enter the ledger with `reason`.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.check import (
     check_kind,
     check_studies,
@@ -145,7 +144,6 @@ class EffectSizes(EffectRows):
     study_column: str | None
     _data: pd.DataFrame | None
 
-    @explained
     def __init__(
         self,
         y: ArrayLike | str,

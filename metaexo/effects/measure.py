@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.formulas import INPUTS, Route, meanings
 from metaexo.errors import InputError, UnknownChoiceError, nearest_word
 from metaexo.formatting import printed
@@ -271,7 +270,6 @@ def register(*measures: Measure) -> None:
         _REGISTRY[measure.code] = measure
 
 
-@explained
 def get_measure(code: str | Measure) -> Measure:
     """Return the measure of a code; capitals do not matter.
 
@@ -334,7 +332,6 @@ def _near(code: object) -> str | None:
     return None if found is None else by_name[found]
 
 
-@explained
 def all_measures() -> tuple[Measure, ...]:
     """Return every registered measure, in order of registration.
 

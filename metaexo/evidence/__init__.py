@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaexo.calls import explain_room
 from metaexo.evidence.checking.sheet_check import SheetCheck
 from metaexo.evidence.codebook import Codebook, load_codebook
 from metaexo.evidence.descriptions.one_material import (
@@ -112,6 +113,8 @@ __all__ = [
     "statistic_agrees",
     "unusual_cv",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from metaexo.calls import explained
 from metaexo.errors import CodebookError, InputError
 from metaexo.evidence.patterns import read_form
 from metaexo.readable import shows_itself
@@ -121,7 +120,6 @@ class Codebook:
     outcomes: Mapping[str, Outcome]
 
 
-@explained
 def load_codebook(folder: Path | None = None) -> Codebook:
     """Return the codebook of a folder of sheets, or the one of metaexo.
 

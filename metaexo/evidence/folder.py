@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.measure import get_measure
 from metaexo.errors import (
     CodebookError,
@@ -75,7 +74,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@explained
 def read_sheets(
     path: str | Path, *, columns: Mapping[str, str | None] | None = None, sheet: str | None = None
 ) -> Sheets:
@@ -128,7 +126,6 @@ def read_sheets(
     return _without_problems(_read(_asked(path, columns, sheet)))
 
 
-@explained
 def read_table(
     path: str | Path, *, columns: Mapping[str, str | None] | None = None, sheet: str | None = None
 ) -> Sheets:
@@ -222,7 +219,6 @@ def _without_problems(found: tuple[SheetCheck, Sheets | None]) -> Sheets:
     return sheets
 
 
-@explained
 def evidence_sheets() -> Sheets:
     """Return the evidence sheets of metaexo: what exosome studies report.
 
@@ -251,7 +247,6 @@ def evidence_sheets() -> Sheets:
     return read_sheets(find_sheets())
 
 
-@explained
 def check_sheets(
     path: str | Path,
     *,

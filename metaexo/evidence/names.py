@@ -9,7 +9,6 @@ from itertools import count
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from metaexo.calls import explained
 from metaexo.inputs import check_columns, is_blank
 
 if TYPE_CHECKING:
@@ -83,7 +82,6 @@ def study_names(tables: Iterable[tuple[str, pd.DataFrame]]) -> dict[Owner, str]:
     return {owner: names[owner] for owner in known}
 
 
-@explained
 def named_studies(frame: pd.DataFrame, key: str) -> list[str]:
     """Return what a reader sees of the study of each row: the author and the year, or what was studied.
 

@@ -14,7 +14,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.evidence.codebook import Codebook, Column, load_codebook
 from metaexo.evidence.names import EXAMPLE
@@ -343,7 +342,6 @@ _HELP = (
 )
 
 
-@explained
 def new_table(folder: str | PathLike[str]) -> tuple[Path, ...]:
     """Write an empty table for studies of one's own into a folder: a workbook, and the same as CSV.
 

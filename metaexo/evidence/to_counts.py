@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import (
     AssumptionWarning,
@@ -120,7 +119,6 @@ def _scopes(scope: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-@explained
 def chosen_for_harm(reports: pd.DataFrame) -> pd.Series:
     """Return which reports are of people who were chosen because they were harmed.
 

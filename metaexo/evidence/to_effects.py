@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.conditions import refuse_misspelt, rows_where, words_in_no_row
 from metaexo.effects import EffectSizes, Measure, effects_from_table
 from metaexo.effects.bounded_effect_sizes import BoundedEffects, BoundedEffectSizes
@@ -322,7 +321,6 @@ def _warn_of_mixed_contrasts(kept: pd.DataFrame) -> None:
         )
 
 
-@explained
 def row_labels(frame: pd.DataFrame, key: str, parts: Sequence[str]) -> list[str]:
     """Return what a reader sees of each row: the name of its study, and what distinguishes its rows.
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.evidence.codebook import Stamp, find_vocabulary, stamp, vocabulary_rows
 from metaexo.inputs import check_choice, is_blank
@@ -224,7 +223,6 @@ def _pattern(word: str, acronym: bool) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){before}{body}{after}(?!\w)")
 
 
-@explained
 def load_vocabulary(name: str, folder: Path | None = None) -> Vocabulary:
     """Return the vocabulary of sources or of isolation methods.
 
@@ -282,7 +280,6 @@ def normal_form(text: str) -> str:
     return re.sub(r"[\W_]+", " ", text).strip()
 
 
-@explained
 def isolation_steps(text: str, folder: Path | None = None) -> tuple[str, ...]:
     """Return the isolation steps that a text names, in order, as categories.
 
@@ -371,7 +368,6 @@ def _force(match: re.Match[str]) -> int:
     return int(re.sub(r"\D", "", match.group(1)))
 
 
-@explained
 def isolation_methods(text: str, folder: Path | None = None) -> tuple[tuple[str, ...], ...]:
     """Return the steps of every method that a comparison names; methods are separated by ";".
 
@@ -396,7 +392,6 @@ def isolation_methods(text: str, folder: Path | None = None) -> tuple[tuple[str,
     return tuple(steps for steps in parts if steps)
 
 
-@explained
 def isolation_category(steps: str | Iterable[str]) -> str:
     """Return the category of a list of steps: the step, "combined" for several, "not_reported" for none.
 
@@ -438,7 +433,6 @@ def isolation_category(steps: str | Iterable[str]) -> str:
     return listed[0] if len(listed) == 1 else COMBINED
 
 
-@explained
 def isolation_main_step(steps: str | Iterable[str], folder: Path | None = None) -> str:
     """Return the step that decides what a list of isolation steps separates vesicles by.
 
@@ -560,7 +554,6 @@ def source_kind(text: str, category: str, folder: Path | None = None) -> str:
     return kinds.label(named[0]) if len(named) == 1 else label
 
 
-@explained
 def source_category(text: str, folder: Path | None = None) -> str:
     """Return the category of the source that a text names.
 

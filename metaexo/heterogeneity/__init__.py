@@ -1,5 +1,6 @@
 """Heterogeneity of effects, and whether exosome source or isolation method explains it."""
 
+from metaexo.calls import explain_room
 from metaexo.heterogeneity.attribution.attribution import attribute_heterogeneity, attribution_verdict
 from metaexo.heterogeneity.attribution.confounding import Confounding, confounding
 from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
@@ -56,6 +57,8 @@ __all__ = [
     "stratify",
     "stratify_counts",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -162,7 +161,6 @@ def _most_repeatable(results: StratifiedResults, known: Sequence[Stratum]) -> st
     )
 
 
-@explained
 def repeatability(
     effects: EffectSizes,
     by: str = "isolation",

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import Any
 
+from metaexo.calls import explain_room
 from metaexo.models.censored.batched import ManyCensoredFits, fit_many_censored
 from metaexo.models.censored.effects import KINDS, count_in_words, kinds_of
 from metaexo.models.censored.imputation import ImputedResults
@@ -99,6 +100,8 @@ __all__ = [
     "rho_sweep",
     "robust_variance",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """Figures: first a plan that can be looked at and tested, then the drawing of it."""
 
+from metaexo.calls import explain_room
 from metaexo.other_names import unknown_in_module
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Intervals, Panel, Points, Rule
@@ -150,6 +151,8 @@ __all__ = [
     "variance_shares",
     "variance_shares_plan",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

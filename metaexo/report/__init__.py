@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaexo.calls import explain_room
 from metaexo.other_names import unknown_in_module
 from metaexo.report.certainty import Certainty, certainty
 from metaexo.report.collected import Folders
@@ -32,6 +33,8 @@ __all__ = [
     "write_report",
     "write_workbook",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

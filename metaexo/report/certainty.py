@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import percent
 from metaexo.immutable import Immutable
@@ -48,7 +47,6 @@ class Certainty(Immutable):
         return f"{self.word} ({'; '.join(self.reasons)})"
 
 
-@explained
 def certainty(
     *,
     design: str,

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from metaexo.calls import explained
 from metaexo.report.answers import ANSWERS, read_answers
 from metaexo.report.collected import MANIFEST, SUMMARY, Folders, read_manifest, read_summary
 
@@ -76,7 +75,6 @@ def committed_outputs(root: Path, into: Path) -> tuple[Folders, str] | None:
     return replace(Folders.of(root), output=into), name
 
 
-@explained
 def compare_outputs(committed: Folders, made: Folders, only: Sequence[str] = ()) -> list[Comparison]:
     """Compare all that the analyses write: tables, figures, `summary.md` and the manifest.
 

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import legible, plural
 from metaexo.report.content import Report, ReportTable, check_report, traces_table
@@ -32,7 +31,6 @@ ENDINGS = ("svg", "pdf", "png")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
-@explained
 def write_files(report: Report, folder: str | Path) -> tuple[Path, ...]:
     """Write a report into a folder, in every form.
 
@@ -81,7 +79,6 @@ def write_files(report: Report, folder: str | Path) -> tuple[Path, ...]:
     return tuple(target / name for name in names)
 
 
-@explained
 def earlier_report(folder: str | Path) -> tuple[Path, ...]:
     """Return the files of an earlier report in a folder, which a new one replaces; empty if there is none.
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.formatting import legible
 from metaexo.report.content import LONG_TEXT, LONGEST_WORD, SHORT, Report, ReportFigure, ReportTable
 from metaexo.report.drawings import Drawings, inline_svg
@@ -42,7 +41,6 @@ class _Column:
     cells: list[tuple[str, str]]  # what is read, and what it is sorted by
 
 
-@explained
 def html_page(report: Report) -> str:
     """Return a report as one HTML page, with its figures, styles and script in it.
 

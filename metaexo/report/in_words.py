@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects import EffectSizes, back_by_rows, back_pooled
 from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import interval, number, percent, plural
@@ -13,7 +12,6 @@ from metaexo.models import RandomEffects
 from metaexo.numeric.tails import normal_quantile
 
 
-@explained
 def pooled_in_words(
     effects: EffectSizes,
     name: str = "",

@@ -23,7 +23,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceError
 from metaexo.formatting import safe_cells, without_html
 from metaexo.inputs import check_choice
@@ -283,7 +282,6 @@ def run_analysis(script: Path, folders: Folders) -> Analysis:
     return _run(main, script, folders)
 
 
-@explained
 def run_alone(main: Callable[[Analysis], None]) -> None:
     """Run one script by itself: ``python analyses/02_name.py``.
 
@@ -305,7 +303,6 @@ def run_alone(main: Callable[[Analysis], None]) -> None:
         print(f"wrote {path.relative_to(folders.output).as_posix()}")
 
 
-@explained
 def reproduce(
     folders: Folders, only: Sequence[str] = (), progress: Callable[[Sequence[Path]], Iterable[Path]] = iter
 ) -> list[tuple[Analysis, float]]:

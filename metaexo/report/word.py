@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import legible
 from metaexo.report.content import SHORT, Listing, Report, ReportFigure, ReportTable, Words
@@ -27,7 +26,6 @@ MOST_HIGH = 22.0  # centimetres of a figure, so that its caption is on the same 
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
-@explained
 def write_docx(report: Report, path: str | Path) -> Path:
     """Write a report as a Word document on A4.
 

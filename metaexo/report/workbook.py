@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import FORMULA_SIGNS, safe_cells
 
@@ -49,7 +48,6 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     path.write_text(BYTE_ORDER_MARK + csv_text(frame), encoding="utf-8", newline="\n")
 
 
-@explained
 def write_workbook(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> Path:
     r"""Write tables into one workbook for Excel and its like, a worksheet per table.
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.evidence import Sheets, read_sheets
 from metaexo.formatting import plural
@@ -39,7 +38,6 @@ from metaexo.report.own.trust import (
 )
 
 
-@explained
 def write_report(
     source: str | Path | Sheets,
     measure: str | None = None,

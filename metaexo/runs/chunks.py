@@ -20,7 +20,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, RunInterrupted, ShapeError, WorkerLostError
 from metaexo.inputs import describe, whole_number
 from metaexo.runs.parallel import as_finished, is_configured, progress_bar
@@ -82,7 +81,6 @@ def run(
     progress: bool | None = None,
     what: str = "items",
 ) -> Any: ...
-@explained
 def run(
     task: Task,
     size: int,

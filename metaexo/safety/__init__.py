@@ -1,5 +1,6 @@
 """Safety: what no or few events in one arm exclude, and what relative effects mean in absolute numbers."""
 
+from metaexo.calls import explain_room
 from metaexo.other_names import unknown_in_module
 from metaexo.safety.absolute import AbsoluteEffect, NumberNeeded, absolute_effect, number_needed
 from metaexo.safety.bayes import BayesianLimit, bayesian_limit
@@ -47,6 +48,8 @@ __all__ = [
     "study_intervals",
     "upper_limit",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

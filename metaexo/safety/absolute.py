@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.effects.measure import Measure
@@ -163,7 +162,6 @@ class AbsoluteEffect(SafetyResult):
         return frame
 
 
-@explained
 def absolute_effect(
     results: FitResults,
     baseline: float | Sequence[float] | ArrayLike,
@@ -463,7 +461,6 @@ def check_position(row: object, size: int) -> int:
     return int(row)
 
 
-@explained
 def number_needed(
     results: FitResults,
     baseline: float | Sequence[float] | ArrayLike | None = None,

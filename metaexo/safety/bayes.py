@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MissingInputError, NotIdentifiableError
 from metaexo.formatting import level_words
@@ -184,7 +183,6 @@ class BayesianLimit(OneArmResult):
         return pd.DataFrame([row | {name: getattr(self, name) for name in (*names, *more)}])
 
 
-@explained
 def bayesian_limit(
     counts: EventCounts,
     prior: Prior = "jeffreys",

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MissingInputError, NotIdentifiableError
 from metaexo.formatting import level_words, percent, plural
@@ -152,7 +151,6 @@ class ExclusionCurve(OneArmResult):
         return pd.DataFrame({"number": self.number, "limit": self.limit})
 
 
-@explained
 def exclusion_curve(
     counts: EventCounts,
     *,
@@ -552,7 +550,6 @@ def _first_up(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-@explained
 def patients_to_exclude(
     risk: float | Sequence[float] | ArrayLike = MARKED,
     *,

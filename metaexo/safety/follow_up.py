@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, plural
@@ -105,7 +104,6 @@ class FollowUpLimits(OneArmResult):
         return pd.DataFrame(table).rename(columns={"seen_events": "events"})
 
 
-@explained
 def by_follow_up(
     counts: EventCounts,
     weeks: str | Sequence[float] | ArrayLike,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects import split
 from metaexo.effects.counts import EventCounts
 from metaexo.formatting import level_words
@@ -101,7 +100,6 @@ class GroupLimits(OneArmResult):
         ).rename(columns={"people": "person_time"} if self.person_time else {})
 
 
-@explained
 def limits_by_group(
     counts: EventCounts,
     by: str | Sequence[str],

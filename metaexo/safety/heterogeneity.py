@@ -10,7 +10,6 @@ import numpy as np
 from scipy import special
 from scipy.optimize import brentq, minimize_scalar
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number
@@ -179,7 +178,6 @@ class _Profile:
         return self.value(self.risks.location(np.full(h.shape, mean), h), h)
 
 
-@explained
 def heterogeneity_likelihood(
     counts: EventCounts,
     *,

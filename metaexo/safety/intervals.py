@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.effects.counts import EventCounts
 from metaexo.formatting import level_words, plural
@@ -101,7 +100,6 @@ class StudyIntervals(OneArmResult):
         )
 
 
-@explained
 def study_intervals(
     counts: EventCounts, method: Method = "exact", *, arm: Arm | None = None, level: float = 0.95
 ) -> StudyIntervals:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, percent
@@ -179,7 +178,6 @@ class UpperLimit(OneArmResult):
         return pd.DataFrame([row])
 
 
-@explained
 def upper_limit(
     counts: EventCounts,
     *,
@@ -526,7 +524,6 @@ class LimitCurve(OneArmResult):
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
 
-@explained
 def limits_by_heterogeneity(
     counts: EventCounts,
     heterogeneity: Sequence[float] | ArrayLike | None = None,

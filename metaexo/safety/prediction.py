@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import level_words, number, percent
@@ -106,7 +105,6 @@ class CountPrediction(SafetyResult):
         )
 
 
-@explained
 def predict_count(
     results: BayesianLimit | CountResults | EventCounts, n: float, *, level: float = 0.95
 ) -> CountPrediction:

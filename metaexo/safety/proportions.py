@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled, inverse_double_arcsine
 from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.effects.counts import EventCounts
@@ -113,7 +112,6 @@ class ProportionComparison(OneArmResult):
         return pd.DataFrame(table | {"fault": self.faults})
 
 
-@explained
 def compare_proportions(
     counts: EventCounts, *, arm: Arm | None = None, level: float = 0.95
 ) -> ProportionComparison:
@@ -353,7 +351,6 @@ class RiskRange(SafetyResult):
         return pd.DataFrame([{name: getattr(self, name) for name in names}])
 
 
-@explained
 def risk_range(results: FitResults, *, share: float = 0.95) -> RiskRange:
     r"""Return the heterogeneity of a fit as the range of true risks (or other effects) of most studies.
 

@@ -1,5 +1,6 @@
 """Sensitivity: how much results depend on single studies, on kinds of evidence and on choices."""
 
+from metaexo.calls import explain_room
 from metaexo.models.linear.influence import Influence
 from metaexo.other_names import unknown_in_module
 from metaexo.sensitivity.baujat import Baujat, baujat
@@ -52,6 +53,8 @@ __all__ = [
     "simulate",
     "without_kind",
 ]
+
+explain_room(__name__)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.models.censored.imputation import ImputedResults
@@ -82,7 +81,6 @@ class Baujat(Readable):
         return f"Baujat({plural(len(self.labels), 'point')}: {self.sentence})"
 
 
-@explained
 def baujat(results: FitResults, cluster: str | Sequence[object] | ArrayLike | None = None) -> Baujat:
     r"""Return what each study contributes to heterogeneity, and how much the result changes without it.
 

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, MetaexoError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import interval as interval_words
@@ -435,7 +434,6 @@ def _mean(draws: Array) -> float:
 # -- the bootstrap ------------------------------------------------------------------------------------------
 
 
-@explained
 def bootstrap(
     results: FitResults,
     statistic: Statistics | Mapping[str, Any] = None,

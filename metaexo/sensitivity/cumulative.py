@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError, UnknownChoiceError
 from metaexo.formatting import number, plural
 from metaexo.inputs import check_choice, check_flag, is_blank, read_entries
@@ -104,7 +103,6 @@ class Cumulative(Refits):
         return [self.sentence, *super().table_notes()]
 
 
-@explained
 def cumulative(
     results: FitResults,
     order: str | Sequence[object] | ArrayLike = "year",

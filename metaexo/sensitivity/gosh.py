@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -375,7 +374,6 @@ def gosh(
     to: str | os.PathLike[str],
     progress: bool | None = None,
 ) -> Stored: ...
-@explained
 def gosh(
     results: FitResults,
     draws: int | None = None,

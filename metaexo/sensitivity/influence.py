@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.inputs import check_flag
@@ -24,7 +23,6 @@ from metaexo.sensitivity.refits import leaving_out, refits_seen
 from metaexo.types import Array, Index
 
 
-@explained
 def influence(
     fit: FitResults,
     cluster: str | Sequence[object] | ArrayLike | None = None,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, MetaexoError
 from metaexo.models.censored.effects import KINDS
 from metaexo.models.censored.results import CensoredResults
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@explained
 def without_kind(fit: CensoredResults, kind: str) -> CensoredResults:
     """Return the fit without one kind of evidence, all other choices the same.
 
@@ -56,7 +54,6 @@ def without_kind(fit: CensoredResults, kind: str) -> CensoredResults:
     return refit(fit, keep)
 
 
-@explained
 def leave_kind_out(fit: CensoredResults) -> pd.DataFrame:
     """Return the estimates without each kind of evidence in turn, and with all of it first.
 

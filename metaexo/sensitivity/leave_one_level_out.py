@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import number, percent, plural
 from metaexo.heterogeneity.attribution.rests import shares_without
@@ -291,7 +290,6 @@ class LeaveOneLevelOut(Readable):
         return self.to_text()
 
 
-@explained
 def leave_one_level_out(
     results: FitResults, terms: str | Sequence[str] | None = None, *, most: int = 200
 ) -> LeaveOneLevelOut:

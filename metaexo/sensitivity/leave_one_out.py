@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.errors import TooFewStudiesError
 from metaexo.formatting import number, plural
 from metaexo.models.linear.grouping import split_clusters
@@ -92,7 +91,6 @@ class LeaveOneOut(Refits):
 PLURALS = {"study": ("study", "studies"), "effect": ("effect", "effects"), "": ("cluster", "clusters")}
 
 
-@explained
 def leave_one_out(
     results: FitResults,
     cluster: str | Sequence[object] | ArrayLike = "study",

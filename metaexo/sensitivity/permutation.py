@@ -45,7 +45,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import level_words, number, p_value, plural
@@ -294,7 +293,6 @@ class PermutationTest(Readable):
 # -- the test ------------------------------------------------------------------------------------------------
 
 
-@explained
 def permutation_test(
     results: FitResults,
     draws: int | None = None,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.translations import clopper_pearson
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import percent, plural
@@ -131,7 +130,6 @@ class PowerOfComponent(Readable):
         return self.to_text()
 
 
-@explained
 def power_of_component(
     results: FitResults,
     term: str,

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import ConvergenceError, InputError, UnknownChoiceError
 from metaexo.formatting import interval, level_words, number, plural
@@ -190,7 +189,6 @@ class Curve(NamedTuple):
     likelihood: str
 
 
-@explained
 def profile(
     results: FitResults,
     parameter: str | None = None,

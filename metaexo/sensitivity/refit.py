@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MetaexoWarning, ShapeError, TooFewStudiesError
@@ -67,7 +66,6 @@ class Taken:
         return [np.array(part, dtype=np.intp) for part in found.values()]
 
 
-@explained
 def refit(
     fit: Fit,
     rows: ArrayLike | None = None,

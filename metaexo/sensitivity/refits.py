@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -263,7 +262,6 @@ def _more(which: Sequence[str]) -> str:
     return f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else ""
 
 
-@explained
 def refits(
     fit: FitResults,
     counts: ArrayLike | Counts | None = None,

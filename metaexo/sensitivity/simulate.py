@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.heterogeneity.attribution.results import AttributionResults
@@ -32,7 +31,6 @@ from metaexo.types import Array
 MOST_DRAWN = 10**9  # numbers of one call: 8 GB
 
 
-@explained
 def simulate(results: FitResults, draws: int = 1, *, seed: int = 0) -> Array:
     r"""Draw effects from a fitted model.
 

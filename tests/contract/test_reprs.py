@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import sys
 import warnings
 from html import unescape
 from html.parser import HTMLParser
@@ -44,7 +45,8 @@ def every_class() -> list[type]:
         public.append(kind)
         todo += kind.__subclasses__()
     found = {kind: None for kind in public if inspect.isclass(kind) and not issubclass(kind, BaseException)}
-    return [kind for kind in found if not inspect.isabstract(kind)]
+    current = [kind for kind in found if getattr(sys.modules[kind.__module__], kind.__name__, None) is kind]
+    return [kind for kind in current if not inspect.isabstract(kind)]  # with slots, a class is made twice
 
 
 CLASSES = every_class()

@@ -21,7 +21,6 @@ from metaexo.bias.selection.fitting import (
     step_bounds,
     step_edges,
 )
-from metaexo.calls import explained
 from metaexo.effects.check import read_variances
 from metaexo.errors import InputError, ShapeError
 from metaexo.immutable import Immutable
@@ -67,7 +66,6 @@ class ManySelection(Immutable):
     usable: Mask
 
 
-@explained
 def selection_many(
     y: ArrayLike,
     v: ArrayLike | None = None,

@@ -37,7 +37,6 @@ from metaexo.bias.selection.results import (
     SelectionCoefficients,
     SelectionModel,
 )
-from metaexo.calls import explained
 from metaexo.effects.sample_sizes import sample_sizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError, nearest_word
 from metaexo.formatting import plural
@@ -77,7 +76,6 @@ INEXACT = 1e-7
 USUAL_CUTS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
 
 
-@explained
 def selection_model(
     results: Any,
     weights: str = "step",

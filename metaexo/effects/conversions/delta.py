@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, ShapeError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_level, check_number, read_numbers
@@ -48,7 +47,6 @@ class DeltaResult(Immutable):
     cov: Array
 
 
-@explained
 def delta_method(
     estimate: ArrayLike,
     cov: ArrayLike,

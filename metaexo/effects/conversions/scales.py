@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, ndtr, ndtri
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import reads, reads_groups
 from metaexo.effects.effect_sizes import EffectSizes
@@ -144,7 +143,6 @@ _ALL = (
 TRANSFORMATIONS = {one.name: one for one in _ALL}
 
 
-@explained
 def get_transformation(name: str | Transformation) -> Transformation:
     """Return a transformation by its name.
 
@@ -450,7 +448,6 @@ def harmonic_mean(sizes: ArrayLike) -> float:
     return float(values.size / np.sum(1 / values))
 
 
-@explained
 @rests_on(MILLER)
 def back_by_rows(
     effects: EffectSizes | BoundedEffectSizes, values: ArrayLike, rows: ArrayLike | None = None
@@ -497,7 +494,6 @@ def back_by_rows(
     return _back(effects.measure, given, sizes)
 
 
-@explained
 def back_pooled(effects: EffectSizes | BoundedEffectSizes, values: ArrayLike) -> Array:
     """Return pooled effects or predictions on the scale on which the measure of the effects is shown.
 

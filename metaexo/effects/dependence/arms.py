@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind
 from metaexo.effects.effect_rows import rows_by
@@ -78,7 +77,6 @@ class SharedArm:
         return f"{'; '.join(self.labels)} {IN_WORDS[self.arm]}"
 
 
-@explained
 def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
     """Return the effects of one study that rest on the same arm, and those that occur twice.
 

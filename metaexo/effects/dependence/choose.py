@@ -8,7 +8,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind, read_names
 from metaexo.effects.counts import EventCounts
@@ -23,7 +22,6 @@ EARLIER = "an earlier time point of the same study; the latest is taken"
 ANOTHER = "another result of the same study; the first in the sheet is taken"
 
 
-@explained
 def one_per_study(
     effects: EffectSizes, by: str | Sequence[str] = (), latest: ArrayLike | None = None
 ) -> EffectSizes:
@@ -80,7 +78,6 @@ def one_per_study(
     return effects if first[late].all() else effects.select(first[late], ANOTHER)
 
 
-@explained
 def split(effects: Rows, by: str | Sequence[str]) -> dict[tuple[str, ...], Rows]:
     """Return the effects, or the counts, of every combination of values of some columns.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import check_table, look_up, read_variances
 from metaexo.effects.derivation import AVERAGED, Derivation
@@ -74,7 +73,6 @@ class Block(Immutable):
     cov: Array
 
 
-@explained
 def covariance_blocks(
     v: ArrayLike | str | None = None,
     cluster: Sequence[object] | pd.Series | str = "study",
@@ -186,7 +184,6 @@ def covariance_blocks(
     return tuple(blocks)
 
 
-@explained
 def covariance_matrix(blocks: Sequence[Block]) -> Array:
     """Return the whole covariance matrix of all rows; 0 between clusters.
 
@@ -242,7 +239,6 @@ def _held_wrongly(held: NDArray[np.intp], k: int) -> list[str]:
     return lost + [f"row {i + 1}, which there is not" for i in held[(held < 0) | (held >= k)]]
 
 
-@explained
 def aggregate(
     effects: EffectSizes,
     *,

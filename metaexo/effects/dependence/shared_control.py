@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.check import check_kind
 from metaexo.effects.conversions.odds import LOGISTIC, NORMAL
 from metaexo.effects.dependence.arms import ARMS, arm_numbers, arms_by_name, arms_by_numbers, paired_rows
@@ -52,7 +51,6 @@ STEP = 1e-4
 CONTINUITY = "continuity correction"
 
 
-@explained
 def shared_control_covariances(
     effects: EffectSizes,
     arm: Sequence[object] | pd.Series | None = None,

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.check import check_kind
 from metaexo.effects.conversions.scales import back_by_rows
@@ -223,7 +222,6 @@ NOT_KEPT = (
 NOT_WRITTEN = "the steps from the table are not known; the formula of the measure gave the effect"
 
 
-@explained
 def explain(effects: EffectSizes | BoundedEffectSizes, row: int | str = 0) -> Explanation | BoundExplanation:
     """Explain one effect: the formula of its measure with the numbers put in, step by step.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.check import MATCHED_CELLS, possible
 from metaexo.effects.derivation import REPORTED, Derivation
 from metaexo.effects.formulas import Route
@@ -59,7 +58,6 @@ class Calculated(Immutable):
     reasons: tuple[str, ...]
 
 
-@explained
 def calculate(
     measure: str | Measure,
     inputs: Mapping[str, ArrayLike],

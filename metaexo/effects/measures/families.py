@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metaexo.calls import explained
 from metaexo.effects.measure import Measure, all_measures, find_measure, register
 from metaexo.effects.measures import (
     correlations,
@@ -50,7 +49,6 @@ FAMILIES = (
 """Families of inputs, in the order in which the table of measures lists them."""
 
 
-@explained
 def measures(family: str | None = None) -> pd.DataFrame:
     """Return a table of the effect-size measures.
 

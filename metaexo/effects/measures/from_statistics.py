@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.check import (
     check_inputs,
     check_table,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@explained
 def effect_sizes(
     measure: str | Measure,
     data: pd.DataFrame | None = None,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.check import check_not_negative, reads_groups
 from metaexo.effects.measure import Measure, get_measure
 from metaexo.effects.tables.derive import DerivedEffects, derive
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 NOTE = "SD taken as {:g}"
 
 
-@explained
 def effects_with_assumed_sd(
     measure: str | Measure,
     table: pd.DataFrame | Mapping[str, Any],

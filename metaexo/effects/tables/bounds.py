@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffects, Kind
 from metaexo.effects.derivation import Derivation
 from metaexo.effects.measure import Measure, get_measure
@@ -43,7 +42,6 @@ LEAST = ("<", "<=")
 MOST = (">", ">=")
 
 
-@explained
 def bounds_from_table(
     measure: str | Measure,
     table: pd.DataFrame | Mapping[str, Any],

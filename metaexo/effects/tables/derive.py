@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.d import t_from_p
 from metaexo.effects.conversions.sd_and_se import FORMULAS, correlation_from_difference_se, se_from_ci
 from metaexo.effects.corrections import hedges_factor
@@ -160,7 +159,6 @@ class _InProgress:
 NOTHING = Calculated(np.array([]), np.array([]), (), ())
 
 
-@explained
 def effects_from_table(
     measure: str | Measure,
     table: pd.DataFrame | Mapping[str, Any],
@@ -424,7 +422,6 @@ BETTER = ("higher", "lower", "none")
 NO_DIRECTION = "the sheet does not say which direction is the benefit"
 
 
-@explained
 def orient(y: ArrayLike, better: Sequence[str] | str) -> tuple[Array, tuple[str, ...]]:
     """Turn effects so that positive means benefit.
 

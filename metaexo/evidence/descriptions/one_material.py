@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.inputs import check_columns, check_level, describe
 from metaexo.numeric.tails import t_quantile, t_two_sided
@@ -28,7 +27,6 @@ BASES = {"ln": np.e, "log10": 10.0, "log2": 2.0}
 _LOG = re.compile(r"(ln|log10|log2)\b")
 
 
-@explained
 def ratios_on_one_material(contrasts: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return the ratio of each two methods of a laboratory on the same material, one per outcome.
 
@@ -72,7 +70,6 @@ def ratios_on_one_material(contrasts: pd.DataFrame, level: float = 0.95) -> pd.D
     return pd.DataFrame(found)
 
 
-@explained
 def ratio_of_methods(contrasts: pd.DataFrame, method: str, level: float = 0.95) -> dict[str, float]:
     r"""Return the ratio of one method to those it is compared with, from contrasts of one outcome.
 
@@ -146,7 +143,6 @@ def ratio_of_methods(contrasts: pd.DataFrame, method: str, level: float = 0.95) 
     }
 
 
-@explained
 def compare_preparations(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Test whether all preparations of one material share one mean: Welch's test per study and outcome.
 

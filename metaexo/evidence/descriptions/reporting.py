@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.evidence.names import NAME
 from metaexo.evidence.sheets import Sheets
@@ -28,7 +27,6 @@ CONTROLLED = ("rct_parallel", "rct_split_body", "nonrandomised_controlled", "ani
 ONE_GROUP = ("post_vs_pre", "single_arm")
 
 
-@explained
 def reporting(sheets: Sheets) -> pd.DataFrame:
     """Return which of the things that a synthesis needs can be had from each study.
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.effects.effect_rows import EffectRows
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import check_columns, describe, read_words
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@explained
 def ledger_table(
     ledger: Ledger, sheet: pd.DataFrame, not_selected: Mapping[int, str] | None = None
 ) -> pd.DataFrame:
@@ -76,7 +74,6 @@ def ledger_table(
     return table
 
 
-@explained
 def count_reasons(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return how many rows were used or left out for which reason, by columns of the sheet.
 
@@ -124,7 +121,6 @@ _TIMES = re.compile(
 )
 
 
-@explained
 def days_after(timepoint: object) -> float:
     """Return a time point in days, the last one if several are named; NaN if no time is given.
 
@@ -162,7 +158,6 @@ def _days(match: re.Match[str]) -> float:
 ARMS = ("treatment_label", "control_label")
 
 
-@explained
 def same_subjects(effects: EffectRows) -> tuple[str, ...]:
     """Return who each effect was measured on; effects with one name share animals or people.
 

@@ -6,7 +6,6 @@ import math
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.effects import effect_sizes
 from metaexo.evidence.names import NAME, named_studies
 from metaexo.evidence.vocabulary import NOT_REPORTED, load_vocabulary
@@ -33,7 +32,6 @@ RATIO_OF = (
 )
 
 
-@explained
 def choose_means(preparations: pd.DataFrame) -> Ledger:
     """Return which preparations have a mean size that may stand beside the others.
 
@@ -75,7 +73,6 @@ def choose_means(preparations: pd.DataFrame) -> Ledger:
     return whole.leave_out(reasons, "selection", studies, items)
 
 
-@explained
 def laboratories(preparations: pd.DataFrame) -> pd.Series:
     """Return whose work each preparation is.
 
@@ -110,7 +107,6 @@ def laboratories(preparations: pd.DataFrame) -> pd.Series:
     return together.fillna(cited.where(preparations["access"] == "secondary")).fillna(name)
 
 
-@explained
 def method_ratios(sizes: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Return the ratios of two methods that one laboratory used on one source: of mean sizes, and of CVs.
 

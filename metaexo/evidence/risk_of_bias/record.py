@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.effect_rows import EffectRows
 from metaexo.errors import (
     DuplicateStudyError,
@@ -218,7 +217,6 @@ class RiskOfBias:
         return each
 
 
-@explained
 def read_risk_of_bias(
     table: pd.DataFrame | str | Path,
     tool: str | Path | Mapping[str, Any] | BiasTool = "RoB 2",

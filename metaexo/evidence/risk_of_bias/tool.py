@@ -15,7 +15,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.inputs import describe
 from metaexo.readable import shows_itself
@@ -161,7 +160,6 @@ class BiasTool:
         }
 
 
-@explained
 def bias_tool(tool: str | Path | Mapping[str, Any] | BiasTool) -> BiasTool:
     """Return a tool that judges the risk of bias, by its name or made of a mapping or a JSON file.
 
@@ -219,7 +217,6 @@ def bias_tool(tool: str | Path | Mapping[str, Any] | BiasTool) -> BiasTool:
     return found
 
 
-@explained
 def bias_tools() -> pd.DataFrame:
     """Return which tools for risk of bias metaexo knows.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.sd_and_se import se_from_ci
 from metaexo.errors import (
     ConstantMultipleWarning,
@@ -341,7 +340,6 @@ SLIP_CHECKS: tuple[SlipCheck, ...] = (
 )
 
 
-@explained
 def slip_checks() -> pd.DataFrame:
     """Return what is looked for in sheets: one row per check.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.evidence.slips.patterns import FEWEST_DIGITS, digits
 from metaexo.inputs import check_columns, is_blank, read_numbers
@@ -131,7 +130,6 @@ def _differ(numbers: Sequence[Sequence[Arm]], sizes: Sequence[tuple[str, ...]], 
     return one != two
 
 
-@explained
 def copied_studies(table: pd.DataFrame, study: str = "study_id") -> pd.DataFrame:
     """Return the pairs of studies of a table that share means, SDs and n: studies that were entered twice.
 

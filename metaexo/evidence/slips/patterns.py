@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.papers import HANDBOOK_SD, rests_on
 from metaexo.errors import InputError, ShapeError
 from metaexo.evidence.slips.grim import door, typed
@@ -115,7 +114,6 @@ def _factor(a: Array, a_half: Array, b: Array, b_half: Array) -> float | None:
     return None if low > high or low <= 1 <= high else (low + high) / 2
 
 
-@explained
 def repeated_numbers(numbers: Sequence[tuple[str, ...]], belongs_to: Sequence[Hashable]) -> tuple[int, ...]:
     """Return for each row the earlier row that gives the same numbers for something else, or -1.
 

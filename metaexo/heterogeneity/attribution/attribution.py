@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, MetaexoError, MetaexoWarning
@@ -42,7 +41,6 @@ from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.types import Array
 
 
-@explained
 def attribute_heterogeneity(
     effects: EffectSizes,
     by: str | Sequence[str] = ("source", "isolation"),
@@ -148,7 +146,6 @@ def attribute_heterogeneity(
     return _refused(work, confounded, refused)
 
 
-@explained
 def attribution_verdict(
     effects: EffectSizes,
     by: str | Sequence[str] = ("source", "isolation"),

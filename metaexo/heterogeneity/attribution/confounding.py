@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import number, plural, text_table
 from metaexo.heterogeneity.attribution.estimability import Estimability, estimability
@@ -133,7 +132,6 @@ class Confounding(ReadableLines):
         return f"Confounding({cut('; '.join(self.words()), LONGEST_REPR)})"
 
 
-@explained
 def confounding(
     effects: EffectSizes, by: str | Sequence[str] = ("source", "isolation"), min_studies: int = 2
 ) -> Confounding:

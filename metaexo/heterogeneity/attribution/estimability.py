@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import plural, text_table
@@ -289,7 +288,6 @@ class Estimability(ReadableLines):
         return f"Estimability({' x '.join(self.by)}: {state}, k = {self.table.k}, m = {self.table.m})"
 
 
-@explained
 def estimability(
     effects: EffectSizes, by: str | Sequence[str] = ("source", "isolation"), min_studies: int = 2
 ) -> Estimability:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import MISSING, level_words, number, p_value, percent, plural, text_table
 from metaexo.heterogeneity.attribution.record import NO_MODEL, AttributionFit
@@ -76,7 +75,6 @@ class AttributionResults(AttributionFit, FitResults):
         nothing = TestResult(np.nan, "chi2", (np.nan,), np.nan, NO_MODEL)
         return nothing if self.model is None else self.model.q
 
-    @explained
     def heterogeneity(self, level: float | None = None, method: str | None = None) -> pd.DataFrame:
         """Return the parts of tau2 without factors that add up, with the intervals of the bootstrap.
 
@@ -130,7 +128,6 @@ class AttributionResults(AttributionFit, FitResults):
         table.attrs["note"] = "".join(_outside(self))
         return table
 
-    @explained
     def predict(
         self,
         new: ArrayLike | pd.DataFrame | None = None,
@@ -180,7 +177,6 @@ class AttributionResults(AttributionFit, FitResults):
             }
         )
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the residuals of the additive model: columns fitted, residual, se, z."""
         return self._fitted_model().residuals(kind)
@@ -200,7 +196,6 @@ class AttributionResults(AttributionFit, FitResults):
 
     # -- for readers -------------------------------------------------------------------------------------
 
-    @explained
     def to_frame(self) -> pd.DataFrame:
         """Return one row per part, with the fields of :class:`Part`; what is not estimable is missing.
 
@@ -242,7 +237,6 @@ class AttributionResults(AttributionFit, FitResults):
             fitted=(f"tau2: {get_estimator(self.method).name}; shares over all orders, not cut off at zero",),
         )
 
-    @explained
     def summary(self) -> Summary:
         """Return the summary in its five parts."""
         return summarise(self)

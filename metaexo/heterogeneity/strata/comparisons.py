@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.check import refuse_zero_variances
 from metaexo.errors import InputError, NotIdentifiableError, TooFewStudiesError
 from metaexo.formatting import number, p_value, plural, printed
@@ -188,7 +187,6 @@ class BetweenPermutation(Immutable):
         return f"{words}; {plural(self.kept, *unit)} in several strata {keep}"
 
 
-@explained
 def permute_strata(
     results: StrataFit, limit: int = 50_000, draws: int = 9_999, seed: int = 0
 ) -> BetweenPermutation:
@@ -445,7 +443,6 @@ class HeterogeneityComparison(ReadableLines):
         return lines + ([self.note] if self.note else [])
 
 
-@explained
 def compare_heterogeneity(results: StrataFit, draws: int = 999, seed: int = 0) -> HeterogeneityComparison:
     r"""Test whether strata differ in heterogeneity itself.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError, MetaexoError
@@ -150,7 +149,6 @@ class CountStrata(LinearResults):
         """Covariance matrix of the pooled effects: strata are independent."""
         return separate_means(np.array([s.fit.se[0] ** 2 for s in self.strata if s.fit is not None]), None)
 
-    @explained
     def pairwise(self, adjust: str | None = "holm", level: float | None = None) -> Contrasts:
         """Return the differences between all pairs of strata with an effect, the later minus the earlier.
 
@@ -231,7 +229,6 @@ class CountStrata(LinearResults):
         return f"CountStrata(by {', '.join(self.by)}: {strata}, k = {self.overall.k})"
 
 
-@explained
 def stratify_counts(fit: CountResults, by: str | Sequence[str]) -> CountStrata:
     r"""Fit the model of counts of events in each stratum, and test whether the strata differ.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import plural
 from metaexo.heterogeneity.strata import between, comparisons, tables
@@ -86,7 +85,6 @@ class StratifiedResults(StrataFit, FitResults):
 
     # -- within strata -----------------------------------------------------------------------------------
 
-    @explained
     def heterogeneity(self, level: float | None = None, method: str | None = None) -> pd.DataFrame:
         """Return the heterogeneity of each fitted stratum, with intervals of tau2.
 
@@ -111,7 +109,6 @@ class StratifiedResults(StrataFit, FitResults):
         """
         return tables.heterogeneity_of_strata(self, level, method)
 
-    @explained
     def predict(  # type: ignore[override]
         self,
         new: NamedStrata = None,
@@ -152,7 +149,6 @@ class StratifiedResults(StrataFit, FitResults):
             return TestResult(np.nan, "chi2", (float(df),), np.nan, f"{null}; not testable")
         return make_test(total, "chi2", (float(df),), null)
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the residuals of the fitted strata: columns fitted, residual, se, z, and stratum."""
         return tables.of_all_strata(self, lambda fit: fit.residuals(kind), "stratum")
@@ -163,7 +159,6 @@ class StratifiedResults(StrataFit, FitResults):
 
     # -- between strata --------------------------------------------------------------------------------------
 
-    @explained
     def pairwise(self, adjust: str | None = "holm", level: float | None = None) -> Contrasts:
         """Return the differences between all pairs of strata, with p-values adjusted for their number.
 
@@ -186,7 +181,6 @@ class StratifiedResults(StrataFit, FitResults):
         """
         return comparisons.pairwise(self, adjust, level)
 
-    @explained
     def trend(self, level: float | None = None) -> Contrasts:
         """Return the linear trend of the means over the order of the strata: the change from one to the next.
 
@@ -219,7 +213,6 @@ class StratifiedResults(StrataFit, FitResults):
         """
         return comparisons.permute_strata(self, limit, draws, seed)
 
-    @explained
     def between_tests(self, seed: int = 0, permutations: int = 999) -> BetweenTests:
         """Return the test between strata beside its permutation test, with and without small strata.
 
@@ -286,7 +279,6 @@ class StratifiedResults(StrataFit, FitResults):
         """Return what to know before relying on intervals and tests; empty if there is nothing."""
         return tables.cautions_of_strata(self)
 
-    @explained
     def to_frame(self) -> pd.DataFrame:
         """Return one row per stratum, and one for all: counts, pooled effect, df, intervals, tau2, I2, note.
 
@@ -318,7 +310,6 @@ class StratifiedResults(StrataFit, FitResults):
             "order": self.order,
         }
 
-    @explained
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, heterogeneity, data, fit."""
         return tables.summarise(self)

@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.dependence.arms import warn_of_mixed_subjects
 from metaexo.effects.effect_sizes import EffectSizes
@@ -68,7 +67,6 @@ TWO = {"separate": TWO_STUDIES, "smoothed": "two studies: its tau2 rests mostly 
 MEANT = {"pooled": "common", "shared": "common", "joint": "common", "own": "separate"}
 
 
-@explained
 def stratify(
     effects: EffectSizes,
     by: str | Sequence[str] | None = None,

@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
@@ -183,7 +182,6 @@ class AssignmentBounds(ReadableLines):
         return [head, text_table(rows, header), self.how, *([self.left_out] if self.left_out else [])]
 
 
-@explained
 def assignment_bounds(
     effects: EffectSizes,
     by: str,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
@@ -160,7 +159,6 @@ class LatentModerator(ReadableLines):
         ]
 
 
-@explained
 def latent_moderator(
     effects: EffectSizes,
     by: str,

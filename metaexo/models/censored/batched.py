@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.immutable import Immutable
 from metaexo.inputs import check_choice, check_level, read_numbers
@@ -62,7 +61,6 @@ class ManyCensoredFits(Immutable):
     tau2_high: Array | None = None
 
 
-@explained
 def fit_many_censored(
     lower: ArrayLike,
     upper: ArrayLike,

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.derivation import Derivation
 from metaexo.errors import (
@@ -32,7 +31,6 @@ NO_SIZES = "a direction alone, without sizes: the probability of its sign cannot
 ALONE = "give the between-study variance, fit(tau2=...), or pool the exact effects alone if there are two"
 
 
-@explained
 def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
     """Return what is known of each row: one of `KINDS`.
 
@@ -61,7 +59,6 @@ def kinds_of(effects: BoundedEffectSizes) -> tuple[str, ...]:
     )
 
 
-@explained
 def count_in_words(kinds: Sequence[str]) -> str:
     """Return how many rows there are of each kind.
 

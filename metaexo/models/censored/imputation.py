@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri_exp
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import interval, number, percent, plural
@@ -187,7 +186,6 @@ class ImputedResults(FitResults):
         """Return the arrays that the digest is made of: those of the fit by likelihood, and the draws."""
         return [*self.likelihood.digest_parts(), self.tau2_draws]
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the residuals of expected effects: columns fitted, residual, se and z.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
@@ -141,7 +140,6 @@ class CensoredRandomEffects(Model):
                 DependentEffectsWarning,
             )
 
-    @explained
     def fit(
         self,
         method: str = "REML",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, NotNestedError
 from metaexo.formatting import interval, number, percent, text_table
 from metaexo.inputs import check_choice
@@ -69,7 +68,6 @@ class CensoredResults(CensoredFit, FitResults):
 
     # -- coefficients ------------------------------------------------------------------------------------
 
-    @explained
     def conf_int(self, level: float | None = None, kind: Literal["wald", "profile"] = "wald") -> pd.DataFrame:
         """Return the confidence intervals of the coefficients: columns low and high.
 
@@ -115,7 +113,6 @@ class CensoredResults(CensoredFit, FitResults):
         ends = dict.fromkeys(self.tau2_by_component, (found.tau2.low, found.tau2.high))
         return Tau2Limits(ends, found.method, found.note)
 
-    @explained
     def conf_int_heterogeneity(self, level: float | None = None) -> HeterogeneityInterval:
         """Return profile-likelihood intervals for tau2, tau, I2 and H2.
 
@@ -164,7 +161,6 @@ class CensoredResults(CensoredFit, FitResults):
         null = self.homogeneity_words()
         return TestResult(statistic, "chi2", (1.0,), p, f"{null} (p-value of a mixture of chi-squares)")
 
-    @explained
     def likelihood_ratio_test(self, smaller: CensoredFit | None = None) -> TestResult:
         """Return the test of a smaller model against this one, both by maximum likelihood.
 
@@ -267,7 +263,6 @@ class CensoredResults(CensoredFit, FitResults):
         """
         return evidence.contributions(self)
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the residuals: columns fitted, residual, se and z, indexed by the rows' labels.
 
@@ -295,7 +290,6 @@ class CensoredResults(CensoredFit, FitResults):
 
     # -- a second method ---------------------------------------------------------------------------------
 
-    @explained
     def impute(self, draws: int = 200, seed: int = 0, draw_tau2: bool = True) -> ImputedResults:
         """Return the fit by multiple imputation of the censored effects: a second method that must agree.
 

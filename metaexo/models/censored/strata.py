@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, as_bounded
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.dependence.arms import warn_of_mixed_subjects
@@ -116,7 +115,6 @@ class CensoredStrata(Readable):
         return f"CensoredStrata(by {', '.join(self.by)}: {plural(len(self.strata), 'stratum', 'strata')})"
 
 
-@explained
 def censored_strata(
     effects: BoundedEffectSizes | EffectSizes,
     by: str | Sequence[str],

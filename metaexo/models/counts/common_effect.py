@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells, add_to_cells, cells
 from metaexo.errors import (
@@ -261,7 +260,6 @@ class CommonEffectFit(CountFit):
         """Which rows the likelihood is of, shape (k,): those with an estimate of their own."""
         return self.has_estimate
 
-    @explained
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return the statistics of the normal likelihood of the studies' own estimates at the pooled effect.
 
@@ -293,7 +291,6 @@ class CommonEffectResults(CommonEffectFit, CountResults):
 
     # -- tests of no effect ------------------------------------------------------------------------------
 
-    @explained
     def cochran_mantel_haenszel(
         self, correct: bool = True, kind: Literal["mantel-haenszel", "cochran"] = "mantel-haenszel"
     ) -> TestResult:
@@ -335,7 +332,6 @@ class CommonEffectResults(CommonEffectFit, CountResults):
             return TestResult(np.nan, "chi2", (1.0,), np.nan, f"{null}; not testable, no information")
         return make_test(statistic, "chi2", (1.0,), null)
 
-    @explained
     def exact_test(self, kind: Literal["central", "probability", "mid-p"] = "central") -> ExactTest:
         """Test exactly that the arms do not differ in any study, given the margins of each study.
 
@@ -374,7 +370,6 @@ class CommonEffectResults(CommonEffectFit, CountResults):
         q, df = self.q_and_df
         return normal_test(q, df, f"{self.ratio_words} is the same in all studies")
 
-    @explained
     def breslow_day_test(self, tarone: bool = True) -> TestResult:
         r"""Test whether the odds ratio, or the rate ratio, is the same in all studies, from the counts.
 
@@ -423,7 +418,6 @@ class CommonEffectResults(CommonEffectFit, CountResults):
 
     # -- studies -----------------------------------------------------------------------------------------
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the studies' own estimates less the pooled effect.
 

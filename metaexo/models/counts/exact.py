@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError
@@ -146,7 +145,6 @@ class ExactConditionalFit(CommonEffectFit):
         q, df = super().q_and_df
         return (q if math.isfinite(self.theta) else math.nan), df
 
-    @explained
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc of the likelihood given the margins.
 
@@ -207,7 +205,6 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         )
         return model.fit("mid-p" if self.test == "mid-p" else "exact", self.level)
 
-    @explained
     def limit(self, side: Literal["lower", "upper"], level: float | None = None) -> float:
         """Return a one-sided exact limit of the ratio.
 
@@ -239,7 +236,6 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
         theta = self.family.limit(1 - self.at_level(level), side == "upper", self.test == "mid-p")
         return _ratio(theta)
 
-    @explained
     def exact_test(
         self, kind: Literal["central", "probability", "mid-p"] | None = None, ratio: float = 1.0
     ) -> ExactTest:
@@ -264,7 +260,6 @@ class ExactConditionalResults(ExactConditionalFit, CommonEffectResults):
             raise InputError(f"the ratio under the null is {value:g}", "a number above 0")
         return exact_test(self.counts, math.log(value), self._kind if kind is None else kind, self.family)
 
-    @explained
     def zelen_test(self, draws: int = 9999, seed: int = 0) -> TestResult:
         """Test exactly whether the ratio is the same in all studies, given the margins and the sum of events.
 
@@ -424,7 +419,6 @@ class ExactConditional(Model):
         self.study_zero_cells = check_rule("study_zero_cells", study_zero_cells, HALF_IN_STUDIES)
         check_dependence(self.counts, dependence)
 
-    @explained
     def fit(self, test: Literal["exact", "mid-p"] = "exact", level: float = 0.95) -> ExactConditionalResults:
         """Estimate the ratio.
 

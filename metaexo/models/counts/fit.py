@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.derivation import Derivation
 from metaexo.effects.effect_sizes import EffectSizes
@@ -173,7 +172,6 @@ class CountResults(CountFit, FitResults):
     A family gives `q` and `family_lines`, whose `data` are `count_lines()`.
     """
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the studies' own estimates less the fitted ones.
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import NotIdentifiableError
@@ -269,7 +268,6 @@ class MantelHaenszel(Model):
         self.counts = without_double_zeros(checked, self.zero_cells)
         check_dependence(self.counts, dependence)
 
-    @explained
     def fit(self, level: float = 0.95, *, variance: str | None = None) -> MantelHaenszelResults:
         """Pool the counts.
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measures.zero_cells import ZeroCells
 from metaexo.errors import InputError
@@ -262,7 +261,6 @@ class Peto(Model):
         self.counts = without_double_zeros(checked, self.zero_cells)
         check_dependence(self.counts, dependence)
 
-    @explained
     def fit(self, level: float = 0.95) -> PetoResults:
         """Pool the counts.
 

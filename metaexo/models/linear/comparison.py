@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.errors import (
     IncomparableFitsWarning,
     InputError,
@@ -112,7 +111,6 @@ class FitComparison(Readable):
         return f"FitComparison({', '.join(self.names)})"
 
 
-@explained
 def compare(*fits: Any, names: Sequence[str] | None = None) -> FitComparison:
     """Set fits side by side.
 

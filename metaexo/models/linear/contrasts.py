@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, NotIdentifiableError, ShapeError
 from metaexo.formatting import interval, number, p_value, percent, printed
 from metaexo.immutable import lock
@@ -56,7 +55,6 @@ ADJUSTMENTS = {
 }
 
 
-@explained
 def adjust_pvalues(pvalues: ArrayLike, how: str) -> Array:
     """Return p-values adjusted for their number.
 

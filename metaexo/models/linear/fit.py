@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes, counts_in_words
 from metaexo.effects.derivation import Derivation
 from metaexo.effects.effect_sizes import EffectSizes
@@ -355,7 +354,6 @@ class LinearFit(Coefficients):
         """Which effects the likelihood is of, shape (k,)."""
         return lock(np.ones(self.k, dtype=bool))
 
-    @explained
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc.
 

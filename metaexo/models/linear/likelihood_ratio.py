@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import ENDS
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, NotNestedError
@@ -88,7 +87,6 @@ class LikelihoodRatioTest(Readable):
         return f"LikelihoodRatioTest({self.test})"
 
 
-@explained
 def likelihood_ratio_test(full: LinearFit, reduced: LinearFit) -> LikelihoodRatioTest:
     r"""Test the smaller of two models against the larger by their likelihoods.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metaexo.calls import explained
 from metaexo.formatting import html_table, plain_text, plural
 from metaexo.other_names import Answering
 
@@ -22,13 +21,6 @@ class Model(Answering):
     """
 
     _answers_as = "models"
-
-    def __init_subclass__(cls) -> None:
-        """Make wrong calls of the model, and of its fit, say what to write."""
-        super().__init_subclass__()
-        for name in ("__init__", "fit"):
-            if name in cls.__dict__:
-                setattr(cls, name, explained(cls.__dict__[name]))
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what the model is made of, in words: what, and what it is."""

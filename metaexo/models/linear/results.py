@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import FewStudiesWarning, InputError, TooFewStudiesError, warn_caller
 from metaexo.formatting import plural, printed
@@ -87,7 +86,6 @@ class LinearResults(Coefficients, Readable):
         df = self.df_by_coefficient
         return self._series(np.full(self.design.p, np.nan) if df is None else df, "df")
 
-    @explained
     def conf_int(self, level: float | None = None) -> pd.DataFrame:
         """Return the confidence intervals of the coefficients: columns low and high."""
         import pandas as pd
@@ -109,7 +107,6 @@ class LinearResults(Coefficients, Readable):
 
     # -- combinations of coefficients --------------------------------------------------------------------
 
-    @explained
     def contrast(
         self,
         weights: Weights,
@@ -161,7 +158,6 @@ class LinearResults(Coefficients, Readable):
         """
         return make_contrasts(self, weights, null, level, adjust)
 
-    @explained
     def test_terms(self, adjust: str | None = None) -> TermTests:
         """Return a test of each term of the model: that all its coefficients are zero.
 
@@ -229,7 +225,6 @@ class LinearResults(Coefficients, Readable):
 
     # -- for readers -------------------------------------------------------------------------------------
 
-    @explained
     def to_frame(self) -> pd.DataFrame:
         """Return the coefficients as a table: term, estimate, se, statistic, df, pvalue, low, high.
 
@@ -309,7 +304,6 @@ class FitResults(LinearFit, LinearResults):
         refuse_moderators(self)
         return float(self.beta[0])
 
-    @explained
     def pooled(self, level: float | None = None, kind: str = "default") -> Pooled:
         """Return the pooled effect with confidence and prediction interval.
 
@@ -327,7 +321,6 @@ class FitResults(LinearFit, LinearResults):
         """
         return pooled(self, level, kind)
 
-    @explained
     def predict(
         self,
         new: ArrayLike | pd.DataFrame | None = None,
@@ -402,7 +395,6 @@ class FitResults(LinearFit, LinearResults):
             self, new, level, scale if transform is None else transform, kind, sampling_variance, adjust
         )
 
-    @explained
     def probability_above(
         self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
     ) -> Array:
@@ -445,7 +437,6 @@ class FitResults(LinearFit, LinearResults):
 
     # -- heterogeneity and robust inference --------------------------------------------------------------
 
-    @explained
     def heterogeneity(self, level: float | None = None, method: str | None = None) -> pd.DataFrame:
         """Return the heterogeneity by component, with intervals of tau2.
 
@@ -466,7 +457,6 @@ class FitResults(LinearFit, LinearResults):
         """
         return heterogeneity_table(self, level, method)
 
-    @explained
     def robust(
         self,
         cluster: str | Sequence[object] | ArrayLike | None = None,
@@ -532,7 +522,6 @@ class FitResults(LinearFit, LinearResults):
 
     # -- for readers -------------------------------------------------------------------------------------
 
-    @explained
     def summary(self) -> Summary:
         """Return the five-part summary: what was fitted, pooled, heterogeneity, data, fit."""
         found, above = None if self.design.x is not None else self.pooled(), np.nan
@@ -554,7 +543,6 @@ class FitResults(LinearFit, LinearResults):
         lines = [*fitted_lines(self, family), *tests, *found, *family.heterogeneity, *data_lines(self)]
         return [line for line in lines if "\n" not in line]
 
-    @explained
     def to_frame(self) -> pd.DataFrame:
         """Return the coefficients as a table: term, estimate, se, statistic, df, pvalue, low, high.
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
@@ -144,7 +143,6 @@ class LocationScale(Model):
                 DependentEffectsWarning,
             )
 
-    @explained
     def fit(self, method: str = "REML", test: str = "t", level: float = 0.95) -> LocationScaleResults:
         """Fit the model.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
 from metaexo.formatting import TEST_NAMES, number, plural, printed
 from metaexo.immutable import frozen
@@ -151,7 +150,6 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         """Omnibus test of all scale coefficients but the intercept (of the intercept, if it is alone)."""
         return self.scale_coefficients.moderator_test
 
-    @explained
     def conf_int_scale(
         self, names: str | Sequence[str] | None = None, level: float | None = None
     ) -> pd.DataFrame:
@@ -189,7 +187,6 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         """
         return intervals(self, names, self.at_level(level))
 
-    @explained
     def predict_scale(
         self, new: NewRows = None, level: float | None = None, scale: str = "linear"
     ) -> pd.DataFrame:
@@ -251,7 +248,6 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         ends = self.scale_coefficients.mean_limits(level)
         return Tau2Limits(dict.fromkeys(self.tau2_by_component, ends), name)
 
-    @explained
     def predict(
         self,
         new: NewRows = None,
@@ -357,7 +353,6 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         x, z = (np.broadcast_to(part, (count, part.shape[1])) for part in parts)
         return x, z
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
@@ -413,7 +408,6 @@ class LocationScaleResults(LocationScaleFit, FitResults):
         x = self.design.matrix(self.k)
         return frozen(np.diag(self.effects.v + self.tau2_by_effect) - x @ self.wls.cov @ x.T)
 
-    @explained
     def blup(self, level: float | None = None) -> pd.DataFrame:
         """Return the best prediction of each study's true effect: its own effect drawn towards the fit.
 

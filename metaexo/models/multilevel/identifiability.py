@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
@@ -107,7 +106,6 @@ class IdentifiableTerms(ReadableLines):
         return [*map(str, self.terms)]
 
 
-@explained
 def identifiable_terms(
     effects: EffectSizes,
     random: str | Sequence[str],

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import (
@@ -175,7 +174,6 @@ class Multilevel(Model):
         self._fixed = fixed_parameters(self.terms, self.problem, self.fix)
         refuse_confounded(self.terms, self.problem, self._fixed)
 
-    @explained
     def fit(self, method: str = "REML", test: str = "t", level: float = 0.95) -> MultilevelResults:
         """Fit the model.
 

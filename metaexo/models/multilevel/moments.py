@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, InputError, NotIdentifiableError, TooFewStudiesError
@@ -149,7 +148,6 @@ class MomentResults(FitResults):
             return TestResult(np.nan, "chi2", (float(self.df_residual),), np.nan, why)
         return make_test(float(self._at_zero.y_p_y), "chi2", (self.df_residual,), null)
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
@@ -208,7 +206,6 @@ class MomentResults(FitResults):
         )
 
 
-@explained
 def robust_variance(
     effects: EffectSizes,
     working: Literal["correlated", "hierarchical"] = "correlated",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import check_table, look_up
@@ -39,7 +38,6 @@ Working = Literal["CHE", "SCE"]
 DEFAULT_CORRELATIONS = tuple(np.round(np.linspace(0.0, 0.95, 20), 2).tolist())
 
 
-@explained
 def correlated_effects(
     effects: EffectSizes,
     correlation: float = 0.6,
@@ -199,7 +197,6 @@ class RhoSweep(ReadableLines):
         return f"RhoSweep({self.lines()[0]})"
 
 
-@explained
 def rho_sweep(
     effects: EffectSizes,
     correlation: Sequence[float] = DEFAULT_CORRELATIONS,
@@ -274,7 +271,6 @@ def rho_sweep(
 RESIDUAL = "effect"
 
 
-@explained
 def model_of_values(
     values: ArrayLike | str,
     random: str | RandomTerm | Sequence[str | RandomTerm],

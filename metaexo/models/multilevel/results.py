@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.formatting import TEST_NAMES, number, plural
 from metaexo.immutable import frozen
 from metaexo.inputs import check_flag, check_number
@@ -63,7 +62,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         Cluster-robust inference, in a fit that ``robust()`` returned; None for that of the model.
     """
 
-    @explained
     def conf_int_components(
         self, components: Sequence[str] | None = None, level: float | None = None
     ) -> pd.DataFrame:
@@ -95,7 +93,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.intervals(self, components, level)
 
-    @explained
     def profile(
         self, component: str | None = None, grid: ArrayLike | None = None, level: float | None = None
     ) -> ComponentProfile:
@@ -119,7 +116,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.profile(self, component, grid, level)
 
-    @explained
     def predict(
         self,
         new: NewRows = None,
@@ -198,7 +194,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         found = prediction.predict(self, new_rows(self.design, new), kind, 0.0, *terms)
         return found.above(check_number("value", value))
 
-    @explained
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects (BLUPs) of every term with prediction intervals.
 
@@ -229,7 +224,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.component_table(self)
 
-    @explained
     def matrix(self, term: str) -> pd.DataFrame:
         """Return the covariance matrix of the random effects of one term by its inner levels.
 
@@ -249,7 +243,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """Return intervals of the variances for the table of heterogeneity; none if no method is named."""
         return profile.tau2_limits(self, level, method)
 
-    @explained
     def heterogeneity(
         self, level: float | None = None, method: str | None = "profile-likelihood"
     ) -> pd.DataFrame:
@@ -281,7 +274,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return super().heterogeneity(level, method)
 
-    @explained
     def conf_int_i2(self, level: float | None = None) -> pd.DataFrame:
         """Return the share of the variability of effects by random term with intervals, fractions.
 
@@ -306,7 +298,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.shares(self, level)
 
-    @explained
     def conf_int_shares(self, level: float | None = None) -> pd.DataFrame:
         r"""Return the share of each variance in the variance of true effects with intervals, fractions.
 
@@ -346,7 +337,6 @@ class MultilevelResults(MultilevelFit, FitResults):
 
     # -- effects one by one ------------------------------------------------------------------------------
 
-    @explained
     def residuals(
         self,
         kind: str = "standardized",
@@ -389,7 +379,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return residuals.residuals(self, kind, cluster, check_flag("refit", refit))
 
-    @explained
     def cluster_residuals(
         self,
         cluster: str | Sequence[object] | ArrayLike | None = None,
@@ -423,7 +412,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return residuals.cluster_residuals(self, cluster, kind, check_flag("refit", refit))
 
-    @explained
     def blup(self, level: float | None = None) -> pd.DataFrame:
         """Return the best prediction of each true effect: fitted value plus predicted random effects.
 
@@ -476,7 +464,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """Share of each effect in the pooled mean, shape (k,); NaN with moderators."""
         return frozen(self.loadings[0] if self.design.x is None else np.full(self.k, np.nan))
 
-    @explained
     def influence(
         self, cluster: str | Sequence[object] | ArrayLike | None = None, refit: bool = True
     ) -> Influence:
@@ -496,7 +483,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return residuals.influence(self, cluster, check_flag("refit", refit))
 
-    @explained
     def test_against(self, reduced: MultilevelFit) -> LikelihoodRatioTest:
         """Test a simpler structure against this one by their likelihoods.
 
@@ -522,7 +508,6 @@ class MultilevelResults(MultilevelFit, FitResults):
         """
         return profile.structure_test(self, reduced)
 
-    @explained
     def test_components(self, draws: int = 0, *, seed: int = 0) -> ComponentTests:
         r"""Test for each random term whether effects vary between its levels, by likelihood ratios.
 

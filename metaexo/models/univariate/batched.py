@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaexo.calls import explained
 from metaexo.effects.check import read_variances
 from metaexo.errors import InputError, ShapeError, TooFewStudiesError
 from metaexo.immutable import Immutable
@@ -60,7 +59,6 @@ class ManyFits(Immutable):
     k: Array
 
 
-@explained
 def fit_many(
     y: ArrayLike,
     v: ArrayLike | None = None,

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import special
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.check import refuse_zero_variances
 from metaexo.effects.effect_sizes import EffectSizes
@@ -310,7 +309,6 @@ class HenmiCopas(Readable):
         )
 
 
-@explained
 def henmi_copas(effects: EffectSizes, level: float = 0.95) -> HenmiCopas:
     """Return the interval of Henmi and Copas for the pooled effect.
 

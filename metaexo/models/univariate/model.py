@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import check_effects
 from metaexo.effects.dependence.arms import shared_arms
 from metaexo.effects.effect_sizes import EffectSizes
@@ -150,7 +149,6 @@ class RandomEffects(Model):
                 DependentEffectsWarning,
             )
 
-    @explained
     def fit(
         self,
         method: str = "REML",

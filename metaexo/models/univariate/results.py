@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.errors import InputError
 from metaexo.formatting import percent
 from metaexo.immutable import lock
@@ -122,7 +121,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """Return the interval of tau2 for the table of heterogeneity; see `conf_int_heterogeneity`."""
         return tau2_limits(self, level, method)
 
-    @explained
     def conf_int_heterogeneity(
         self, method: str = "q-profile", level: float | None = None
     ) -> HeterogeneityInterval:
@@ -161,7 +159,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """
         return heterogeneity_interval(self, method, self.at_level(level))
 
-    @explained
     def i2_by(self, definition: str = "typical") -> Share:
         """Return I2 and H2 by another definition of the sampling variance of a typical study.
 
@@ -194,7 +191,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """
         return r2(self)
 
-    @explained
     def r2_by(self, definition: str) -> float:
         """Return the share that the moderators explain, at least 0, by one of several definitions.
 
@@ -239,7 +235,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """
         return r2_by(self, definition)
 
-    @explained
     def profile(self, grid: ArrayLike | None = None, level: float | None = None) -> Tau2Profile:
         """Return the profile likelihood of tau2 on a grid.
 
@@ -265,7 +260,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """
         return profile_tau2(self, grid, level)
 
-    @explained
     def heteroscedasticity_test(self, kind: str = "score") -> TestResult:
         """Test whether one between-study variance fits all studies.
 
@@ -324,7 +318,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """Return the covariance matrix of the raw residuals, shape (k, k)."""
         return lock(residual_covariance(self))
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return a residual per effect: columns fitted, residual, its standard error se, and their ratio z.
 
@@ -344,7 +337,6 @@ class RandomEffectsResults(UnivariateFit, FitResults):
         """
         return residuals(self, kind, lambda: self.deletion)
 
-    @explained
     def blup(self, level: float | None = None) -> pd.DataFrame:
         """Return the best prediction of each study's true effect: its own effect drawn towards the fit.
 

@@ -10,13 +10,13 @@ import inspect
 import math
 import re
 from ast import literal_eval
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from metaexo.calls import argument_meant
+from metaexo.calls import bound
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.evidence.risk_of_bias.tool import BiasTool
 from metaexo.formatting import plural
@@ -147,14 +147,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = bind(name, signature, args, kwargs)
-        for key, value in bound.arguments.items():
+        given = bound(function, signature, args, kwargs)
+        for key, value in given.arguments.items():
             check = checks[key]
             if check is not None:
                 check(key, value)
                 if not isinstance(value, str | Mapping) and key in lists:
-                    bound.arguments[key] = None if value is None else tuple(value)
-        return function(*bound.args, **bound.kwargs)
+                    given.arguments[key] = None if value is None else tuple(value)
+        return function(*given.args, **given.kwargs)
 
     return wrapper
 
@@ -174,16 +174,6 @@ def _describe_look(function: Callable[..., Any], signature: inspect.Signature) -
     order = [name for name in signature.parameters if name in LOOK]
     lacking.sort(key=lambda words: order.index(words.partition(" ")[0]))
     function.__doc__ = text[: found.end()] + "".join(f"\n{words}" for words in lacking) + text[found.end() :]
-
-
-def bind(
-    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> inspect.BoundArguments:
-    """Return the arguments of a call by name, or say what is wrong with it."""
-    try:
-        return signature.bind(*args, **kwargs)
-    except TypeError:
-        raise _call_error(name, signature, args, kwargs) from None
 
 
 def check_of(function: str, parameter: inspect.Parameter) -> Check | None:
@@ -208,37 +198,6 @@ def _one_of(kind: str) -> Check:
             raise UnknownChoiceError(name, value, words)
 
     return check
-
-
-def _call_error(
-    name: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> InputError:
-    """Return what is wrong with a call that does not fit a signature."""
-    known = signature.parameters
-    for word in kwargs:
-        if word not in known:
-            return UnknownChoiceError(
-                f"argument of {name}", word, known, nearest=argument_meant(word, list(known))
-            )
-    places = [p.name for p in known.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    if len(args) > len(places):
-        named = next((p.name for p in known.values() if p.kind is p.KEYWORD_ONLY), "title")
-        return InputError(
-            f"{name} was given {len(args)} arguments without a name",
-            f"at most {len(places)} ({', '.join(places)})",
-            f"write the others by name, for example {named}=...",
-        )
-    given = places[: len(args)]
-    twice = [word for word in given if word in kwargs]
-    if twice:
-        return InputError(
-            f"{name} was given {twice[0]} twice", "each argument once", f"leave out {twice[0]}="
-        )
-    required = [p.name for p in known.values() if p.default is p.empty]
-    lacking = next(word for word in required if word not in kwargs and word not in given)
-    return InputError(
-        f"{name} was given no {lacking}", f"at least {', '.join(required)}", f"see help(mx.plots.{name})"
-    )
 
 
 def _no(name: str, value: Any, needed: str, remedy: str = "") -> InputError:

@@ -11,8 +11,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, cast
 from weakref import WeakKeyDictionary, ref
 
+from metaexo.calls import bound
 from metaexo.errors import InputError
-from metaexo.plots.canvas.arguments import axes_of_figure, bind, checked
+from metaexo.plots.canvas.arguments import axes_of_figure, checked
 from metaexo.plots.canvas.theme import Theme
 from metaexo.readable import shows_itself
 
@@ -234,7 +235,7 @@ def drawn(make: Callable[P, Plan], summary: str) -> Callable[P, Axes]:
 
     @wraps(make)
     def draw(*args: P.args, **kwargs: P.kwargs) -> Axes:
-        given = bind(name, _needing_one(signature, args, kwargs), args, kwargs).arguments
+        given = bound(draw, _needing_one(signature, args, kwargs), args, kwargs).arguments
         what = given[first]
         if isinstance(what, Plan):
             others = [word for word in given if word not in (first, "ax")]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.bounded_effect_sizes import BoundedEffectSizes
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
@@ -65,7 +64,6 @@ BETTER = ("higher", "lower")
 USUAL_CORRELATION = 0.6  # of sampling errors within a study, as in correlated_effects
 
 
-@explained
 def multiverse(
     data: EffectSizes | BoundedEffectSizes | Sheets | pd.DataFrame | Any,
     choices: Mapping[str, Any],

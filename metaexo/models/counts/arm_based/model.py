@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import ARMS, EventCounts
 from metaexo.effects.measure import find_measure
 from metaexo.errors import InputError, UnknownChoiceError
@@ -82,7 +81,6 @@ class ArmBasedResults(ArmBasedFit, CountResults):
 
     # -- what was estimated ------------------------------------------------------------------------------
 
-    @explained
     def risks(self, level: float | None = None, method: str = PROFILE) -> pd.DataFrame:
         """Return the marginal risk, or rate, of each arm: the mean over studies.
 
@@ -123,7 +121,6 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         values, slopes = self._risks_of(moments)
         return float(values[j]), slopes[j]
 
-    @explained
     def marginal(self, level: float | None = None, method: str = PROFILE) -> pd.DataFrame:
         """Return every marginal effect: of the mean risks (or rates) of both arms.
 
@@ -162,7 +159,6 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         """Return the same fit with another marginal effect as its estimate."""
         return replace(self, effects=estimates(self.counts, code))
 
-    @explained
     def conditional(self, level: float | None = None, method: str = PROFILE) -> pd.DataFrame:
         """Return the effect within a study in the middle: the difference of the means of the random effects.
 
@@ -201,7 +197,6 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         """Correlation of the random effects of the arms; NaN where one of them has no variance."""
         return _correlation(self.moments.values)[0]
 
-    @explained
     def components(self, level: float | None = None) -> pd.DataFrame:
         """Return the covariance matrix of the random effects, with profile-likelihood intervals.
 
@@ -260,7 +255,6 @@ class ArmBasedResults(ArmBasedFit, CountResults):
         """Cochran's Q test of heterogeneity of the studies' own estimates, with weights 1/v."""
         return cochran_q(self)
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the studies' own estimates less the marginal one; see the base.
 
@@ -441,7 +435,6 @@ class ArmBased(Model):
         self.code = known[0] if found is None else found.code
         self.structure = structure
 
-    @explained
     def fit(self, test: Literal["z", "t"] = "z", level: float = 0.95, points: int = 25) -> ArmBasedResults:
         """Fit the model by maximum likelihood.
 

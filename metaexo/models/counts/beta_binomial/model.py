@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.measure import find_measure
 from metaexo.errors import InputError, UnknownChoiceError
@@ -152,7 +151,6 @@ class BetaBinomial(Model):
             can_drop=True,
         )
 
-    @explained
     def fit(
         self, method: Literal["ML", "EE"] = "ML", test: Literal["z", "t"] = "z", level: float = 0.95
     ) -> BetaBinomialResults:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincc, betaincinv, gammaincc, gammaincinv, ndtr
 
-from metaexo.calls import explained
 from metaexo.effects.counts import ARMS
 from metaexo.errors import InputError
 from metaexo.formatting import TEST_NAMES, interval, number, plural
@@ -118,7 +117,6 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
 
     # -- risks and their heterogeneity -------------------------------------------------------------------
 
-    @explained
     def risks(self, level: float | None = None, method: str = PROFILE) -> pd.DataFrame:
         """Return the mean risk, or rate, of each arm with its interval, for a fit without moderators.
 
@@ -164,7 +162,6 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
         table.index.name = "arm"
         return table
 
-    @explained
     def dispersion(self, level: float | None = None) -> pd.DataFrame:
         """Return how much true risks, or rates, differ between studies, with profile-likelihood intervals.
 
@@ -202,7 +199,6 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
                 rows[f"SD of {what}, {name}"] = np.sqrt([self._risk_variances(one)[j, 0] for one in kept])
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high"])
 
-    @explained
     def profile_intervals(
         self, names: str | Sequence[str] | None = None, level: float | None = None
     ) -> pd.DataFrame:
@@ -252,7 +248,6 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
 
     # -- new studies -------------------------------------------------------------------------------------
 
-    @explained
     def predict(
         self,
         new: NewRows = None,
@@ -368,7 +363,6 @@ class BetaBinomialResults(BetaBinomialFit, CountResults):
 
     # -- for readers -------------------------------------------------------------------------------------
 
-    @explained
     def residuals(self, kind: str = "standardized") -> pd.DataFrame:
         """Return the studies' own estimates less the fitted ones; see the base.
 

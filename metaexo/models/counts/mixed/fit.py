@@ -15,7 +15,6 @@ from functools import cached_property
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
@@ -249,7 +248,6 @@ class CountGLMMFit(CountFit):
         """Which rows the likelihood is of, shape (k,)."""
         return self.informative
 
-    @explained
     def fit_statistics(self, restricted: bool | None = None) -> FitStatistics:
         """Return log-likelihood, deviance, AIC, BIC and AICc.
 

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import ShapeError
 from metaexo.immutable import Immutable
@@ -82,7 +81,6 @@ class Refitted:
     certified: Mask  # (B,)
 
 
-@explained
 def fit_many_counts(
     events: ArrayLike,
     totals: ArrayLike,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.effects.formulas import Route
 from metaexo.effects.measure import Measure, get_measure
@@ -223,7 +222,6 @@ class CountGLMM(Model):
                 DependentEffectsWarning,
             )
 
-    @explained
     def fit(
         self,
         method: str = "ML",

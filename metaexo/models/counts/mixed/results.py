@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from metaexo.calls import explained
 from metaexo.effects.counts import EventCounts
 from metaexo.errors import InputError
 from metaexo.formatting import number
@@ -97,7 +96,6 @@ class CountGLMMResults(CountGLMMFit, CountResults):
 
     # -- coefficients ------------------------------------------------------------------------------------
 
-    @explained
     def conf_int(self, level: float | None = None, kind: str = "wald") -> pd.DataFrame:
         """Return the confidence intervals of the coefficients: columns low and high.
 
@@ -160,7 +158,6 @@ class CountGLMMResults(CountGLMMFit, CountResults):
 
     # -- studies -----------------------------------------------------------------------------------------
 
-    @explained
     def random_effects(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted random effects: the most likely ones, given the counts and the estimates.
 
@@ -185,7 +182,6 @@ class CountGLMMResults(CountGLMMFit, CountResults):
         found.insert(1, "level", list(self.effects.row_labels))
         return found
 
-    @explained
     def study_intercepts(self, level: float | None = None) -> pd.DataFrame:
         """Return the intercepts of the studies in an unconditional model.
 
@@ -239,7 +235,6 @@ class CountGLMMResults(CountGLMMFit, CountResults):
             {"estimate": estimate, "se": se, "low": estimate - half * se, "high": estimate + half * se}
         )
 
-    @explained
     def blup(self, level: float | None = None) -> pd.DataFrame:
         """Return the predicted effect of each study: fitted value plus predicted random effect.
 
