@@ -40,6 +40,8 @@ class Call:
             yield (), {"no_such_argument": 1}
         if self.needed and not self.any_word:
             yield (), {}
+        if self.by_place and self.by_place[0] in self.words:
+            yield (None,), {self.by_place[0]: None}
 
     def misspelt(self) -> Iterator[tuple[str, str]]:
         """Yield an argument of more than four letters, and what it is without its third."""

@@ -267,18 +267,6 @@ def test_wrong_values_of_every_argument(name, tmp_path, monkeypatch):
     assert refused > 20 * len(parameters(name))
 
 
-@pytest.mark.parametrize("name", RIGHT)
-def test_calls_that_do_not_fit(name, tmp_path):
-    args = right(name, tmp_path)
-    unknown = call(name, args, titel="x")
-    assert isinstance(unknown, UnknownChoiceError)
-    if "title" in parameters(name) and name != "save":
-        assert unknown.nearest == "title"
-    first = next(iter(parameters(name)))
-    for answer in (call(name, ()), call(name, (*args, *[None] * 12)), call(name, args, **{first: args[0]})):
-        assert isinstance(answer, InputError)
-
-
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
