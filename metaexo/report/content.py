@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LONGEST_WORD = 24  # letters; a longer word in a table is broken
 LONG_TEXT = 45  # letters of a text that is given a wide column
+MOST_DECIMALS, LEAST_APART = 6, 1e-9
 SHORT = 15  # rows of a table that stands on one page
 
 
@@ -64,6 +65,8 @@ class ReportTable:
         Below the table.
     rows : tuple of int, optional
         Positions of the rows that a reader sees; the files have all. Default: all.
+    null : float
+        The value of no effect: no other number is shown as if it were that.
     """
 
     name: str
@@ -74,6 +77,7 @@ class ReportTable:
     traces: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     rows: tuple[int, ...] | None = None
+    null: float = 0.0
 
     @property
     def seen(self) -> ReportTable:
@@ -104,7 +108,9 @@ class ReportTable:
         if not spec and self.is_number(column):
             spec = f".{whole_or_decimals([float(v) for v in values.dropna()])}f"
         empty = values.isna()
-        return [MISSING if no else _shown(value, spec) for value, no in zip(values, empty, strict=True)]
+        return [
+            MISSING if no else _shown(value, spec, self.null) for value, no in zip(values, empty, strict=True)
+        ]
 
     def letters(self, column: str) -> int:
         """Return how many letters wide a column is at least: its longest word, as far as words stay whole."""
@@ -115,7 +121,24 @@ class ReportTable:
         return min(LONGEST_WORD, max([least, *map(len, words)]))
 
 
-def _shown(value: Any, spec: str) -> str:
+def distinct(value: float, null: float, digits: int) -> str:
+    """Return a number with some decimals, and more where it would look like zero or `null` without being it.
+
+    So an interval that ends at 0.004, or for a ratio at 1.002, is seen to exclude no effect.
+
+    Examples
+    --------
+    >>> distinct(0.004, 0, 2), distinct(1.0021, 1, 2), distinct(-0.0004, 0, 2), distinct(0.8, 0, 2)
+    ('0.004', '1.002', '−0.0004', '0.80')
+    """
+    for more in range(digits, MOST_DECIMALS + 1):
+        text = f"{value:.{more}f}"
+        if not any(abs(value - one) > LEAST_APART and float(text) == one for one in (0.0, null)):
+            return fixed(value, more)
+    return fixed(value, digits)
+
+
+def _shown(value: Any, spec: str, null: float = 0.0) -> str:
     """Return a value of a table as a reader sees it; texts stand as they are."""
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         return "yes" if value else "no"
@@ -126,7 +149,7 @@ def _shown(value: Any, spec: str) -> str:
     if spec.endswith("%"):
         return percent(float(value), int(spec[1:-1] or 0))
     if spec.startswith(".") and spec.endswith("f"):
-        return fixed(float(value), int(spec[1:-1]))
+        return distinct(float(value), null, int(spec[1:-1]))
     return format(value, spec).replace("-", MINUS) if spec else number(float(value))
 
 

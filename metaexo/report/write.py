@@ -62,10 +62,10 @@ def write_report(
 
     Outcomes, kinds of comparison, and results in people and in animals are never pooled together: up to four
     combinations are questions of their own, and of more the outcome has to be chosen. Effects of one study
-    with the same levels of all factors are averaged first, with a correlation of 0.6 between their sampling
-    errors assumed; where a study still has several rows, intervals and tests are robust by study (CR2). So
-    the study is the unit of every test. Rows that the sheet sets apart (`use` is apart) are left out;
-    doubtful rows are in, and an analysis without them stands beside.
+    are averaged first, with a correlation of 0.6 between their sampling errors assumed unless they share a
+    group. A study with several levels of a factor has its average in the stratum of each, and the test
+    between strata is robust by study (CR2). So the study is the unit of every test. Rows that the sheet sets
+    apart (`use` is apart) are left out; doubtful rows are in, and an analysis without them stands beside.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def _sections(part: Part, several: bool) -> list[Section]:
     found.append(characteristics_section(part))
     pooled = pooled_section(part)
     rare = bool(rare_events(part))
-    if rare or not any(_varies(part, factor) for factor in part.asked.by):
+    if rare or part.dependent or not any(_varies(part, factor) for factor in part.asked.by):
         pooled = Section(pooled.name, pooled.title, (*pooled.blocks, forest_by(part, None)))
     found.append(pooled)
     if rare:  # nothing that is made of the effects of single studies is shown
@@ -202,7 +202,7 @@ def _sections(part: Part, several: bool) -> list[Section]:
 
 def _varies(part: Part, factor: str) -> bool:
     """Return whether the rows of a part have several levels of a factor."""
-    return len(set(factor_levels(part.rows, factor))) > 1
+    return len(set(factor_levels(part.every, factor))) > 1
 
 
 def _title(parts: tuple[Part, ...]) -> str:

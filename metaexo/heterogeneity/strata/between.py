@@ -127,6 +127,9 @@ class BetweenTest(Immutable):
         Its p-value; NaN without a test.
     note : str
         What limits it, or why there is no test and what to do.
+    smallest : float
+        The smallest p-value that it can have: with few studies above the level, so that a permutation test
+        cannot show anything. 0 for tests by formula.
     """
 
     name: str
@@ -136,6 +139,11 @@ class BetweenTest(Immutable):
     df: tuple[float, ...]
     pvalue: float
     note: str
+    smallest: float = 0.0
+
+    def decides(self, level: float) -> bool:
+        """Return whether it has a p-value, and could have one below 1 - level."""
+        return not np.isnan(self.pvalue) and self.smallest < 1 - level
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,7 +210,10 @@ class BetweenTests(Readable):
         return [*lines, *dict.fromkeys(f"{test.name}: {test.note}" for test in self if test.note)]
 
     def cautions(self) -> tuple[str, ...]:
-        """Return where the tests disagree at the level: one p-value below it, the other not."""
+        """Return where the tests disagree at the level: one p-value below it, the other not.
+
+        A permutation test of so few studies that no arrangement is below the level disagrees with none.
+        """
         alone = "neither alone settles whether strata differ"
         pairs = [(self.formula, self.permutation, alone)]
         if self.formula_without.left_out:
@@ -222,7 +233,7 @@ class BetweenTests(Readable):
 
     def _disagree(self, one: BetweenTest, other: BetweenTest) -> bool:
         alpha = 1 - self.level
-        known = not np.isnan([one.pvalue, other.pvalue]).any()
+        known = one.decides(self.level) and other.decides(self.level)
         return known and (one.pvalue < alpha) != (other.pvalue < alpha)
 
     def to_dict(self) -> dict[str, Any]:
@@ -290,7 +301,7 @@ def _by_permutation(
     except MetaexoError as error:
         why = f"no test: {error.given}; what to do: {error.remedy}"
         return BetweenTest(name, strata, left_out, np.nan, (), np.nan, why)
-    return BetweenTest(name, strata, left_out, found.statistic, (), found.pvalue, found.how)
+    return BetweenTest(name, strata, left_out, found.statistic, (), found.pvalue, found.how, found.smallest)
 
 
 def _noted(test: BetweenTest, words: str) -> BetweenTest:

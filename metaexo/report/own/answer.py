@@ -7,16 +7,28 @@ import math
 from metaexo.formatting import plural
 from metaexo.report.certainty import FEW, Certainty, certainty
 from metaexo.report.content import Section, Words
-from metaexo.report.own.counts import rare_events
+from metaexo.report.own.counts import rare_effect_is_decided, rare_events
 from metaexo.report.own.part import Part
-from metaexo.report.own.pooled import heterogeneity_sentence, pooled_sentence
-from metaexo.report.own.strata import settling_pair, strata_sentence
+from metaexo.report.own.pooled import (
+    FEWEST_TO_PREDICT,
+    heterogeneity_is_shown,
+    heterogeneity_sentence,
+    pooled_sentence,
+)
+from metaexo.report.own.strata import confounded, settling_pair, strata_sentence
 from metaexo.report.own.trust import SUGGESTIVE, holds, resting_on, sizes_alike
 from metaexo.report.own.words import factor_words, listed
 
 MOST = 5
 OBSERVED = ("nonrandomised_controlled", "pre_post")
 UNCONTROLLED = ("post_vs_pre", "single_arm")
+IN_A_REPORT = {
+    "the result changes without doubtful rows": (
+        "the result changes in another defensible analysis or without one study"
+    ),
+    "the interval or test does not decide": "the interval includes no effect",
+}
+"""Reasons of a certainty -> what they are in a report."""
 
 
 def answer_of(part: Part) -> tuple[str, ...]:
@@ -53,19 +65,24 @@ def _lower(text: str) -> str:
 def certainty_of(part: Part) -> Certainty:
     """Return the certainty of the pooled effect by the rules of GRADE."""
     design = "randomised" if randomised(part) else "observational" if observed(part) else "not reported"
-    if part.fit is None or rare_events(part):
-        return certainty(design=design, m=max(part.rows.m, 1), decides=False, units="studies")
+    if rare_events(part):
+        return certainty(
+            design=design, m=part.studies.m, decides=rare_effect_is_decided(part), units="studies"
+        )
+    if part.fit is None:
+        return certainty(design=design, m=max(part.studies.m, 1), decides=False, units="studies")
     found, null = part.fit.pooled(), part.every.measure.null
     known = not math.isnan(null)
     bounded = known and found.prediction_low is not None and found.prediction_high is not None
+    bounded = bounded and part.studies.m >= FEWEST_TO_PREDICT
     test = part.small_studies
     return certainty(
         design=design,
-        m=part.rows.m,
+        m=part.studies.m,
         units="studies",
         decides=not known or not found.low <= null <= found.high,
         holds_without_doubtful=holds(part) and not resting_on(part),
-        i2=part.fit.i2,
+        i2=part.fit.i2 if heterogeneity_is_shown(part.fit) else None,
         prediction=(found.prediction_low, found.prediction_high) if bounded else None,  # type: ignore[arg-type]
         null=null if known else 0.0,
         small_study_effects=test is not None and test.pvalue < SUGGESTIVE and not sizes_alike(test),
@@ -96,39 +113,54 @@ def trust_sentence(part: Part) -> str:
         few = "one study" if part.every.m == 1 else "no pooled effect"
         return f"The certainty is very low ({few}; risk of bias was not judged); {_settle(part)}."
     sure = certainty_of(part)
-    reasons = [
-        reason.replace("without doubtful rows", "in another defensible analysis or without one study")
-        for reason in sure.reasons
-    ]
+    reasons = [IN_A_REPORT.get(reason, reason) for reason in sure.reasons]
     why = "; ".join([*reasons, "risk of bias was not judged"])
     text = f"The certainty of the pooled effect is {sure.word} ({why})"
-    if part.between:
-        many = listed([factor_words(name, many=True) for name in part.between])
-        text += f", and what is said of {many} compares studies, which is observational"
-    found = part.attribution
-    if found is not None and found.verdict.kind == "not_separable":
+    text += _compared(part)
+    if confounded(part):
         names = listed([factor_words(name) for name in part.asked.by])
         text += f"; {names} are confounded in these studies"
     return f"{text}; {_settle(part)}."
 
 
+def _compared(part: Part) -> str:
+    """Return that strata are compared between studies, or where within them, as a clause."""
+    if rare_events(part):
+        return ""
+    within = {factor: len(part.in_several(factor)) for factor in part.between}
+    apart = [factor_words(name, many=True) for name, n in within.items() if not n]
+    text = f", and what is said of {listed(apart)} compares studies, which is observational" if apart else ""
+    for name, n in within.items():
+        if not n:
+            continue
+        many, others = factor_words(name, many=True), part.every.m - n
+        between = " and between the others, which is observational" if others else ""
+        text += f"; {many} are compared within {plural(n, 'study', 'studies')}{between}"
+    return text
+
+
 def _settle(part: Part) -> str:
     """Return what would settle what is open, two things at most."""
+    if part.studies.m < 2:
+        return "what would settle more: more studies"
     wanted = []
     found = part.attribution
-    if found is not None and found.verdict.kind == "not_separable":
+    if found is not None and confounded(part):
         pair = settling_pair(found.estimability)
         wanted.append(f"studies that cross them{f' (for example {pair})' if pair else ''}")
     for factor, strata in part.strata.items():
-        lacking = sum(s.m for s in strata.strata if not s.reported)
-        if lacking and lacking * 2 >= part.rows.m:
+        lacking = len({study for s in strata.strata if not s.reported for study in s.effects.study})
+        if lacking and lacking * 2 >= part.studies.m:
             wanted.append(
                 f"the {factor_words(factor)} of the {plural(lacking, 'study', 'studies')} without it"
             )
         elif factor not in part.between and not lacking:
             wanted.append(f"two studies or more of each {factor_words(factor)}")
-    if part.rows.m < FEW:
+    if part.studies.m < FEW:
         wanted.append("more independent studies")
-    if not randomised(part):
-        wanted.append("comparisons of sources and methods within one laboratory")
+    apart = [factor_words(one, many=True) for one in part.asked.by if not part.in_several(one)]
+    if apart:
+        wanted.append(f"comparisons of {listed(apart)} within one laboratory")
+    elif not randomised(part):
+        wanted.append("randomised comparisons")
     return f"what would settle more: {listed(wanted[:2] or ['larger studies'])}"

@@ -16,7 +16,7 @@ from metaexo.report.content import Block, ReportTable, Section, Words
 from metaexo.report.own.asked import Asked
 from metaexo.report.own.fits import quiet
 from metaexo.report.own.part import Part
-from metaexo.report.own.words import measure_words, small, with_interval
+from metaexo.report.own.words import measure_words, null_shown, null_words, side, small, with_interval
 from metaexo.safety import upper_limit
 
 HARM = re.compile(
@@ -158,7 +158,28 @@ def rare_events(part: Part) -> str:
         return f"{head}, and effects that are all alike have no interval; {small(treated.sentence)}"
     words = with_interval(fit.effects, part.asked.level, found.estimate, found.low, found.high)
     what = measure_words(part.every.measure)
-    return f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words}, not turned."
+    return (
+        f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words} (not turned: "
+        f"{_fewer(part.every)} means fewer events in the first group)."
+    )
+
+
+def rare_effect_is_decided(part: Part) -> bool:
+    """Return whether the interval by Mantel-Haenszel, which stands in for the pooled effect, decides."""
+    counts = counts_of(part.every)
+    if counts is None:
+        return False
+    try:
+        with quiet(part.said):
+            found = MantelHaenszel(counts, part.every.measure.code).fit(part.asked.level).pooled()
+    except MetaexoError:
+        return False
+    return found.low < found.high and bool(side(found.low, found.high, part.every.measure.null))
+
+
+def _fewer(effects: EffectSizes) -> str:
+    """Return which effects mean fewer events: "a ratio below 1", "a difference below 0"."""
+    return f"a {'ratio' if effects.measure.display_log else 'difference'} below {null_words(effects)}"
 
 
 def counts_section(part: Part) -> Section | None:
@@ -166,7 +187,7 @@ def counts_section(part: Part) -> Section | None:
     import pandas as pd
 
     counts = counts_of(part.every)
-    if counts is None or part.rows.m < 2:
+    if counts is None or part.studies.m < 2:
         return None
     measure, level = part.every.measure.code, part.asked.level
     rows, sentences = [], []
@@ -191,10 +212,11 @@ def counts_section(part: Part) -> Section | None:
              "low_shown": back[1], "high_shown": back[2]}
         )  # fmt: skip
     zeros = int((counts.events == 0).any(axis=1).sum())
+    none = f"{plural(zeros, 'study has', 'studies have')} no event in a group." if zeros else ""
     text = (
-        f"{plural(zeros, 'study has', 'studies have')} no event in a group. These models take the counts as "
-        "they are and add nothing to zeros; where events are rare they are to be preferred to the pooled "
-        "effect above. They are not turned: a ratio below 1 means fewer events in the first group."
+        f"{none or 'Every study has events in both groups.'} These models take the counts as they are and "
+        "add nothing to zeros; where events are rare they are to be preferred to the pooled effect above. "
+        f"They are not turned: {_fewer(part.every)} means fewer events in the first group."
     )
     shown = level_words(level)
     headings = {
@@ -205,6 +227,13 @@ def counts_section(part: Part) -> Section | None:
     blocks: list[Block] = [Words(text), *(Words(words, "caution") for words in sentences)]
     if rows:
         blocks.append(
-            ReportTable(part.called("counts"), "Models of the counts", pd.DataFrame(rows), headings, formats)
+            ReportTable(
+                part.called("counts"),
+                "Models of the counts",
+                pd.DataFrame(rows),
+                headings,
+                formats,
+                null=null_shown(part.every),
+            )
         )
     return Section(part.called("counts"), "Models of the counts", tuple(blocks))

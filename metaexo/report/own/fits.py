@@ -1,4 +1,4 @@
-"""The model of a report: one row per study and combination of levels, random effects, robust by study."""
+"""The rows of a report: one per study, or per study and level, averaged with the covariance they have."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from metaexo.effects import (
 )
 from metaexo.errors import DependentEffectsWarning, MetaexoError, MetaexoWarning
 from metaexo.heterogeneity.levels import factor_levels
-from metaexo.models import RandomEffects
-from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.report.own.asked import CORRELATION
 
 
 def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
-    """Return one effect per study and combination of levels: the average of those that share both.
+    """Return one effect per study and combination of levels: the mean of those that share both.
 
     Their covariances are those of :func:`covariances`. Effects of which there is one are as they were.
     """
@@ -33,7 +31,7 @@ def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
         return effects
     with quiet([]):
         same = effects.with_columns(study=cells)
-        rows = aggregate(same, blocks=covariances(same))
+        rows = aggregate(same, blocks=covariances(same), weighted=False)
         rows = rows.with_columns(study=rows.column("study_name").tolist())
     return rows.with_labels(_labels(rows, by))
 
@@ -68,12 +66,6 @@ def _labels(rows: EffectSizes, by: tuple[str, ...]) -> list[str]:
         apart = [words[i] for words in levels if len({words[j] for j in same}) > 1]
         found.append(", ".join([study, *apart]))
     return found
-
-
-def pooled_fit(rows: EffectSizes, method: str, test: str, level: float) -> RandomEffectsResults:
-    """Return the random-effects model of rows; its intervals are robust if a study has several."""
-    fit = RandomEffects(rows, dependence="accept").fit(method, test, level)
-    return fit.robust("study") if rows.m < rows.k else fit
 
 
 @contextmanager

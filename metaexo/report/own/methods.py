@@ -18,6 +18,7 @@ from metaexo.report.own.fits import sharing_studies
 from metaexo.report.own.other import pairs_of, selections
 from metaexo.report.own.part import ENOUGH, Part
 from metaexo.report.own.questions import Questions
+from metaexo.report.own.strata import is_crossed
 from metaexo.report.own.words import factor_words, listed, measure_words
 
 KNAPP_HARTUNG = "Knapp G, Hartung J (2003), Statistics in Medicine 22, 2693-2710, doi:10.1002/sim.1482"
@@ -138,7 +139,6 @@ def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
     if not any(part.fit is not None for part in questions.parts):
         return "", ()
     estimator = get_estimator(asked.method)
-    robust = all(part.dependent for part in questions.parts if part.fit is not None)
     level = level_words(asked.level)
     papers = [HETEROGENEITY, Q_PROFILE]
     if asked.method == "EE":
@@ -146,10 +146,10 @@ def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
     else:
         model = f"a random-effects model, the variance between studies (τ²) estimated by {estimator.name}"
         papers = [f"{estimator.name}: doi:{estimator.reference}", *papers, PREDICTION]
-    how = "" if robust else f" by {TEST_NAMES[asked.test]}"
-    if asked.test.startswith("knapp-hartung") and not robust:
+    how = f" by {TEST_NAMES[asked.test]}"
+    if asked.test.startswith("knapp-hartung"):
         papers.append(KNAPP_HARTUNG)
-    if asked.test == "knapp-hartung-adhoc" and not robust:
+    if asked.test == "knapp-hartung-adhoc":
         how += " (so that no interval is narrower than sampling errors and τ² alone make it)"
         papers.append(MODIFIED)
     return (
@@ -176,14 +176,15 @@ def _dependence(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
     words, papers = [], []
     if any(part.averaged for part in parts):
         words.append(
-            "Effects of one study with the same levels of all factors were averaged, so that no study counts "
-            f"several times. {_covariance_words(parts)}"
+            "Effects of one study were averaged before they were pooled, so that no study counts several "
+            f"times. {_covariance_words(parts)}"
         )
         papers.append(AVERAGES)
     if any(part.dependent for part in parts):
         words.append(
-            "Where a study still has several rows (of different levels), intervals and tests are robust to "
-            "their dependence (CR2 with Satterthwaite's degrees of freedom)."
+            "A study with effects in several strata has its average in each of them; the test between strata "
+            "is robust to what they have in common (CR2, the study being the cluster, with Satterthwaite's "
+            "degrees of freedom)."
         )
         papers.append(ROBUST)
     if not words:
@@ -203,13 +204,16 @@ def _strata(questions: Questions) -> tuple[str, tuple[str, ...]]:
     )
     if not any(part.between for part in questions.parts):
         return text, ()
-    robust = all(part.dependent for part in questions.parts if part.between)
-    test = "a cluster-robust test" if robust else "Welch's test"
+    robust = {bool(part.in_several(name)) for part in questions.parts for name in part.between}
+    test = "Welch's test"
+    if True in robust:
+        test = "a cluster-robust test"
+        test += " where studies are in several, else by Welch's test" if False in robust else ""
     return (
         f"{text} Strata were compared by {test}, and by permuting labels between whole studies ("
         f"{plural(PERMUTATIONS, 'permutation')} at most, seed {SEED}), with and without strata of two "
         "studies.",
-        () if robust else (WELCH,),
+        (WELCH,) if False in robust else (),
     )
 
 
@@ -219,7 +223,8 @@ def _attribution(parts: tuple[Part, ...]) -> tuple[str, tuple[str, ...]]:
     return (
         "The variance between studies was attributed to the factors by their mean contribution over all "
         f"orders; whole studies were permuted ({PERMUTATIONS} permutations), and intervals come from {DRAWS} "
-        f"draws of the fitted model (seed {SEED}). Where the factors are confounded, no shares are given.",
+        f"draws of the fitted model (seed {SEED}). Studies that do not report a factor are not in this. "
+        "Where the factors are confounded, no shares are given.",
         (SHARES,),
     )
 
@@ -259,6 +264,7 @@ from pathlib import Path
 import pandas as pd
 
 import metaexo as mx
+from metaexo.heterogeneity.levels import factor_levels, is_unreported
 
 warnings.simplefilter("ignore", mx.errors.MetaexoWarning)  # the report says what they warn of
 FILE = {path!r}
@@ -277,27 +283,27 @@ def covariances(es):
         return mx.covariance_blocks(es.v, es.study, correlation={correlation!r})
 
 
-def one_row_each(es):
-    """Average the effects of one study that have the same levels of all factors."""
-    levels = [es.column(name).fillna("not reported") for name in BY]
-    cells = [" | ".join(map(str, row)) for row in zip(es.study, *levels)]
+def one_row_each(es, by=()):
+    """Average the effects of each study, or those of it with the same levels of the factors."""
+    levels = [factor_levels(es, name) for name in by]
+    cells = [" | ".join(row) for row in zip(es.study, *levels)]
     if len(set(cells)) == len(cells):
         return es
-    rows = mx.aggregate(es.with_columns(study=cells), blocks=covariances(es.with_columns(study=cells)))
+    rows = es.with_columns(study=cells)
+    rows = mx.aggregate(rows, blocks=covariances(rows), weighted=False)
     return rows.with_columns(study=rows.column("study_name").tolist())
 
 
-def pooled(rows, method=METHOD, test=TEST):
-    """Pool with random effects; intervals are robust where a study has several rows."""
-    fit = mx.RandomEffects(rows, dependence="accept").fit(method, test, LEVEL)
-    return fit.robust("study") if rows.m < rows.k else fit
+def pooled(studies, method=METHOD, test=TEST):
+    """Pool with random effects, one effect per study."""
+    return mx.RandomEffects(studies).fit(method, test, LEVEL)
 
 
 sheets = {read}
 tables = {{}}
 for name, (where, turned) in QUESTIONS.items():
     es = sheets.effects(MEASURE, where, orient=turned{better})
-    rows = one_row_each(es)
+    studies = one_row_each(es)
     tables[name + "characteristics"] = es.to_frame()[["label", "y", "v"]]
 '''
 
@@ -347,8 +353,17 @@ def _numbers(questions: Questions) -> list[str]:
     parts, asked = questions.parts, questions.asked
     lines = [
         "    for factor in BY:",
+        "        rows = one_row_each(es, [factor])  # a study has one row in each stratum",
         "        strata = mx.stratify(rows, factor, method=METHOD, test=TEST, level=LEVEL)",
         '        tables[name + "by_" + factor] = strata.to_frame()',
+    ]
+    if any(part.dependent for part in parts):
+        lines += [
+            "        if rows.m < rows.k:  # the test between is robust by study, which no stratum needs",
+            "            each = mx.stratify(rows, factor, 'separate', METHOD, TEST, LEVEL, cluster=None)",
+            '            tables[name + "by_" + factor] = each.to_frame()[: len(each.strata)]',
+        ]
+    lines += [
         "        if strata.between is not None:",
         f"            tests = strata.between_tests({SEED}, {PERMUTATIONS})",
         '            tables[name + "tests_by_" + factor] = tests.to_frame()',
@@ -364,23 +379,30 @@ def _numbers(questions: Questions) -> list[str]:
     if len(pooled) < len(frequent):
         lines += [f"    if name not in {[part.called('') for part in pooled]!r}:", "        continue"]
     lines += [
-        "    fit = pooled(rows)",
+        "    fit = pooled(studies)",
         '    tables[name + "pooled"] = fit.predict(scale="measure")',
         '    tables[name + "heterogeneity"] = fit.heterogeneity()',
     ]
+    if len(asked.by) > 1:
+        lines += [
+            "    rows = one_row_each(es, BY)",
+            "    levels = {one: factor_levels(rows, one) for one in BY}",
+            "    counts = pd.DataFrame(levels).groupby(BY).size()",
+        ]
+    for crossed, more in ((True, '.unstack().add_prefix(f"{BY[1]}: ")'), (False, '.rename("studies")')):
+        has = [len(asked.by) > 1 and is_crossed(part) is crossed for part in pooled]
+        lines += _where(pooled, has, [f'tables[name + "crossing"] = counts{more}.reset_index()'])
     method = "'REML'" if asked.method == "EE" else "METHOD"
     lines += _where(pooled, [part.attribution is not None for part in pooled], [
+        "known = [not any(map(is_unreported, one)) for one in zip(*levels.values())]",
         "found = mx.attribute_heterogeneity(",
-        f"    rows, BY, draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED}, level=LEVEL,",
-        f"    method={method},",
-        ")",
+        f"    rows.select(known), BY, draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED},",
+        f"    level=LEVEL, method={method})",
         "if found.explained is not None:",
         '    tables[name + "attribution"] = found.to_frame()',
-        "cells = [(cell.m, cell.k) for cell in found.estimability.cells]",
-        'tables[name + "crossing"] = pd.DataFrame(cells, columns=["m", "k"])',
     ])  # fmt: skip
     lines += _where(pooled, [part.small_studies is not None for part in pooled], [
-        'tables[name + "small_studies"] = mx.bias.regression_test(rows, level=LEVEL).to_frame()'
+        'tables[name + "small_studies"] = mx.bias.regression_test(fit).to_frame()'
     ])  # fmt: skip
     lines += _where(pooled, [part.left_out is not None for part in pooled], [
         'found = mx.sensitivity.leave_one_out(fit, "study").to_frame()',
@@ -393,7 +415,7 @@ def _numbers(questions: Questions) -> list[str]:
         "pairs = zip(known.kind, known.study)",
         "more = known.select([kind == 'interval' and study not in es.study for kind, study in pairs])",
         "more = more.select([more.study.index(study) == i for i, study in enumerate(more.study)])",
-        'both = mx.CensoredRandomEffects(mx.effects.join_bounded(rows, more), dependence="accept")',
+        'both = mx.CensoredRandomEffects(mx.effects.join_bounded(studies, more), dependence="accept")',
         'tables[name + "bounds"] = pd.DataFrame([both.fit(level=LEVEL).pooled()])',
     ])  # fmt: skip
     return lines + _where(pooled, [_has_counts(part) for part in pooled], [
@@ -425,11 +447,9 @@ def _others(questions: Questions) -> list[str]:
     asked, parts = questions.asked, questions.parts
     words = dict.fromkeys(word for part in parts for word in selections(part.every))
     lines = [
-        "    others = [(rows, method, test) for method, test in (",
+        "    others = [(studies, method, test) for method, test in (",
         *(f"        ({method!r}, {test!r})," for method, test in pairs_of(asked)),
         "    )]",
-        "    if rows.m < rows.k:  # robust whatever the test: one analysis per estimator",
-        "        others = [(rows, method, TEST) for method in dict(one[1:] for one in others)]",
         "    pairs = len(others)",
     ]
     for word in words:
@@ -444,7 +464,7 @@ def _others(questions: Questions) -> list[str]:
     ]
     if any(part.averaged for part in parts):
         lines += [
-            "    if rows.k < es.k:",
+            "    if studies.k < es.k:",
             '        multilevel = mx.Multilevel(es, "study/effect", V=covariances(es)).fit(level=LEVEL)',
             '        found.insert(pairs, asdict(multilevel.robust("study").pooled()))',
         ]

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from metaexo.effects import EffectSizes, back_pooled
 from metaexo.errors import MetaexoError, TooFewStudiesError
 from metaexo.formatting import TEST_NAMES
-from metaexo.models import Multilevel
+from metaexo.models import Multilevel, RandomEffects
 from metaexo.models.linear.results import FitResults
 from metaexo.report.own.asked import Asked
-from metaexo.report.own.fits import covariances, one_row_each, pooled_fit, quiet
+from metaexo.report.own.fits import covariances, one_row_each, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAIN, MULTILEVEL = "random effects", "all effects, multilevel"
 ROBUST = "robust (CR2)"
-"""The interval wherever a study has several rows: which test was asked for makes no difference then."""
+"""The interval of the multilevel model of all effects."""
 
 
 def selections(es: EffectSizes) -> dict[str, EffectSizes]:
@@ -46,9 +46,7 @@ def other_analyses(every: EffectSizes, asked: Asked, averaged: bool, said: list[
     import pandas as pd
 
     rows = list[dict[str, Any]]()
-    with quiet(said):
-        merged = one_row_each(every, asked.by)
-    chosen = pairs_of(asked, merged.m < merged.k)
+    chosen = pairs_of(asked)
     for words, es in selections(every).items():
         of_all = words == "all"
         for method, test in chosen if of_all else chosen[:1]:
@@ -62,14 +60,10 @@ def other_analyses(every: EffectSizes, asked: Asked, averaged: bool, said: list[
     return frame
 
 
-def pairs_of(asked: Asked, robust: bool = False) -> list[tuple[str, str]]:
-    """Return the estimators and intervals of the analyses of all rows, that of the report first.
-
-    robust: whether intervals are robust by study whatever is asked for, so that each estimator is there once.
-    """
+def pairs_of(asked: Asked) -> list[tuple[str, str]]:
+    """Return the estimators and intervals of the analyses of all rows, that of the report first."""
     first = (asked.method, asked.test)
-    pairs = [first, *(pair for pair in METHODS if pair != first)]
-    return [(method, asked.test) for method in dict(pairs)] if robust else pairs
+    return [first, *(pair for pair in METHODS if pair != first)]
 
 
 METHODS = (
@@ -88,11 +82,10 @@ def _one(asked: Asked, said: list[str], effects: EffectSizes, method: str, test:
     about = {"method": method, "test": test}
     try:
         with quiet(said):
-            rows = one_row_each(effects, asked.by)
+            rows = one_row_each(effects, ())
             if rows.m < 2:
                 raise TooFewStudiesError("one study", "two studies")
-            robust = {"test": ROBUST} if rows.m < rows.k else {}
-            return about | robust | _numbers(pooled_fit(rows, method, test, asked.level))
+            return about | _numbers(RandomEffects(rows).fit(method, test, asked.level))
     except MetaexoError as error:
         return (
             about

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from metaexo.bias import RegressionTest, regression_test
 from metaexo.effects import BoundedEffectSizes, EffectSizes, join_bounded
 from metaexo.errors import MetaexoError
 from metaexo.heterogeneity import AttributionResults, StratifiedResults, attribute_heterogeneity, stratify
+from metaexo.heterogeneity.levels import factor_levels, is_unreported
 from metaexo.heterogeneity.strata.between import BetweenTests
-from metaexo.models import CensoredRandomEffects
+from metaexo.models import CensoredRandomEffects, RandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.report.own.asked import DRAWS, PERMUTATIONS, SEED, Asked
-from metaexo.report.own.fits import one_row_each, pooled_fit, quiet
+from metaexo.report.own.fits import one_row_each, quiet
 from metaexo.report.own.other import other_analyses
 from metaexo.sensitivity import LeaveOneOut
 
@@ -63,27 +65,41 @@ class Part:
         return f"{self.name}_{name}" if self.name else name
 
     @cached_property
+    def studies(self) -> EffectSizes:
+        """The effects that are pooled: one per study, whatever the factors are."""
+        return one_row_each(self.every, ())
+
+    @cached_property
     def rows(self) -> EffectSizes:
-        """The effects that are pooled: one per study and combination of levels of the factors."""
+        """One effect per study and combination of levels of all factors."""
         return one_row_each(self.every, self.asked.by)
+
+    @cached_property
+    def rows_by(self) -> dict[str, EffectSizes]:
+        """Factor to its effects: one per study and level, so that the rows of a stratum are independent."""
+        return {factor: one_row_each(self.every, (factor,)) for factor in self.asked.by}
 
     @property
     def averaged(self) -> bool:
         """Whether effects of one study were averaged."""
-        return self.rows.k < self.every.k
+        return self.studies.k < self.every.k
+
+    def in_several(self, factor: str) -> list[str]:
+        """Return the studies with effects in several levels of a factor."""
+        return [study for study, n in Counter(self.rows_by[factor].study).items() if n > 1]
 
     @property
     def dependent(self) -> bool:
-        """Whether a study still has several rows, of different levels."""
-        return self.rows.m < self.rows.k
+        """Whether a study is in several levels of a factor."""
+        return any(self.in_several(factor) for factor in self.asked.by)
 
     @cached_property
     def _fitted(self) -> tuple[RandomEffectsResults | None, str]:
-        if self.rows.m < 2:
+        if self.studies.m < 2:
             return None, "one study: there is nothing to pool"
         try:
             with quiet(self.said):
-                return pooled_fit(self.rows, self.asked.method, self.asked.test, self.asked.level), ""
+                return RandomEffects(self.studies).fit(*self._choices), ""
         except MetaexoError as error:
             return None, error.given
 
@@ -97,15 +113,26 @@ class Part:
         """Why there is no pooled effect; empty where there is one."""
         return self._fitted[1]
 
+    @property
+    def _choices(self) -> tuple[str, str, float]:
+        return self.asked.method, self.asked.test, self.asked.level
+
     @cached_property
     def strata(self) -> dict[str, StratifiedResults]:
-        """The strata by each factor."""
-        asked = self.asked
+        """The strata by each factor, and tests between them that are robust to studies in several of them.
+
+        The rows of one stratum are of different studies, so each stratum is a model of its own.
+        """
+        method, test, level = self._choices
+        found = {}
         with quiet(self.said):
-            return {
-                factor: stratify(self.rows, factor, method=asked.method, test=asked.test, level=asked.level)
-                for factor in asked.by
-            }
+            for factor, rows in self.rows_by.items():
+                each = stratify(rows, factor, method=method, test=test, level=level, cluster=None)
+                if rows.m < rows.k:
+                    robust = stratify(rows, factor, method=method, test=test, level=level)
+                    each = replace(robust, strata=each.strata)
+                found[factor] = each
+        return found
 
     @cached_property
     def between(self) -> dict[str, BetweenTests]:
@@ -118,25 +145,35 @@ class Part:
             }
 
     @cached_property
+    def reporting(self) -> EffectSizes | None:
+        """The rows of :attr:`rows` that report all factors; None where there are none.
+
+        "Not reported" is no level that could explain anything.
+        """
+        levels = [factor_levels(self.rows, factor) for factor in self.asked.by]
+        known = [not any(map(is_unreported, row)) for row in zip(*levels, strict=True)]
+        return self.rows.select(known, "a factor is not reported") if any(known) else None
+
+    @cached_property
     def attribution(self) -> AttributionResults | None:
         """What the factors explain of the heterogeneity; None with fewer than two factors or studies."""
-        asked = self.asked
-        if len(asked.by) < 2 or self.rows.m < 2:
+        asked, rows = self.asked, self.reporting
+        if len(asked.by) < 2 or rows is None or rows.m < 2:
             return None
         method = "REML" if asked.method == "EE" else asked.method
         with quiet(self.said):
             return attribute_heterogeneity(
-                self.rows, asked.by, draws=DRAWS, permutations=PERMUTATIONS, seed=SEED, level=asked.level,
+                rows, asked.by, draws=DRAWS, permutations=PERMUTATIONS, seed=SEED, level=asked.level,
                 method=method, progress=False,
             )  # fmt: skip
 
     @cached_property
     def _small(self) -> tuple[RegressionTest | None, str]:
-        if self.rows.m < ENOUGH:
+        if self.fit is None or self.studies.m < ENOUGH:
             return None, ""
         try:
             with quiet(self.said):
-                return regression_test(self.rows, level=self.asked.level), ""
+                return regression_test(self.fit), ""
         except MetaexoError as error:
             return None, error.given
 
@@ -153,7 +190,7 @@ class Part:
     @cached_property
     def left_out(self) -> LeaveOneOut | None:
         """The pooled effect without each study in turn; None with fewer than three studies."""
-        if self.fit is None or self.rows.m < 3:
+        if self.fit is None or self.studies.m < 3:
             return None
         with quiet(self.said):
             return sensitivity.leave_one_out(self.fit, "study")
@@ -164,7 +201,7 @@ class Part:
             return None, ""
         try:
             with quiet(self.said):
-                known = join_bounded(self.rows, first_of_each_study(self.bounds))
+                known = join_bounded(self.studies, first_of_each_study(self.bounds))
                 model = CensoredRandomEffects(known, dependence="accept")
                 return model.fit(level=self.asked.level), ""
         except MetaexoError as error:

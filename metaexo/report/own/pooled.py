@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from metaexo.formatting import interval, level_words, number, p_value, percent
+from metaexo.formatting import level_words, number, p_value, percent, plural
 from metaexo.models.univariate.results import RandomEffectsResults
+from metaexo.report.certainty import FEW
 from metaexo.report.content import Block, ReportTable, Section, Words
 from metaexo.report.own.counts import rare_events
+from metaexo.report.own.other import MAIN, MULTILEVEL
 from metaexo.report.own.part import Part
 from metaexo.report.own.words import (
     counted,
     direction,
     ends,
     groups_of,
+    interval_shown,
     measure_words,
+    null_shown,
     row_with_interval,
     sentence,
     short,
+    side,
     typeset,
     with_interval,
 )
@@ -70,7 +75,7 @@ def pooled_table(part: Part, fit: RandomEffectsResults) -> ReportTable:
     formats = dict.fromkeys(("estimate", "low", "high", "prediction_low", "prediction_high"), ".2f")
     return ReportTable(
         part.called("pooled"), f"Pooled effect: {part.title}", frame, headings, {**formats, "pvalue": "p"},
-        notes=(_direction_note(part),),
+        notes=(_direction_note(part),), null=null_shown(part.every),
     )  # fmt: skip
 
 
@@ -101,8 +106,6 @@ def heterogeneity_table(part: Part, fit: RandomEffectsResults) -> ReportTable:
     scale = " on the scale of logarithms" if part.every.measure.display_log else ""
     notes = [f"τ² is the variance of true effects between studies{scale}; I² is the share of the variation "
              "between the effects that is not chance."]  # fmt: skip
-    if part.dependent:
-        notes.append("τ², I² and Q take the rows of one study as independent; the interval does not.")
     return ReportTable(
         part.called("heterogeneity"), "Heterogeneity", heterogeneity_frame(fit), headings, formats,
         notes=tuple(notes),
@@ -134,12 +137,20 @@ def pooled_sentence(part: Part) -> str:
     what, level = measure_words(part.every.measure), part.asked.level
     if part.fit is None:
         shown = [
-            f"{part.rows.row_labels[i]}: {row_with_interval(part.rows, i, level)}" for i in range(part.rows.k)
+            f"{part.studies.row_labels[i]}: {row_with_interval(part.studies, i, level)}"
+            for i in range(part.studies.k)
         ]
         few = shown[:6] + ([f"and {len(shown) - 6} more"] if len(shown) > 6 else [])
-        why = "so that nothing can be pooled" if part.every.m < 2 else f"and cannot be pooled: {part.no_fit}"
-        gives = "gives an effect" if part.every.m == 1 else "give effects"
-        return f"{counted(part).capitalize()} {gives}, {why}; {what} {'; '.join(few)}."
+        if part.every.m < 2:
+            several = f", the average of {plural(part.every.k, 'effect')}," if part.averaged else ""
+            return (
+                f"1 study gives an effect, so that nothing can be pooled: the {what} of "
+                f"{part.studies.row_labels[0]}{several} is {row_with_interval(part.studies, 0, level)}."
+            )
+        return (
+            f"{counted(part).capitalize()} give effects, which cannot be pooled: {part.no_fit}; the {what} "
+            f"is {'; '.join(few)}."
+        )
     rare = rare_events(part)
     if rare:
         return rare
@@ -147,18 +158,19 @@ def pooled_sentence(part: Part) -> str:
     clause = direction(part, pooled.low, pooled.high)
     text = (
         f"Across {counted(part)}{_dependence(part)} the pooled {what} is "
-        f"{with_interval(part.rows, level, pooled.estimate, pooled.low, pooled.high)}"
+        f"{with_interval(part.studies, level, pooled.estimate, pooled.low, pooled.high)}"
     )
     text += f", {clause}" if clause else ""
+    text += multilevel_clause(part)
     if (
         pooled.prediction_low is not None
         and pooled.prediction_high is not None
         and part.fit.tau2 > 0
-        and (part.rows.m >= FEWEST_TO_PREDICT)
+        and (part.studies.m >= FEWEST_TO_PREDICT)
     ):
-        low, high = ends(part.rows, pooled.prediction_low, pooled.prediction_high)
+        low, high = ends(part.studies, pooled.prediction_low, pooled.prediction_high)
         text += (
-            f"; the true effect in a new study may lie from {interval(low, high)} "
+            f"; the true effect in a new study may lie from {interval_shown(part.every, low, high)} "
             f"({level_words(level)} prediction interval)"
         )
     return f"{text}."
@@ -166,9 +178,22 @@ def pooled_sentence(part: Part) -> str:
 
 def _dependence(part: Part) -> str:
     """Return how several effects of one study were taken, as a clause; empty where there are none."""
-    ways = ["averaged within studies"] if part.averaged else []
-    ways += ["with intervals robust by study"] if part.dependent else []
-    return f", {' and '.join(ways)}," if ways else ""
+    return ", averaged within studies," if part.averaged else ""
+
+
+def multilevel_clause(part: Part) -> str:
+    """Return what the multilevel model of all effects says where it says something else; else nothing."""
+    frame, null = part.analyses, part.every.measure.null
+    if frame is None or math.isnan(null):
+        return ""
+    rows = frame[frame["model"].isin([MAIN, MULTILEVEL]) & frame["estimate"].notna()]
+    if len(rows) < 1 or MULTILEVEL not in set(rows["model"]):
+        return ""
+    main, other = rows.iloc[0], rows[rows["model"] == MULTILEVEL].iloc[0]
+    if side(main["low"], main["high"], null) == side(other["low"], other["high"], null):
+        return ""
+    found = with_interval(part.every, part.asked.level, other["estimate"], other["low"], other["high"])
+    return f"; the multilevel model of all {part.every.k} effects says otherwise, {found}"
 
 
 def heterogeneity_sentence(part: Part) -> str:
@@ -187,25 +212,41 @@ def heterogeneity_sentence(part: Part) -> str:
         i2 += f", {level_words(part.asked.level)} CI {percent(row['i2_low'])} to {percent(row['i2_high'])}"
     if fit.method == "EE":
         return f"All studies are taken to share one true effect, as was asked for ({i2}; {q})."
-    few = "" if part.every.m >= 10 else "; with few studies that does not show that they agree"
+    open_words = _still_possible(part, row)
     if fit.tau2 == 0:
-        return f"The effects vary no more than by chance ({i2}; {q}){few}."
+        return f"The effects vary no more than by chance ({i2}; {q}){open_words}."
     tau = f"τ = {number(row['tau'])}"
     if row["q_pvalue"] >= 1 - part.asked.level:
         return (
             f"The effects vary somewhat more than by chance, but the test does not show that they differ "
-            f"({i2}; {tau}; {q}){few}."
+            f"({i2}; {tau}; {q}){open_words}."
         )
-    much = "considerably" if row["i2"] > MUCH else "clearly" if row["i2"] > SOME else "somewhat"
-    return (
-        f"The true effects differ {much} between studies ({i2}; {tau}; {q}), so the pooled effect is the "
-        f"average of different effects{_crossing(part, fit)}."
-    )
+    low = float(row.get("i2_low", math.nan))
+    average = f"so the pooled effect is the average of different effects{_crossing(part, fit)}"
+    if low == 0:
+        return (
+            "The test suggests that the true effects differ between studies, but the interval of I² reaches "
+            f"0 ({i2}; {tau}; {q}); if they do, the pooled effect is the average of different effects."
+        )
+    much = " considerably" if low > MUCH else " clearly" if low > SOME else ""
+    text = f"The true effects differ{much} between studies ({i2}; {tau}; {q}), {average}"
+    return f"{text}; how much they differ is uncertain." if low <= SOME else f"{text}."
+
+
+def _still_possible(part: Part, row: pd.Series) -> str:
+    """Return what effects that were not shown to differ leave open, by the upper end of I2's interval."""
+    high = float(row.get("i2_high", math.nan))
+    if high > SOME and high > row["i2"]:
+        much = "that they differ considerably" if high > MUCH else "that they differ"
+        return f"; that does not rule out {much}"
+    return "" if part.every.m >= FEW else "; with few studies that does not show that they agree"
 
 
 def _crossing(part: Part, fit: RandomEffectsResults) -> str:
     """Return what a prediction interval on both sides of no effect means, where the average is decided."""
     found, null = fit.pooled(), part.every.measure.null
+    if part.studies.m < FEWEST_TO_PREDICT:
+        return ""
     if found.prediction_low is None or found.prediction_high is None or math.isnan(null):
         return ""
     if found.low <= null <= found.high or not found.prediction_low <= null <= found.prediction_high:

@@ -18,7 +18,15 @@ from metaexo.report.own.asked import CORRELATION
 from metaexo.report.own.fits import sharing_studies
 from metaexo.report.own.part import Part
 from metaexo.report.own.questions import SET_APART, Questions
-from metaexo.report.own.words import factor_words, listed, measure_words, sentence, short, typeset
+from metaexo.report.own.words import (
+    factor_words,
+    listed,
+    measure_words,
+    null_shown,
+    sentence,
+    short,
+    typeset,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,6 +130,7 @@ def characteristics_table(part: Part) -> ReportTable:
     return ReportTable(
         part.called("characteristics"), "Study characteristics", frame, headings, formats,
         traces=tuple(part.called(f"row_{i + 1}") for i in range(es.k)), notes=tuple(notes),
+        null=null_shown(es),
     )  # fmt: skip
 
 
@@ -216,12 +225,13 @@ def _of_part(part: Part) -> list[str]:
         found.append(f"where the sheet does not say it, {part.asked.better} values were taken as the benefit")
     if part.averaged:
         averaged = [name for name, n in Counter(part.every.study).items() if n > 1]
-        names = [factor_words(name) for name in part.asked.by]
+        names = [factor_words(name) for name in part.asked.by if part.in_several(name)]
         same = f" with the same {listed(names)}" if names else ""
         sharing = sharing_studies(part.every)
         shared = f"computed where they share a group ({listed(sharing)}), " if sharing else ""
+        strata = f"; in a comparison of strata, those{same}" if same else ""
         found.append(
-            f"effects of one study{same} were averaged ({listed(averaged)}); the covariance of their "
+            f"effects of one study were averaged ({listed(averaged)}){strata}; the covariance of their "
             f"sampling errors was {shared}assumed{' elsewhere' if sharing else ''} from a correlation of "
             f"{CORRELATION:g}"
         )
@@ -277,11 +287,8 @@ def traces_of(sheets: Sheets, part: Part) -> list[Trace]:
 def _averages(part: Part) -> dict[str, str]:
     """Return for each study of several effects in how many rows it is pooled."""
     several = {name: n for name, n in Counter(part.every.study).items() if n > 1}
-    pooled = Counter(part.rows.study)
     return {
-        name: f"This study has {n} effects, which are pooled as {plural(pooled[name], 'row')} of the forest."
-        for name, n in several.items()
-        if pooled[name] < n
+        name: f"This study has {n} effects; their average is what is pooled." for name, n in several.items()
     }
 
 

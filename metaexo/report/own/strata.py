@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 from metaexo.effects import back_pooled
 from metaexo.evidence.vocabulary import VOCABULARIES, Kind, unclear
-from metaexo.formatting import level_words, number, p_value, percent, plural
+from metaexo.formatting import MISSING, level_words, number, p_value, percent, plural
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.attribution.verdicts import PRECISE
@@ -23,6 +25,7 @@ from metaexo.report.own.words import (
     groups_of,
     listed,
     measure_words,
+    null_shown,
     sentence,
     short,
     small,
@@ -38,23 +41,43 @@ COSTLY = 1.5  # times by which standard errors grow where factors come together,
 MEETING = (
     (0.3, "are spread over each other"),
     (0.7, "partly come together"),
-    (1.0, "mostly come together"),
+    (0.999, "mostly come together"),
+    (1.0, "always come together"),
 )
+COUNTS = re.compile(r"\d+ (effects?|of \d+ comparisons?)\b|Used: |Interaction: |One level only: ")
+"""Reasons of a verdict that count rows and degrees of freedom, which the tables show."""
 """Cramer's V up to which two factors meet so, in words."""
+HINT = " The tests of each alone show no difference, so this is a hint at most."
 
 
 def strata_section(part: Part, factor: str) -> Section:
     """Return the section on one factor: what is found, the forest, the strata, the tests between them."""
-    found = part.strata[factor]
     blocks: list[Block] = [Words(strata_sentence(part, factor))]
+    if words := _several_words(part, factor):
+        blocks.append(Words(words))
     blocks += [forest_by(part, factor), strata_table(part, factor)]
     tests = part.between.get(factor)
     if tests is not None:
         blocks.append(_tests_table(part, factor))
         blocks += [Words(sentence(typeset(text)), "caution") for text in tests.cautions()]
-    elif found.between_note:
-        blocks.append(Words(sentence(typeset(found.between_note)), "caution"))
     return Section(part.called(f"by_{factor}"), f"By {factor_words(factor)}", tuple(blocks))
+
+
+def _several_words(part: Part, factor: str) -> str:
+    """Return that studies are in several strata, and how the test between strata allows for that."""
+    several = part.in_several(factor)
+    if not several:
+        return ""
+    who = f"{plural(len(several), 'study is', 'studies are')} in several strata"
+    named = f" ({listed(several)})" if len(several) <= MOST_NAMED else ""
+    what = f"{who}{named}, with one row in each"
+    if part.strata[factor].between is None:
+        return f"{what}."
+    return (
+        f"{what}. The test between strata takes studies, not rows, as independent: it is robust to what rows "
+        "of one study have in common, such as a control group (CR2 with Satterthwaite's degrees of freedom). "
+        "Within a stratum every study counts once."
+    )
 
 
 # -- the forest ----------------------------------------------------------------------------------------------
@@ -62,15 +85,16 @@ def strata_section(part: Part, factor: str) -> Section:
 
 def forest_by(part: Part, factor: str | None) -> ReportFigure | Words:
     """Return the forest plot by a factor, or of all rows without strata; words where there are too many."""
-    if part.rows.k > MOST_DRAWN:
-        return Words(
-            f"{part.rows.k} rows are too many for a forest plot; the table of strata has the numbers."
-        )
+    rows = part.studies if factor is None else part.rows_by[factor]
+    if rows.k > MOST_DRAWN:
+        return Words(f"{rows.k} rows are too many for a forest plot; the table of strata has the numbers.")
     title = part.title if factor is None else f"{part.title}, by {factor_words(factor)}"
-    shown = part.rows if factor is None else part.strata[factor]
+    shown: Any = rows if factor is None else part.strata[factor]
     if factor is None and part.fit is not None and not rare_events(part):
-        shown = part.fit  # type: ignore[assignment]
-    others = [one for one in part.asked.by if one != factor]
+        shown = part.fit
+    # the pooled effect of all is that of the studies, each once, and stands in a figure of its own
+    once = factor is None or not part.in_several(factor)
+    others = [one for one in part.asked.by if one != factor and rows.data is not None and one in rows.data]
     first, second = groups_of(part)
     turned = part.every.oriented
     favours = None if turned else (f"lower with {first}", f"higher with {first}")
@@ -79,7 +103,7 @@ def forest_by(part: Part, factor: str | None) -> ReportFigure | Words:
     ax = forest(
         shown, columns=others, titles={one: factor_words(one).capitalize() for one in others},
         favours=favours if of_groups else None, level=part.asked.level, title=title,
-        pages=part.rows.k > MOST_ROWS,
+        pages=rows.k > MOST_ROWS, overall=once, weights="overall" if once else "stratum",
     )  # fmt: skip
     name = part.called("forest" if factor is None else f"forest_by_{factor}")
     return ReportFigure(name, title, _seen(part, factor), figure_of(ax))
@@ -87,11 +111,12 @@ def forest_by(part: Part, factor: str | None) -> ReportFigure | Words:
 
 def _seen(part: Part, factor: str | None) -> str:
     """Return in words what a forest shows, and what comes out."""
-    what = f"Forest plot of {plural(part.rows.k, 'row')} from {plural(part.rows.m, 'study', 'studies')}"
+    rows = part.studies if factor is None else part.rows_by[factor]
+    what = f"Forest plot of {plural(rows.k, 'row')} from {plural(rows.m, 'study', 'studies')}"
     parts = [f"{what}, {measure_words(part.every.measure)} with {level_words(part.asked.level)} intervals"]
     if part.fit is not None and not rare_events(part):
         found = part.fit.pooled()
-        pooled = with_interval(part.rows, part.asked.level, found.estimate, found.low, found.high)
+        pooled = with_interval(part.studies, part.asked.level, found.estimate, found.low, found.high)
         parts.append(f"pooled {pooled}")
     if factor is not None:
         parts += [_stratum_words(part, s) for s in part.strata[factor].strata]
@@ -104,17 +129,24 @@ def _seen(part: Part, factor: str | None) -> str:
 def strata_table(part: Part, factor: str) -> ReportTable:
     """Return the table of the strata."""
     frame, level = part.strata[factor].to_frame(), level_words(part.asked.level)
-    several = frame["stratum"] != "all"
+    notes = [
+        "A stratum of one study has the effect of that study; it is in no test. Prediction intervals are "
+        f"shown from {FEWEST_TO_PREDICT} studies."
+    ]
+    if part.in_several(factor):
+        frame = frame.iloc[: len(part.strata[factor].strata)].copy()
+        frame["df"] = [None if s.fit is None else s.fit.df_test for s in part.strata[factor].strata]
+        notes.append("The pooled effect of all studies, each counted once, is in the table above.")
     names = ("estimate", "low", "high", "prediction_low", "prediction_high")
     by_name = {s.name: s.effects for s in part.strata[factor].strata}
     for name in names:
         frame[f"{name}_shown"] = [
-            float(back_pooled(by_name.get(stratum, part.rows), [value])[0])
+            float(back_pooled(by_name.get(stratum, part.studies), [value])[0])
             for stratum, value in zip(frame["stratum"], frame[name], strict=True)
         ]
     few = frame["m"] < FEWEST_TO_PREDICT
     frame.loc[few, ["prediction_low_shown", "prediction_high_shown"]] = math.nan
-    frame.loc[~several, "stratum"] = "All studies"
+    frame.loc[len(by_name) :, "stratum"] = "All studies"
     frame["note"] = frame["note"].map(typeset)
     headings = {
         "stratum": factor_words(factor).capitalize(), "m": "Studies", "k": "Rows",
@@ -126,10 +158,7 @@ def strata_table(part: Part, factor: str) -> ReportTable:
     frame.attrs = {}
     return ReportTable(
         part.called(f"by_{factor}"), f"Pooled effect by {factor_words(factor)}", frame, headings, formats,
-        notes=(
-            "A stratum of one study has the effect of that study; it is in no test. Prediction intervals are "
-            f"shown from {FEWEST_TO_PREDICT} studies.",
-        ),
+        notes=tuple(notes), null=null_shown(part.every),
     )  # fmt: skip
 
 
@@ -177,9 +206,10 @@ def strata_sentence(part: Part, factor: str) -> str:
     if not reported:
         return f"No {one} is known, so whether effects differ by it cannot be said{missing}."
     if len(reported) == 1:
-        who = "The only study" if part.rows.m == 1 else "All studies"
-        verb = "has" if part.rows.m == 1 else "have"
-        who = f"{who} that report{'s' if part.rows.m == 1 else ''} it" if lacking else who
+        alone = reported[0].m == 1
+        who = "The only study" if alone else "All studies"
+        verb = "has" if alone else "have"
+        who = f"{who} that report{'s' if alone else ''} it" if lacking or silent else who
         why = f"so whether effects differ by it cannot be said{missing}"
         return f"{who} {verb} one {one} ({reported[0].name}), {why}."
     if rare_events(part):
@@ -208,11 +238,13 @@ def unknown_words(part: Part, factor: str) -> dict[str, str]:
 
 def _untested(found: StratifiedResults, reported: list[Stratum], one: str, many: str) -> str:
     """Return why strata that there are cannot be compared."""
-    single = [s for s in reported if found.clusters_in(s) < 2]
+    single = [s for s in reported if s.m < 2]
     start = f"Whether effects differ by {one} cannot be tested"
     if len(single) == len(reported):
         return f"{start}: each of {len(reported)} {many} has one study only"
     large = [s.name for s in reported if s not in single]
+    if len(large) > 1:
+        return f"{start}: {typeset(found.between_note.removeprefix('no test: ').partition('; ')[0])}"
     return (
         f"{start}: only {listed(large)} has two studies or more, {listed([s.name for s in single])} one each"
     )
@@ -226,10 +258,11 @@ def _tested(part: Part, factor: str, found: StratifiedResults) -> str:
     strata = listed([_stratum_words(part, s) for s in named])
     if len(named) < len(compared):
         strata = f"from {strata} among {len(compared)} strata"
-    p = {"of the test": tests.formula.pvalue, "by permutation": tests.permutation.pvalue}
-    known = {words: value for words, value in p.items() if value == value}
-    words = ", ".join(f"{p_value(value)} {how}" for how, value in known.items())
-    words = words.replace(" of the test", "")
+    named_tests = {"": tests.formula, " by permutation": tests.permutation}
+    known = {how: one.pvalue for how, one in named_tests.items() if one.decides(part.asked.level)}
+    words = ", ".join(f"{p_value(value)}{how}" for how, value in known.items())
+    if " by permutation" not in known:
+        words += "; too few studies for a permutation test"
     if all(value < alpha for value in known.values()):
         few = _small_strata(found, tests.formula_without.pvalue, alpha)
         return (
@@ -237,9 +270,10 @@ def _tested(part: Part, factor: str, found: StratifiedResults) -> str:
         )
     if any(value < alpha for value in known.values()):
         return f"The tests disagree on whether effects differ by {factor_words(factor)} ({words}): {strata}"
+    compared_studies = {study for s in compared for study in s.effects.study}
     return (
         f"A difference between {factor_words(factor, many=True)} was not shown ({words}), and with "
-        f"{plural(sum(s.m for s in compared), 'study', 'studies')} that does not show there is none: {strata}"
+        f"{plural(len(compared_studies), 'study', 'studies')} that does not show there is none: {strata}"
     )
 
 
@@ -249,12 +283,21 @@ def _given_others(part: Part, factor: str) -> str:
     if found is None:
         return ""
     others = listed([factor_words(name) for name in part.asked.by if name != factor])
-    if found.verdict.kind == "not_separable":
+    if confounded(part):
         return f"; it may as well be one by {others}, which is confounded with it"
-    row = next(one for one in found.parts if one.name == factor)
-    if row.pvalue is None or row.pvalue < 1 - part.asked.level:
+    row = next((one for one in found.parts if one.name == factor), None)
+    if row is None or row.pvalue is None or row.pvalue < 1 - part.asked.level:
         return ""
     return f"; allowing for {others} it is not shown ({p_value(row.pvalue)})"
+
+
+def confounded(part: Part) -> bool:
+    """Return whether factors come together in these studies, so that they cannot be separated."""
+    found = part.attribution
+    if found is None or found.verdict.kind != "not_separable":
+        return False
+    together = [pair.v for pair in found.confounding.associations if pair.v is not None]
+    return not found.estimability.separable or any(v > MEETING[1][0] for v in together)
 
 
 def _small_strata(found: StratifiedResults, without: float, alpha: float) -> str:
@@ -272,17 +315,27 @@ def _small_strata(found: StratifiedResults, without: float, alpha: float) -> str
 def attribution_section(part: Part) -> Section | None:
     """Return the section on what the factors explain; None with fewer than two factors or studies."""
     found = part.attribution
-    if found is None:
-        return None
     names = listed([factor_words(name) for name in part.asked.by], "or")
+    title = f"Is it {names}?"
+    if len(part.asked.by) < 2 or part.fit is None:
+        return None
+    if found is None:
+        known = "No study reports" if part.reporting is None else "Only one study reports"
+        every = listed([factor_words(name) for name in part.asked.by])
+        text = f"{known} {every}, so which of them explains differences between studies cannot be asked."
+        return Section(part.called("attribution"), title, (Words(text), crossing_table(part)))
     blocks: list[Block] = [Words(verdict_sentence(part, found))]
+    lacking = part.studies.m - found.effects.m
+    if lacking:
+        who = plural(lacking, "study that does", "studies that do")
+        blocks.append(Words(f"{who} not report {names} {'is' if lacking == 1 else 'are'} not in this."))
     if items := _reasons(found):
         blocks.append(Listing(tuple(map(sentence, items))))
     blocks += _crossing_map(part, found.estimability)
-    blocks.append(crossing_table(part, found.estimability))
+    blocks.append(crossing_table(part))
     if any(one.share is not None for one in found.parts):
         blocks.append(attribution_table(part, found))
-    return Section(part.called("attribution"), f"Is it {names}?", tuple(blocks))
+    return Section(part.called("attribution"), title, tuple(blocks))
 
 
 def verdict_sentence(part: Part, found: AttributionResults) -> str:
@@ -300,6 +353,7 @@ def verdict_sentence(part: Part, found: AttributionResults) -> str:
             f"Together, {listed([factor_words(name) for name in part.asked.by])} go with the differences "
             f"between studies ({p_value(together)}), but none of them does once the others are allowed for: "
             f"{listed(each)}. These studies cannot say which of them it is."
+            + ("" if any(differs(part, name) for name in part.between) else HINT)
         )
     if not named:
         alone = [name for name in part.between if differs(part, name)]
@@ -324,8 +378,8 @@ def first_alone(named: list[str]) -> str:
 
 def differs(part: Part, factor: str) -> bool:
     """Return whether both tests say that effects differ by a factor."""
-    tests = part.between[factor]
-    known = [p for p in (tests.formula.pvalue, tests.permutation.pvalue) if p == p]
+    tests = (part.between[factor].formula, part.between[factor].permutation)
+    known = [one.pvalue for one in tests if one.decides(part.asked.level)]
     return bool(known) and all(p < 1 - part.asked.level for p in known)
 
 
@@ -334,12 +388,14 @@ def _reasons(found: AttributionResults) -> list[str]:
     ours = set(found.confounding.words())
     numbers = "factor" in {one.kind for one in found.parts if one.pvalue is not None}
     kept = [why for why in found.verdict.reasons if why not in ours]
-    kept = [why for why in kept if why.startswith("what one factor does")] if numbers else kept
+    kept = [
+        why for why in kept if (why.startswith("what one factor does") if numbers else not COUNTS.match(why))
+    ]
     for pair in found.confounding.associations:
         if pair.v is None:
             continue
         names = listed([factor_words(name, many=True) for name in pair.factors])
-        how = next(words for limit, words in MEETING if pair.v <= limit)
+        how = next((words for limit, words in MEETING if pair.v <= limit), MEETING[-1][1])
         kept.append(
             f"{names} {how}: Cramér's V {number(pair.v)}, from 0 (each with each alike) to 1 (each with one "
             f"of the other); combinations without a study: {pair.empty} of {pair.cells}"
@@ -402,20 +458,36 @@ def _crossing_map(part: Part, found: Estimability) -> list[Block]:
     return [ReportFigure(part.called("crossing"), title, seen, figure)]
 
 
-def crossing_table(part: Part, found: Estimability) -> ReportTable:
-    """Return which combinations of levels have how many studies; combinations of none are listed too."""
+def crossing_table(part: Part) -> ReportTable:
+    """Return how many studies have each combination of levels; two factors are crossed, others listed."""
     import pandas as pd
 
-    rows = [
-        dict(zip(found.by, cell.levels, strict=True)) | {"m": cell.m, "k": cell.k} for cell in found.cells
-    ]
-    headings = {name: factor_words(name).capitalize() for name in found.by} | {"m": "Studies", "k": "Rows"}
+    by = list(part.asked.by)
+    counts = pd.DataFrame({name: factor_levels(part.rows, name) for name in by}).groupby(by).size()
+    headings = {name: factor_words(name).capitalize() for name in by}
+    if is_crossed(part):
+        frame = counts.unstack().add_prefix(f"{by[1]}: ").reset_index()
+        headings = {by[0]: headings[by[0]]} | {name: name.partition(": ")[2] for name in frame.columns[1:]}
+        what = f"studies of each {factor_words(by[0])} (rows) by {factor_words(by[1])} (columns)"
+        dash = f" {MISSING}: no study has this combination." if frame.isna().any(axis=None) else ""
+    else:
+        frame, dash = counts.rename("studies").reset_index(), ""
+        headings |= {"studies": "Studies"}
+        what = "studies of each combination; those that no study has are not listed"
+    note = (
+        f"Numbers of {what}.{dash} Where one of them comes with one of the other only, they are confounded."
+    )
     return ReportTable(
         part.called("crossing"),
-        f"How {listed([factor_words(name, many=True) for name in found.by])} meet in the studies",
-        pd.DataFrame(rows), headings,
-        notes=("Where one of them comes with one of the other only, their effects are confounded.",),
+        f"How {listed([factor_words(name, many=True) for name in by])} meet in the studies",
+        frame, headings, dict.fromkeys(map(str, frame), ".0f"), notes=(note,),
     )  # fmt: skip
+
+
+def is_crossed(part: Part) -> bool:
+    """Return whether the combinations are shown with a column per level of the second of two factors."""
+    by = part.asked.by
+    return len(by) == 2 and len(set(factor_levels(part.rows, by[1]))) <= MOST_LEVELS
 
 
 def settling_pair(found: Estimability) -> str:

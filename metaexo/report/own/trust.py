@@ -6,17 +6,30 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from metaexo.bias import RegressionTest
-from metaexo.formatting import interval, number, p_value, plural
+from metaexo.formatting import p_value, plural
 from metaexo.models.linear.results import FitResults
 from metaexo.plots import funnel
 from metaexo.report.content import Block, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.part import ENOUGH, Part
-from metaexo.report.own.words import ends, figure_of, listed, measure_words, sentence, short, with_interval
+from metaexo.report.own.words import (
+    ends,
+    figure_of,
+    listed,
+    measure_words,
+    null_shown,
+    null_words,
+    sentence,
+    short,
+    shown_end,
+    side,
+    with_interval,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUGGESTIVE, SIGNIFICANT = 0.10, 0.05
+MOST_NAMED = 4
 
 
 # -- small-study effects -------------------------------------------------------------------------------------
@@ -58,11 +71,11 @@ def plain(text: str) -> str:
 
 def small_studies_sentence(part: Part) -> str:
     """Return what is known of small-study effects, or why nothing is."""
-    if part.rows.m < ENOUGH:
+    if part.studies.m < ENOUGH:
         return (
-            f"With {plural(part.rows.m, 'study', 'studies')} small-study effects and publication bias were "
-            f"not tested: at least {ENOUGH} are needed for a test to tell anything. That none was tested is "
-            "no evidence that there are none."
+            f"With {plural(part.studies.m, 'study', 'studies')} small-study effects and publication bias "
+            f"were not tested: at least {ENOUGH} are needed for a test to tell anything. That none was "
+            "tested is no evidence that there are none."
         )
     if part.small_studies is None:
         why = plain(part.no_small_studies)
@@ -101,7 +114,7 @@ def funnel_of(part: Part, fit: FitResults) -> ReportFigure:
         drawn["axis_label"] = measure_words(part.every.measure).capitalize()
     ax = funnel(fit, **drawn)
     seen = (
-        f"Funnel plot of {plural(part.rows.k, 'row')}: {measure_words(part.every.measure)} against its "
+        f"Funnel plot of {plural(part.studies.k, 'row')}: {measure_words(part.every.measure)} against its "
         f"standard error. {small_studies_sentence(part)}"
     )
     return ReportFigure(part.called("funnel"), title, seen, figure_of(ax))
@@ -120,7 +133,7 @@ def left_out_section(part: Part) -> Section | None:
     frame = frame.reset_index(names="left_out")
     names = ("estimate", "low", "high")
     for name in names:
-        frame[f"{name}_shown"] = ends(part.rows, *frame[name])
+        frame[f"{name}_shown"] = ends(part.studies, *frame[name])
     level = f"{100 * part.asked.level:.10g}%"
     headings = {
         "left_out": "Study left out", "estimate_shown": short(part.every.measure),
@@ -130,8 +143,9 @@ def left_out_section(part: Part) -> Section | None:
     formats = {f"{name}_shown": ".2f" for name in names} | {"pvalue": "p", "tau2": ".3f", "i2": "%"}
     headings = {name: words for name, words in headings.items() if name in frame}
     table = ReportTable(
-        part.called("leave_one_out"), "Pooled effect without each study in turn", frame, headings, formats
-    )
+        part.called("leave_one_out"), "Pooled effect without each study in turn", frame, headings, formats,
+        null=null_shown(part.every),
+    )  # fmt: skip
     return Section(
         part.called("leave_one_out"), "Does it rest on one study?", (Words(left_out_sentence(part)), table)
     )
@@ -143,16 +157,9 @@ def resting_on(part: Part) -> list[str]:
     if found is None or part.fit is None or math.isnan(null):
         return []
     pooled = part.fit.pooled()
-    whole = _side(pooled.low, pooled.high, null)
-    sides = [_side(float(a), float(b), null) for a, b in zip(found.low[:, 0], found.high[:, 0], strict=True)]
-    return [name for name, side in zip(found.labels, sides, strict=True) if side not in (whole, None)]
-
-
-def _side(low: float, high: float, null: float) -> int | None:
-    """Return 1 for an interval above no effect, -1 below, 0 for one that includes it, None for none."""
-    if math.isnan(low) or math.isnan(high):
-        return None
-    return 1 if low > null else -1 if high < null else 0
+    whole = side(pooled.low, pooled.high, null)
+    sides = [side(float(a), float(b), null) for a, b in zip(found.low[:, 0], found.high[:, 0], strict=True)]
+    return [name for name, one in zip(found.labels, sides, strict=True) if one not in (whole, None)]
 
 
 def left_out_sentence(part: Part) -> str:
@@ -160,31 +167,34 @@ def left_out_sentence(part: Part) -> str:
     found = part.left_out
     if found is None:
         return "With fewer than three studies none can be left out."
-    values = ends(part.rows, *found.beta[:, 0])
+    values = ends(part.studies, *found.beta[:, 0])
     known = [(value, name) for value, name in zip(values, found.labels, strict=True) if not math.isnan(value)]
     (low, least), (high, most) = min(known), max(known)
+    first, last = shown_end(part.every, low), shown_end(part.every, high)
     text = (
-        f"Leaving out one study at a time, the pooled effect goes from {number(low)} (without {least}) to "
-        f"{number(high)} (without {most})"
+        f"Leaving out one study at a time, the pooled effect goes from {first} (without {least}) to {last} "
     )
+    text += f"(without {most})"
+    if first == last:
+        text = f"Leaving out one study at a time, the pooled effect stays at {first}"
     names = resting_on(part)
     if math.isnan(part.every.measure.null):
         return f"{text}."
     if not names:
         return f"{text}; the interval {_of_null(part)} each time."
-    return f"{text}; with all studies the interval {_of_null(part)}, but not without {listed(names, 'or')}."
+    who = listed(names, "or")
+    if len(names) > MOST_NAMED:
+        who = f"any one of {len(names)} studies ({', '.join(names[:MOST_NAMED])}, ...)"
+    return f"{text}; with all studies the interval {_of_null(part)}, but without {who} it does not."
 
 
 def _of_null(part: Part) -> str:
-    """Return what the interval of the pooled effect says of no effect."""
+    """Return what the interval of the pooled effect says of no effect: "includes 0", "excludes 1"."""
     if part.fit is None:
         return ""
     pooled = part.fit.pooled()
-    return (
-        "excludes no effect"
-        if _side(pooled.low, pooled.high, part.every.measure.null)
-        else "includes no effect"
-    )
+    verb = "excludes" if side(pooled.low, pooled.high, part.every.measure.null) else "includes"
+    return f"{verb} {null_words(part.every)}"
 
 
 # -- other analyses ------------------------------------------------------------------------------------------
@@ -206,7 +216,7 @@ def sensitivity_section(part: Part) -> Section | None:
         del headings["note"]
     table = ReportTable(
         part.called("sensitivity"), "Other defensible analyses of the same sheet", frame, headings, formats,
-        notes=("The first row is the analysis of this report.",),
+        notes=("The first row is the analysis of this report.",), null=null_shown(part.every),
     )  # fmt: skip
     return Section(
         part.called("sensitivity"), "Would other analyses say the same?",
@@ -219,17 +229,22 @@ def sensitivity_sentence(part: Part, frame: pd.DataFrame) -> str:
     known = frame[frame["estimate"].notna()]
     low, high = float(known["estimate_shown"].min()), float(known["estimate_shown"].max())
     many = plural(len(known), "analysis", "analyses")
-    text = f"In {many} the pooled effect goes from {interval(low, high)}"
-    if number(low) == number(high):
-        text = f"The pooled effect is {number(low)} in all of {many}"
+    first, last = shown_end(part.every, low), shown_end(part.every, high)
+    text = f"In {many} the pooled effect goes from {first} to {last}"
+    if first == last:
+        text = f"The pooled effect is {first} in all of {many}"
     null = part.every.measure.null
     if math.isnan(null) or len(known) < 2:
         return f"{text}."
-    sides = [_side(float(a), float(b), null) for a, b in zip(known["low"], known["high"], strict=True)]
-    other = sum(side != sides[0] for side in sides)
+    sides = [side(float(a), float(b), null) for a, b in zip(known["low"], known["high"], strict=True)]
+    other = sum(one != sides[0] for one in sides)
     if not other:
         return f"{text}; the interval {_of_null(part)} in all."
-    return f"{text}; the interval of this report {_of_null(part)}, {other} of {len(known)} say otherwise."
+    those, do = ("that", "does") if other == 1 else ("those", "do")
+    return (
+        f"{text}; the interval of this report {_of_null(part)}, {those} of {other} of the {len(known) - 1} "
+        f"others {do} not."
+    )
 
 
 def holds(part: Part) -> bool:
@@ -238,7 +253,7 @@ def holds(part: Part) -> bool:
     if frame is None or math.isnan(null):
         return True
     known = frame[frame["estimate"].notna()]
-    sides = {_side(float(a), float(b), null) for a, b in zip(known["low"], known["high"], strict=True)}
+    sides = {side(float(a), float(b), null) for a, b in zip(known["low"], known["high"], strict=True)}
     return len(sides) < 2
 
 
@@ -256,7 +271,7 @@ def bounds_section(part: Part) -> Section | None:
     if fit is None:
         return Section(part.called("bounds"), "Results with a p-value alone", (Words(text),))
     pooled = fit.pooled()
-    middle, low, high = ends(part.rows, pooled.estimate, pooled.low, pooled.high)
+    middle, low, high = ends(part.studies, pooled.estimate, pooled.low, pooled.high)
     row = {
         "k": fit.k, "bounds": part.bounds.k, "effective": fit.effective, "estimate": pooled.estimate,
         "low": pooled.low, "high": pooled.high, "tau2": fit.tau2, "estimate_shown": middle, "low_shown": low,
@@ -274,6 +289,7 @@ def bounds_section(part: Part) -> Section | None:
     table = ReportTable(
         part.called("bounds"), "Pooled effect with p-values alone as bounds", pd.DataFrame([row]), headings,
         formats, notes=('"p < 0.05" is taken as a censored observation (Tobin 1958).',),
+        null=null_shown(part.every),
     )  # fmt: skip
     return Section(part.called("bounds"), "Results with a p-value alone", (Words(text), table))
 
@@ -292,5 +308,5 @@ def bounds_sentence(part: Part) -> str:
     if fit is None:
         return f"{head}; with it as a bound there is no pooled effect: {part.no_censored}."
     found = fit.pooled()
-    with_them = with_interval(part.rows, part.asked.level, found.estimate, found.low, found.high)
+    with_them = with_interval(part.studies, part.asked.level, found.estimate, found.low, found.high)
     return f"{head}; taken as bounds, they make the pooled effect {with_them}."

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from metaexo.effects import EffectSizes, Measure, back_by_rows, back_pooled
-from metaexo.formatting import interval, level_words, number, plural
+from metaexo.formatting import level_words, plural
 from metaexo.heterogeneity.levels import readable
 from metaexo.plots import pages_of
+from metaexo.report.content import distinct
 from metaexo.report.own.part import Part
 
 if TYPE_CHECKING:
@@ -79,10 +80,31 @@ def ends(effects: EffectSizes, *values: float | None) -> list[float]:
     return [float(value) for value in back_pooled(effects, given)]
 
 
+def null_shown(effects: EffectSizes) -> float:
+    """Return the value of no effect as the measure shows it: 0, 1 for ratios; NaN where there is none."""
+    null = effects.measure.null
+    return null if math.isnan(null) else ends(effects, null)[0]
+
+
+def null_words(effects: EffectSizes) -> str:
+    """Return the value of no effect in words: "0", "1"."""
+    return f"{null_shown(effects):.4g}"
+
+
+def shown_end(effects: EffectSizes, value: float) -> str:
+    """Return a value as it is shown, with the digits by which it differs from no effect."""
+    return distinct(value, null_shown(effects), 2)
+
+
+def interval_shown(effects: EffectSizes, low: float, high: float) -> str:
+    """Return "0.42 to 1.18", each end with the digits by which it differs from no effect."""
+    return f"{shown_end(effects, low)} to {shown_end(effects, high)}"
+
+
 def with_interval(effects: EffectSizes, level: float, *values: float | None) -> str:
     """Return "0.80 (95% CI 0.42 to 1.18)" of an estimate and its ends on the scale of the analysis."""
     middle, low, high = ends(effects, *values)
-    return f"{number(middle)} ({level_words(level)} CI {interval(low, high)})"
+    return f"{shown_end(effects, middle)} ({level_words(level)} CI {interval_shown(effects, low, high)})"
 
 
 def row_with_interval(effects: EffectSizes, i: int, level: float) -> str:
@@ -90,7 +112,14 @@ def row_with_interval(effects: EffectSizes, i: int, level: float) -> str:
     limits = effects.conf_int(level)
     values = np.column_stack([effects.y, limits.iloc[:, 0], limits.iloc[:, 1]])
     middle, low, high = (float(back_by_rows(effects, values[:, j])[i]) for j in range(3))
-    return f"{number(middle)} ({level_words(level)} CI {interval(low, high)})"
+    return f"{shown_end(effects, middle)} ({level_words(level)} CI {interval_shown(effects, low, high)})"
+
+
+def side(low: float, high: float, null: float) -> int | None:
+    """Return 1 for an interval above no effect, -1 below, 0 for one that includes it, None for none."""
+    if math.isnan(low) or math.isnan(high):
+        return None
+    return 1 if low > null else -1 if high < null else 0
 
 
 def direction(part: Part, low: float, high: float) -> str:
@@ -103,7 +132,7 @@ def direction(part: Part, low: float, high: float) -> str:
         return ""
     first, second = groups_of(part)
     if low <= null <= high:
-        return "which does not exclude no effect"
+        return f"an interval that includes {null_words(part.every)}, no effect"
     if part.every.oriented:
         return f"in favour of {first if low > null else second}"
     return f"{'higher' if low > null else 'lower'} with {first} than with {second}"

@@ -116,19 +116,26 @@ def test_one_study_is_not_pooled(reported: Callable[..., Report]) -> None:
     assert [one.name for one in report.figures] == ["forest"]
 
 
-def test_a_study_with_two_sources_has_intervals_robust_by_study(reported: Callable[..., Report]) -> None:
+def test_a_study_in_two_strata_counts_once_in_the_pooled_effect_and_the_test_between_is_robust(
+    reported: Callable[..., Report],
+) -> None:
     outcomes = outcomes_of(6)
     for i, row in enumerate(outcomes):
         row["species"] = ("mouse", "rat")[i % 2]
     second = {**outcomes[0], "timepoint": "day 14", "treatment_mean": 75.0, "species": "rat"}
     report = reported(studies_of(6), [*outcomes, second], by="species")
-    assert "with intervals robust by study" in report.answer[0]
+    assert "Across 6 studies (7 effects), averaged within studies, the pooled" in report.answer[0]
+    assert "levels of species are compared within 1 study and between the others" in report.answer[-1]
     assert "CR2" in words_of(report, "methods")
-    rows = next(one.frame for one in report.tables if one.name == "pooled")
-    assert (rows["k"].item(), rows["m"].item()) == (7, 6)
-    others = next(one.frame for one in report.tables if one.name == "sensitivity")
-    assert others["method"].tolist() == ["REML", "DL", "PM"]
-    assert set(others["interval"]) == {"robust (CR2)"}
+    assert "1 study is in several strata (Abe 2010)" in words_of(report, "by_species")
+    tables = {one.name: one.frame for one in report.tables}
+    assert (tables["pooled"]["k"].item(), tables["pooled"]["m"].item()) == (6, 6)
+    assert tables["by_species"][["stratum", "m"]].to_numpy().tolist() == [["rat", 4], ["mouse", 3]]
+    assert tables["tests_by_species"]["test"][0].startswith("cluster-robust test (CR2)")
+    assert tables["sensitivity"]["model"].tolist()[-1] == "all effects, multilevel"
+    assert "All studies" not in report.figures[1].alternative
+    by_source = reported(studies_of(6), [*outcomes, second], by="source")
+    assert by_source.answer[0] == report.answer[0]  # whatever it is compared by
 
 
 def test_results_with_p_alone_stand_beside_as_bounds(reported: Callable[..., Report]) -> None:

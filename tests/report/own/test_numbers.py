@@ -34,7 +34,8 @@ def test_the_numbers_are_those_of_the_models(usual: tuple[Path, Report]) -> None
     es = mx.read_sheets(path).effects("SMD")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mx.errors.MetaexoWarning)
-        rows = mx.aggregate(es, blocks=mx.effects.shared_control_covariances(es, correlation=0.6))
+        blocks = mx.effects.shared_control_covariances(es, correlation=0.6)
+        rows = mx.aggregate(es, blocks=blocks, weighted=False)
     fit = mx.RandomEffects(rows).fit(test="knapp-hartung-adhoc")
     pooled = table(report, "pooled").iloc[0]
     assert (pooled["k"], pooled["m"]) == (12, 12)
@@ -153,7 +154,7 @@ def test_a_control_group_that_two_doses_share_has_its_own_covariance(folder: Fol
         )  # the made-up studies have numbers in common
         es = mx.read_sheets(path).effects("SMD")
     shared = mx.effects.shared_control_covariances(es)
-    rows = mx.aggregate(es, blocks=shared)
+    rows = mx.aggregate(es, blocks=shared, weighted=False)
     pooled = mx.RandomEffects(rows).fit(test="knapp-hartung-adhoc").pooled()
     assert table(report, "pooled").iloc[0]["estimate"] == pytest.approx(pooled.estimate, rel=1e-12)
     levels = mx.Multilevel(es, "study/effect", V=shared).fit().robust("study").pooled()
@@ -161,3 +162,39 @@ def test_a_control_group_that_two_doses_share_has_its_own_covariance(folder: Fol
     assert found["low"] == pytest.approx(levels.low, rel=1e-9)
     said = " ".join(str(part) for part in report.sections)
     assert f"In {len(outcomes)} studies they share a group" in said
+
+
+def test_doses_of_the_same_studies_are_not_compared_as_if_they_were_of_others(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six studies have both doses, against one control: the test between is robust to that, as in R.
+
+    F, df and p are of clubSandwich 0.5.8: Wald_test(rma.mv(y, v + tau2, mods = ~ 0 + dose), "CR2", cluster =
+    study, test = "HTZ"), with tau2 of each dose; means and intervals of metafor: rma(test = "adhoc").
+    """
+    doses = [("low", "high") if i % 4 < 2 else ("low",) if i % 2 else ("high",) for i in range(10)]
+    rows = []
+    for i, (row, levels) in enumerate(zip(outcomes_of(10, noise=0.0), doses, strict=True)):
+        control = round(60 + 2.5 * np.sin(5 * i), 2)
+        for level in levels:
+            more = 11.5 + 6 * np.sin(1 + 3 * i) if level == "high" else 6.5 + 6 * np.sin(2 + 3.1 * i)
+            rows.append({
+                **row, "treatment_label": f"{level} dose", "dose_group": level, "control_mean": control,
+                "treatment_mean": round(60 + more, 2),
+            })  # fmt: skip
+    report = write_report(folder(studies_of(10), rows), "SMD", by="dose_group", out=None)
+    test = table(report, "tests_by_dose_group").iloc[0]
+    found = test[["statistic", "df1", "df2", "pvalue"]].astype(float)
+    np.testing.assert_allclose(found, [11.489091871451, 1, 7.4376063754412, 0.0105947502427], rtol=1e-6)
+    strata = table(report, "by_dose_group")
+    assert strata["stratum"].tolist() == ["high", "low"]  # each study once: "all" are in the pooled effect
+    np.testing.assert_allclose(strata[["estimate", "low", "high"]], [
+        [1.184058483023, 0.841343358098, 1.526773607948],
+        [0.4211630542715, -0.0433043897889, 0.8856304983318],
+    ], rtol=1e-6)  # fmt: skip
+    assert table(report, "pooled")[["k", "m"]].to_numpy().tolist() == [[10, 10]]
+    assert (
+        "Effects differ by dose group (p = 0.011; too few studies for a permutation test)" in report.answer[2]
+    )
+    monkeypatch.chdir(tmp_path)
+    run_here(report, tmp_path)

@@ -1,0 +1,125 @@
+"""Every verdict of a report is held to its numbers: degrees of difference, ends of intervals, empty cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import metaexo as mx
+from metaexo.report import Report
+from metaexo.report.content import ReportTable, distinct
+from tests.report.own.conftest import Folder
+from tests.report.own.sheets import ISOLATIONS, SOURCES, outcomes_of, said, studies_of
+from tests.report.own.test_answers import words_of
+
+Reported = Callable[..., Report]
+
+
+@pytest.fixture
+def reported(folder: Folder) -> Reported:
+    def make(
+        studies: Sequence[dict[str, object]], outcomes: Sequence[dict[str, object]], **choices: Any
+    ) -> Report:
+        return mx.write_report(folder(studies, outcomes), choices.pop("measure", "SMD"), out=None, **choices)
+
+    return make
+
+
+def table(report: Report, name: str) -> ReportTable:
+    return next(one for one in report.tables if one.name == name)
+
+
+@pytest.mark.parametrize(
+    ("k", "effect", "words"),
+    [
+        (12, lambda i: 0.8, "vary no more than by chance"),
+        (5, lambda i: 0.8 + 0.25 * (-1) ** i, "that does not rule out that they differ"),
+        (12, lambda i: 0.8 + 0.55 * (-1) ** i, "but the interval of I² reaches 0"),
+        (12, lambda i: 0.8 + 0.65 * (-1) ** i, "how much they differ is uncertain"),
+        (12, lambda i: 0.8 + 2.5 * (-1) ** i, "The true effects differ considerably"),
+    ],
+)
+def test_how_much_effects_differ_is_said_by_the_interval_of_i2_and_not_by_i2(
+    reported: Reported, k: int, effect: Callable[[int], float], words: str
+) -> None:
+    report = reported(studies_of(k), outcomes_of(k, effect=effect, noise=0.01), by="source")
+    assert words in report.answer[1]
+    row = table(report, "heterogeneity").frame.iloc[0]
+    if "considerably between" in report.answer[1]:
+        assert row["i2_low"] > 0.75
+    if row["i2_low"] == 0:
+        assert "The true effects differ" not in report.answer[1]
+        assert "inconsistency (I²" not in report.answer[-1]
+
+
+def test_effects_that_agree_are_no_sign_of_small_study_effects(reported: Reported) -> None:
+    """Hedges' correction makes equal means differ in the third decimal, in step with size: no bias."""
+    report = reported(studies_of(), outcomes_of(noise=0.0), by="source")
+    assert table(report, "small_studies").frame["pvalue"].item() > 0.5
+    assert "No difference between small and large studies was found" in words_of(report, "small_studies")
+    assert "signs of small-study effects" not in said(report)
+    assert "stays at 0.80; the interval excludes 0 each time" in words_of(report, "leave_one_out")
+
+
+def test_factors_that_are_crossed_are_not_called_confounded_because_one_study_lies_apart(
+    reported: Reported,
+) -> None:
+    report = reported(studies_of(), outcomes_of(effect=lambda i: 6.5 if i == 3 else 0.5, noise=0.1))
+    assert "cannot say which of them it is" in words_of(report, "attribution")
+    assert "a hint at most" in words_of(report, "attribution")
+    assert "confounded" not in said(report)
+    assert "studies that cross them" not in said(report)
+
+
+def test_an_interval_with_no_effect_in_it_says_so_in_its_value(reported: Reported) -> None:
+    report = reported(studies_of(3), outcomes_of(3, noise=0.9), by="source")
+    assert "an interval that includes 0, no effect" in report.answer[0]
+    means = reported(studies_of(3), outcomes_of(3, noise=0.9), by="source", measure="ROM")
+    assert "an interval that includes 1, no effect" in means.answer[0]
+    assert "the interval includes 1 in all" in words_of(means, "sensitivity")
+
+
+def test_studies_without_a_source_are_no_level_of_it(reported: Reported) -> None:
+    sources = [*SOURCES, "", *SOURCES, ""] * 2
+    report = reported(studies_of(16, source_category=sources), outcomes_of(16))
+    assert "4 studies that do not report source or isolation method are not in this" in words_of(
+        report, "attribution"
+    )
+    m = table(report, "attribution").frame["m"]
+    assert set(m) == {12}
+    silent = reported(studies_of(6, source_category=""), outcomes_of(6))
+    assert "No study reports source and isolation method" in words_of(silent, "attribution")
+
+
+def test_a_combination_that_no_study_has_is_an_empty_cell_with_a_note(reported: Reported) -> None:
+    pairs = {
+        "source_category": [*SOURCES[:2], SOURCES[0]] * 2,
+        "isolation_category": [*ISOLATIONS, ISOLATIONS[0]] * 2,
+    }
+    report = reported(studies_of(6, **pairs), outcomes_of(6))
+    found = table(report, "crossing")
+    cells = [found.texts(name) for name in found.columns]
+    assert cells == [["Adipose MSC", "Umbilical cord MSC"], ["–", "2"], ["4", "–"]]
+    assert [found.headings[name] for name in found.columns] == [
+        "Source",
+        "Size exclusion",
+        "Ultracentrifugation",
+    ]
+    assert "–: no study has this combination" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "null", "text"),
+    [
+        (0.004, 0.0, "0.004"), (-0.0041, 0.0, "−0.004"), (0.0, 0.0, "0.00"), (-0.0, 0.0, "0.00"),
+        (1.0032, 1.0, "1.003"), (0.9996, 1.0, "0.9996"), (0.003, 1.0, "0.003"), (1.0, 1.0, "1.00"),
+        (-1e-12, 0.0, "0.00"), (12.3456, 0.0, "12.35"),
+    ],
+)  # fmt: skip
+def test_no_number_looks_like_no_effect_without_being_it(value: float, null: float, text: str) -> None:
+    assert distinct(value, null, 2) == text
+    frame = pd.DataFrame({"low": [value]})
+    assert ReportTable("t", "T", frame, {"low": "Low"}, {"low": ".2f"}, null=null).texts("low") == [text]
