@@ -193,12 +193,12 @@ def battery(call: Callable[..., Any], right: dict[str, Any]) -> list[str]:
     return wrong
 
 
-NAMES = [name for name, _, _ in entries()]
+ENTRIES = {name: (call, right) for name, call, right in entries()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_wrong_inputs_meet_the_package_s_own_errors(name: str) -> None:
-    call, right = next((call, right) for known, call, right in entries() if known == name)
+    call, right = ENTRIES[name]
     parameters = inspect.signature(call).parameters.values()
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     right = {p.name: USUAL.get(p.name, 0.5) for p in named if p.default is p.empty} | right
