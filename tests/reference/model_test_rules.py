@@ -82,21 +82,21 @@ def maxima_over_means(y: np.ndarray, v: np.ndarray) -> list[float]:
     """Return the local maxima of the log-likelihood with a mean and a variance a study."""
     from scipy.optimize import minimize_scalar
 
-    def height(mean: float) -> float:
-        square = (y - mean) ** 2
+    def heights(means: np.ndarray) -> np.ndarray:
+        square = (y - means[:, None]) ** 2
         total = np.maximum(v, square)
-        return float(-0.5 * (np.log(2 * math.pi * total) + square / total).sum())
+        return np.asarray(-0.5 * (np.log(2 * math.pi * total) + square / total).sum(axis=1))
 
     # even steps, and steps that are fine where a study with a small variance changes its part
     near = y[:, None] + np.sqrt(v)[:, None] * np.linspace(-3, 3, 301)
     grid = np.unique(np.concatenate([np.linspace(y.min(), y.max(), GRID), near.ravel()]))
     grid = grid[(grid >= y.min()) & (grid <= y.max())]
-    values = np.array([height(mean) for mean in grid])
+    values = heights(grid)
     inner = np.flatnonzero((values[1:-1] >= values[:-2]) & (values[1:-1] >= values[2:])) + 1
     found = []
     for i in inner:
         refined = minimize_scalar(
-            lambda m: -height(m),
+            lambda m: -float(heights(np.array([m]))[0]),
             bounds=(grid[i - 1], grid[i + 1]),
             method="bounded",
             options={"xatol": 1e-12 * float(np.ptp(y))},
@@ -157,6 +157,8 @@ def loose_tau2(case: Case, actual: Fields) -> Comparison:
     demand_tail(found, actual)
     slope = unit * restricted_slope(y, v, tau2)
     demand(found, f"slope {slope!r} at ours", slope < 1e-7 if tau2 == 0 else abs(slope) < 1e-7)
+    if found.different:
+        return found
     reach = np.linspace(max(0.0, tau2 - THRESHOLD), min(tau2 + THRESHOLD, tau2 + 1e3 * unit), 2001)
     away = np.array([score_statistic(y, v, t) for t in reach]) - expected["statistic"]
     change = np.flatnonzero(np.sign(away[:-1]) != np.sign(away[1:]))
