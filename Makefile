@@ -9,6 +9,9 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 PY := .venv/bin/python
 PIP := -m pip --disable-pip-version-check -qq
 
+# Compiled modules are kept: every worker and every command that a test starts would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help env test test-long lint types layers unit reproduce check docs linkcheck format parity benchmark \
 	test-lowest test-wheel test-cluster lock clean
@@ -35,7 +38,11 @@ reproduce: env
 check: env
 	$(PY) -m metaexo reproduce --check
 
-test: lint types layers unit
+# The checks of the code use a core each, and so run side by side; the tests use them all.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-O)
+test: env
+	@$(SIDE_BY_SIDE) lint types layers
+	@$(MAKE) --no-print-directory unit
 
 lint: env
 	$(PY) -m ruff check .

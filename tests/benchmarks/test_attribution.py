@@ -44,7 +44,7 @@ def test_rows_count_right_refused_and_false_verdicts() -> None:
 
 
 def test_a_small_run() -> None:
-    found = attribution.verdict_table((20,), 6).set_index("truth")
+    found = attribution.verdict_table((20,), 2).set_index("truth")
     assert found.loc["confounded", "right"] == 1
     assert found[list(attribution.VERDICTS)].sum(axis=1).to_numpy() == pytest.approx(np.ones(len(found)))
     covered = attribution.interval_table((20,), 3, 40)

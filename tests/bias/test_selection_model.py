@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
+from scipy.special import ndtr
 from scipy.stats import norm
 
 import metaexo as mx
@@ -337,8 +338,9 @@ def test_a_truncation_point_is_found_among_the_effects():
 
     def at(mean, tau2, delta, point):
         s = np.sqrt(v + tau2)
-        area = norm.sf((point - mean) / s) + delta * norm.cdf((point - mean) / s)
-        return (np.log(np.where(y <= point, delta, 1)) + norm.logpdf(y, mean, s) - np.log(area)).sum()
+        area = ndtr((mean - point) / s) + delta * ndtr((point - mean) / s)
+        density = -0.5 * ((y - mean) / s) ** 2 - np.log(s * np.sqrt(2 * np.pi))
+        return (np.log(np.where(y <= point, delta, 1)) + density - np.log(area)).sum()
 
     best = max(
         -minimize(

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import metaexo as mx
 from metaexo import errors
 from metaexo.cli import main
-from metaexo.evidence import check_sheets, read_sheets, slip_checks
+from metaexo.evidence import Sheets, check_sheets, read_sheets, slip_checks
 from metaexo.evidence.slips.checks import SLIP_CHECKS
 from tests.evidence.folders import DATA, OUTCOMES, Row, Write, write_sheet
 
@@ -286,8 +286,8 @@ def test_words_that_name_a_kind_settle_it_alone(write: Write) -> None:
     assert not mx.check_sheets(both).warnings
 
 
-def test_an_error_typed_into_a_row_of_ours_with_a_caution_is_told(tmp_path: Path) -> None:
-    rows = mx.read_sheets(DATA).outcomes
+def test_an_error_typed_into_a_row_of_ours_with_a_caution_is_told(ours: Sheets, tmp_path: Path) -> None:
+    rows = ours.outcomes
     known = rows[["caution", "treatment_sd", "treatment_n"]].notna().all(axis=1) & rows["treatment_se"].isna()
     line = int(rows.loc[known, "line"].iloc[0])
     shutil.copytree(DATA, tmp_path / "data")
@@ -295,9 +295,8 @@ def test_an_error_typed_into_a_row_of_ours_with_a_caution_is_told(tmp_path: Path
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[line - 2, "treatment_se"] = str(0.9 * float(table.loc[line - 2, "treatment_sd"]))
     table.to_csv(path, index=False)
-    before, after = (len(mx.check_sheets(folder).cautions) for folder in (DATA, tmp_path / "data"))
-    check = mx.check_sheets(tmp_path / "data")
-    assert after == before + 1
+    before, check = mx.check_sheets(DATA), mx.check_sheets(tmp_path / "data")
+    assert len(check.cautions) == len(before.cautions) + 1
     assert any(f"spread mismatch (1): outcomes.csv line {line}" in words for words in check.settled())
 
 
@@ -324,8 +323,8 @@ def test_every_finding_in_our_sheets_is_settled_and_told_in_the_readme() -> None
     assert listed == set(found)
 
 
-def test_rows_of_whole_numbers_are_known_in_our_sheets() -> None:
-    outcomes = mx.read_sheets(DATA).outcomes
+def test_rows_of_whole_numbers_are_known_in_our_sheets(ours: Sheets) -> None:
+    outcomes = ours.outcomes
     whole = outcomes[outcomes["items"].notna()]
     assert set(whole["unit"]) <= {"days", "proteins", "peptides", "proteins in Vesiclepedia"}
     package = json.loads((DATA / "datapackage.json").read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from scipy import linalg, optimize
 
 import metaexo as mx
 from metaexo.errors import NotIdentifiableError
+from tests.combined import combined, some_of
 
 FORMS = {
     "SPLIN": lambda r: np.where(r < 1, 1 - r, 0.0),
@@ -52,8 +53,7 @@ def over_ranges(code: str, y: np.ndarray, v: np.ndarray, distance: np.ndarray) -
     return -best
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("code", ["SPLIN", "SPSPH"])
+@combined(code=["SPLIN", "SPSPH"], seed=range(2))
 def test_no_range_between_the_distances_is_missed(code: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     k = 8 + seed
@@ -103,7 +103,7 @@ def correlations(code: str, s: int, rho: float) -> np.ndarray:
     return np.where(steps % 2 == 1, np.sign(rho), 1.0) * np.abs(rho) ** steps
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", some_of(range(12), 4))
 def test_no_dense_search_of_correlations_and_variances_finds_a_higher_likelihood(seed: int) -> None:
     """CS, HCS, AR and HAR, with correlations at their bounds and variances of 0 among those simulated."""
     rng = np.random.default_rng(seed)

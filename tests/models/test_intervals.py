@@ -81,6 +81,7 @@ def test_what_does_not_go_together_is_said(result: object, method: str, words: s
         result().conf_int_heterogeneity(method)
 
 
+@pytest.mark.long
 def test_coverage_of_the_exact_intervals_is_their_level() -> None:
     # Q-profile and generalised Q are exact for normal effects; 400 data sets of 6 studies
     rng = np.random.default_rng(11)

@@ -16,6 +16,7 @@ from metaexo.bias.report import Refused
 from metaexo.bias.results import AdjustedEstimate
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, adjusted, adjusted_plan, overlapping_texts
+from tests.combined import combined
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -152,8 +153,7 @@ def test_a_model_with_moderators_has_no_unadjusted_row():
     assert [row.kind for row in adjusted_plan([slope, *estimates]).rows] == ["study"] * 3
 
 
-@pytest.mark.parametrize("measure", ["SMD", "RR", "ZCOR", "ROM"])
-@pytest.mark.parametrize("k", [3, 13, 150])
+@combined(measure=["SMD", "RR", "ZCOR", "ROM"], k=[3, 13, 150])
 def test_no_texts_overlap(make_effects, k, measure):
     parts = all_of(make_effects(k, measure))
     long = given(parts[1].effects, 0.3, 0.2, 0.4, "A method whose name has very many letters, " * 3)

@@ -11,6 +11,7 @@ import metaexo as mx
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import bubble, bubble_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Band, Curve, Intervals, Points
+from tests.combined import combined
 
 BCG = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
 
@@ -271,8 +272,7 @@ def test_what_cannot_be_drawn_is_refused(make_effects):
         bubble_plan(mx.RandomEffects(shifted, "x").fit(), moderator_scale="log")
 
 
-@pytest.mark.parametrize("k", [4, 13, 150, 1000])
-@pytest.mark.parametrize("measure", ["SMD", "RR", "PLO"])
+@combined(k=[4, 13, 150, 1000], measure=["SMD", "RR", "PLO"])
 def test_no_texts_overlap(make_effects, k, measure):
     es = make_effects(k, measure, labels=[f"Müller-Łukasiewicz and 中村 {i}, " * 3 for i in range(k)])
     fit = mx.RandomEffects(es, "dose").fit()

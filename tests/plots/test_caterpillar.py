@@ -10,6 +10,7 @@ import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.plots import caterpillar, caterpillar_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Intervals, Points, Region, Rule
+from tests.combined import combined
 
 Z = 1.959963984540054
 
@@ -130,8 +131,7 @@ def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     assert len(few.get_children()) == len(many.get_children())
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 13, 150, 1000])
-@pytest.mark.parametrize("measure", ["SMD", "RR", "PLO"])
+@combined(k=[1, 2, 3, 13, 150, 1000], measure=["SMD", "RR", "PLO"])
 def test_no_texts_overlap(make_effects, k, measure):
     es = make_effects(k, measure)
     results = es if k == 1 else mx.RandomEffects(es).fit()

@@ -11,6 +11,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.plots import THEMES, overlapping_texts
+from tests.combined import combined
 from tests.plots.drawn import all_texts
 from tests.plots.test_it_fits import LONG, UNICODE
 
@@ -142,8 +143,7 @@ def test_every_theme_fits(theme, kind):
     check(drawing(kind, effects(24, "RR"), theme=theme, title=LONG * 2, notes=[LONG * 3]))
 
 
-@pytest.mark.parametrize("look", [{"width": 3.5}, {"font_size": 12.0}, {"width": 11.0, "height": 6.0}])
-@pytest.mark.parametrize("kind", WITH_REFITS)
+@combined(look=[{"width": 3.5}, {"font_size": 12.0}, {"width": 11.0, "height": 6.0}], kind=WITH_REFITS)
 def test_every_width_and_size_of_letters_fits(look, kind):
     check(drawing(kind, effects(24, "PLO"), title=LONG, **look))
 

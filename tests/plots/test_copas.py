@@ -13,6 +13,7 @@ from metaexo.bias.copas import LARGEST_RHO
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, copas, copas_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Band, Curve, Intervals, Points, Rule
+from tests.combined import combined
 
 Z95 = 1.959963984540054
 
@@ -122,8 +123,7 @@ def test_choices(found):
     assert same.layers(Curve)[0].y == pytest.approx(plan.layers(Curve)[0].y)
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", [3.5, 7.0])
+@combined(theme=THEMES, width=[3.5, 7.0])
 def test_no_texts_overlap(found, theme, width):
     ax = copas(found, theme=theme, width=width, title="Effects of " * 20)
     assert overlapping_texts(ax) == []

@@ -12,6 +12,7 @@ import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.plots import doi, doi_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Curve, Points, Rule
+from tests.combined import combined
 
 
 def bcg():
@@ -68,8 +69,7 @@ def test_labels_of_the_farthest_come_first_and_derived_effects_are_hollow(make_e
     assert any("ollow circle" in note for note in plan.notes)
 
 
-@pytest.mark.parametrize("k", [2, 3, 13, 150, 1000])
-@pytest.mark.parametrize("measure", ["SMD", "RR", "PLO"])
+@combined(k=[2, 3, 13, 150, 1000], measure=["SMD", "RR", "PLO"])
 def test_texts_never_overlap_and_every_study_has_one_mark(make_effects, k, measure):
     names = [f"Author {i} and many others who wrote a paper with a long title" for i in range(k)]
     es = make_effects(k, measure=measure, labels=names)

@@ -11,6 +11,7 @@ import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.plots import drapery, drapery_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Curve, Curves
+from tests.combined import combined
 
 
 @pytest.mark.parametrize("measure", ["SMD", "RR"])
@@ -99,8 +100,7 @@ def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     assert len(few.get_children()) == len(many.get_children())
 
 
-@pytest.mark.parametrize("k", [2, 3, 13, 150, 1000])
-@pytest.mark.parametrize("measure", ["SMD", "RR", "PLO", "PFT"])
+@combined(k=[2, 3, 13, 150, 1000], measure=["SMD", "RR", "PLO", "PFT"])
 def test_no_texts_overlap(make_effects, k, measure):
     fit = mx.RandomEffects(make_effects(k, measure)).fit()
     for y_scale in ("p", "z"):

@@ -12,6 +12,7 @@ import pytest
 from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import evidence_map, evidence_map_plan, forest, overlapping_texts, save
 from metaexo.plots.grids.evidence_map import BUBBLES
+from tests.combined import combined
 
 
 def bubbles(plan):
@@ -102,8 +103,7 @@ def test_categories_that_nobody_studied_are_shown(studies):
         evidence_map_plan(studies, "source", "isolation", row_order=["plant", "adipose_msc", None])
 
 
-@pytest.mark.parametrize("theme", ["metaexo", "jama", "dark"])
-@pytest.mark.parametrize("by", [None, "kind"])
+@combined(theme=["metaexo", "jama", "dark"], by=[None, "kind"])
 def test_texts_of_a_map_never_overlap(studies, by, theme):
     title = "Map " * 60
     assert (

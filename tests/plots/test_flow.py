@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 import metaexo as mx
 from metaexo.errors import AssumptionWarning, InputError
 from metaexo.ledger import LeftOut
+from tests.combined import combined
 from tests.evidence.folders import DATA
 
 LONG = (
@@ -177,8 +178,7 @@ def test_counts_add_up_whatever_was_left_out(entries, used, most):
     assert ([ledger.total, *remaining])[-1] == used
 
 
-@pytest.mark.parametrize("theme", ["metaexo", "dark", "bmj"])
-@pytest.mark.parametrize("width", [7.0, 3.4])
+@combined(theme=["metaexo", "dark", "bmj"], width=[7.0, 3.4])
 def test_no_texts_overlap(theme, width):
     many = {i: f"{LONG * 2} {i}, 陈 Å" for i in range(9, 15)}
     ledger = LEDGER.leave_out(many, "another step, whose name is rather long")

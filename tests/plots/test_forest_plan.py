@@ -14,6 +14,7 @@ import metaexo as mx
 from metaexo.effects import harmonic_mean, inverse_double_arcsine
 from metaexo.errors import DependentEffectsWarning, InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots import Column, forest, forest_plan, overlapping_texts
+from tests.combined import combined
 from tests.plots.drawn import ARROW, AT_EDGE, all_texts, detail, diamonds, points, texts, ticks
 
 
@@ -367,8 +368,7 @@ def test_effects_of_one_study_that_are_taken_as_independent_are_told(make_effect
 # -- sizes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("k", [1, 2, 13, 150])
-@pytest.mark.parametrize("letters", [8, 80])
+@combined(k=[1, 2, 13, 150], letters=[8, 80])
 def test_texts_never_overlap_nor_leave_the_page(make_effects, derived, k, letters):
     labels = [("A study with a long name " * 4)[:letters]] * k
     es = make_effects(k, measure="RR", labels=labels, derived=derived(k), oriented=True)

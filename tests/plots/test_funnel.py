@@ -17,6 +17,7 @@ from metaexo.plots.canvas.chart import Curve, Points, Region, Rule
 from metaexo.plots.canvas.fonts import contrast
 from metaexo.plots.canvas.words import stratum_words
 from metaexo.plots.charts.funnel import CONTOURS
+from tests.combined import combined
 
 Z95 = 1.959963984540054
 
@@ -370,8 +371,7 @@ def test_the_reference_line_stands_where_it_is_asked_for(make_effects):
         funnel_plan(bcg(), reference=0.0)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 13, 150])
-@pytest.mark.parametrize("measure", ["SMD", "RR"])
+@combined(k=[1, 2, 3, 13, 150], measure=["SMD", "RR"])
 def test_texts_never_overlap_and_every_study_has_one_mark(make_effects, k, measure):
     names = [
         f"Author {i} and many others who wrote a paper with a long title {2000 + i % 25}" for i in range(k)

@@ -18,6 +18,7 @@ from metaexo.bias.results import AdjustedEstimate
 from metaexo.errors import InputError
 from metaexo.plots import THEMES, funnel, funnel_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Curve, Intervals, Points, Region, Rule
+from tests.combined import combined
 from tests.contract.test_bias_results import METHODS, answer
 
 Y_AXES = ("sei", "vi", "seinv", "vinv", "ni", "ninv", "sqrtni", "sqrtninv", "wi")
@@ -444,8 +445,7 @@ def test_a_place_on_the_axis_of_what_was_analysed_is_named_beside_the_shown_valu
     assert f" {curve.x[0]:.2f} (proportion {share:.2f}, 95% CI ".replace("-", "−") in curve.name
 
 
-@pytest.mark.parametrize("k", [3, 13, 150])
-@pytest.mark.parametrize("measure", ["SMD", "RR"])
+@combined(k=[3, 13, 150], measure=["SMD", "RR"])
 def test_texts_never_overlap(make_effects, k, measure):
     names = [f"Author {i} and many others who wrote a paper with a long title" for i in range(k)]
     es = make_effects(k, measure=measure, labels=names)

@@ -12,6 +12,7 @@ import pytest
 
 import metaexo as mx
 from metaexo.plots import THEMES, forest, forest_plan, overlapping_texts
+from tests.combined import some_of
 from tests.plots.drawn import AT_EDGE, all_texts, points, texts
 
 LONG = "Exosomes of umbilical cord stem cells for the healing of diabetic wounds, arm B"
@@ -116,26 +117,26 @@ def adjusted(es):
 
 
 SCREEN = {
-    "fit": lambda look: forest(results("fit", effects(13, "RR")), **look),
     "strata": lambda look: forest(results("strata", effects(13, "RR")), **look),
-    "multilevel": lambda look: forest(results("multilevel", effects(13, "RR")), **look),
-    "left out": lambda look: forest(mx.sensitivity.leave_one_out(results("fit", effects(7, "RR"))), **look),
     "adjusted": lambda look: mx.plots.adjusted(adjusted(effects(13, "RR")), **look),
-    "chart": lambda look: mx.plots.funnel(effects(13, "RR"), **look),
     "filled": lambda look: mx.plots.funnel(
         mx.bias.trim_and_fill(results("fit", effects(13, "RR")), side="left"), labels="all", **look
     ),
-    "doi": lambda look: mx.plots.doi(effects(13, "RR"), labels="all", **look),
     "map": lambda look: mx.plots.evidence_map(judged(9), "study", "D1", by="D2", **look),
     "signs": lambda look: mx.plots.risk_of_bias(judged(9), **look),
-    "bars": lambda look: mx.plots.risk_of_bias_summary(judged(9), **look),
     "flow": lambda look: mx.plots.flow(
         mx.Ledger(LONG, used=(2, 3, 4)).leave_out({3: LONG * 2}, "effect"), **look
     ),
+    "fit": lambda look: forest(results("fit", effects(13, "RR")), **look),
+    "multilevel": lambda look: forest(results("multilevel", effects(13, "RR")), **look),
+    "left out": lambda look: forest(mx.sensitivity.leave_one_out(results("fit", effects(7, "RR"))), **look),
+    "chart": lambda look: mx.plots.funnel(effects(13, "RR"), **look),
+    "doi": lambda look: mx.plots.doi(effects(13, "RR"), labels="all", **look),
+    "bars": lambda look: mx.plots.risk_of_bias_summary(judged(9), **look),
 }
 
 
-@pytest.mark.parametrize("kind", SCREEN)
+@pytest.mark.parametrize("kind", some_of(SCREEN, 6))
 def test_letters_of_a_screen_fit_too(kind):
     """They are up to a tenth wider than those of a file of vectors, which ``overlapping_texts`` looks at."""
     ax = SCREEN[kind]({"title": LONG * 2, "notes": [LONG * 4, "Numbers of studies and of effects. " * 9]})
@@ -180,7 +181,7 @@ def test_every_width_fits(width, font_size):
 @pytest.mark.parametrize(("k", "kind", "measure"), [
     (1, "fit", "RR"), (1, "strata", "PLO"), (5, "multilevel", "ZCOR"), (5, "fit", "PLO"),
     (40, "strata", "RR"), (40, "multilevel", "PLO"), (150, "fit", "ZCOR"), (150, "multilevel", "RR"),
-    (1000, "strata", "RR"),
+    pytest.param(1000, "strata", "RR", marks=pytest.mark.long),
 ])  # fmt: skip
 def test_every_number_of_rows_fits(k, kind, measure):
     es = effects(k, measure)

@@ -11,6 +11,7 @@ import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots import labbe, labbe_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Band, Curve, Points
+from tests.combined import combined
 
 NAMES = ("treatment_events", "treatment_n", "control_events", "control_n")
 # What labbe() of metafor 3.8-1 draws of the first BCG trials: logarithms of risks and of odds, control first.
@@ -200,8 +201,7 @@ def test_a_study_beyond_the_limits_is_a_triangle_at_the_edge():
             labbe_plan(es, limits=limits, scale=scale)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 13, 150])
-@pytest.mark.parametrize("scale", ["risk", "log", "odds"])
+@combined(k=[1, 2, 3, 13, 150], scale=["risk", "log", "odds"])
 @pytest.mark.filterwarnings("ignore::metaexo.errors.FewStudiesWarning")
 def test_texts_never_overlap_and_every_study_has_a_mark_in_view(k, scale):
     draws = np.random.default_rng(k)

@@ -12,6 +12,7 @@ import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError, UnknownChoiceError
 from metaexo.plots import normal_quantile, normal_quantile_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Band, Curve, Points
+from tests.combined import combined
 
 # What qqnorm() of metafor 3.8-1 draws (REML, threshold 1e-14): quantiles, standardized residuals of the BCG
 # trials, and studentized residuals of their model with the latitude.
@@ -178,8 +179,7 @@ def test_an_effect_that_is_alone_in_a_coefficient_has_no_residual():
     assert overlapping_texts(normal_quantile(plan)) == []
 
 
-@pytest.mark.parametrize("k", [2, 3, 13, 150])
-@pytest.mark.parametrize("theme", ["metaexo", "dark"])
+@combined(k=[2, 3, 13, 150], theme=["metaexo", "dark"])
 @pytest.mark.filterwarnings("ignore::metaexo.errors.FewStudiesWarning")
 def test_texts_never_overlap_and_every_effect_has_a_mark(make_effects, k, theme):
     es = make_effects(k, labels=[f"王 Author {i} and many others" for i in range(k)])

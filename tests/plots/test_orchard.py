@@ -13,6 +13,7 @@ from metaexo.errors import InputError
 from metaexo.plots import orchard, orchard_plan, overlapping_texts
 from metaexo.plots.canvas.chart import Intervals, Points
 from metaexo.plots.charts.effects import swarm
+from tests.combined import combined
 
 BCG = mx.effect_sizes("RR", data=mx.load_dataset("bcg"), labels="study")
 
@@ -194,8 +195,7 @@ def test_the_number_of_artists_does_not_grow_with_the_effects(make_effects):
     assert len(few.get_children()) == len(many.get_children())
 
 
-@pytest.mark.parametrize("k", [2, 3, 13, 150, 1000])
-@pytest.mark.parametrize("measure", ["SMD", "RR", "PLO", "PFT"])
+@combined(k=[2, 3, 13, 150, 1000], measure=["SMD", "RR", "PLO", "PFT"])
 def test_no_texts_overlap(make_effects, k, measure):
     es = make_effects(k, measure)
     long = {"platelet": "platelets of healthy donors, Łódź and 北京, " * 3}

@@ -9,6 +9,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError
 from metaexo.plots.canvas.chart import Curve, Points, Rule
+from tests.combined import combined
 
 TABLE = mx.load_dataset("school_calendars")
 ES = mx.EffectSizes(TABLE["y"], TABLE["v"], data=TABLE)
@@ -78,8 +79,7 @@ def test_a_mean_stands_on_the_scale_of_its_measure() -> None:
     assert mx.plots.overlapping_texts(mx.plots.profile(plan)) == []
 
 
-@pytest.mark.parametrize("columns", [1, 3])
-@pytest.mark.parametrize("theme", mx.plots.THEMES)
+@combined(columns=[1, 3], theme=mx.plots.THEMES)
 def test_nothing_overlaps(found, columns: int, theme: str) -> None:
     ax = mx.plots.profile(found, title="Profile likelihoods of a long name", columns=columns, theme=theme)
     assert mx.plots.overlapping_texts(ax) == []

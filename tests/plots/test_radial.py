@@ -10,6 +10,7 @@ import metaexo as mx
 from metaexo.errors import InputError, TooFewStudiesError
 from metaexo.plots import overlapping_texts, radial, radial_plan
 from metaexo.plots.canvas.chart import Band, Curve, Points, Words
+from tests.combined import combined
 
 Z95 = 1.959963984540054
 # What radial() of metafor 3.8-1 draws of the BCG trials (REML, threshold 1e-14): the first four.
@@ -158,8 +159,7 @@ def test_labels_stand_beside_the_points_outside_the_band():
     assert overlapping_texts(radial(plan)) == []
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 13, 150])
-@pytest.mark.parametrize("theme", ["metaexo", "dark"])
+@combined(k=[1, 2, 3, 13, 150], theme=["metaexo", "dark"])
 @pytest.mark.filterwarnings("ignore::metaexo.errors.FewStudiesWarning")
 def test_texts_never_overlap_and_every_effect_has_a_mark_in_view(make_effects, k, theme):
     es = make_effects(k, measure="OR", labels=[f"王 Author {i} and many others" for i in range(k)])

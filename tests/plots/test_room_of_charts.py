@@ -11,6 +11,7 @@ from metaexo.errors import InputError
 from metaexo.plots import Chart, overlapping_texts
 from metaexo.plots.canvas.chart import ChartAxis, Curves, Panel, Points
 from metaexo.plots.canvas.theme import get_theme
+from tests.combined import combined
 
 
 def chart(layers=(), **choices):
@@ -94,10 +95,10 @@ def test_ticks_stand_apart_in_letters_of_any_size(font_size):
     assert overlapping_texts(ax) == []
 
 
-@pytest.mark.parametrize(
-    "style", [{"font.size": 17.0, "xtick.labelsize": 16.0}, "fivethirtyeight", "default"]
+@combined(
+    style=[{"font.size": 17.0, "xtick.labelsize": 16.0}, "fivethirtyeight", "default"],
+    kind=["labbe", "radial", "normal_quantile", "funnel", "doi"],
 )
-@pytest.mark.parametrize("kind", ["labbe", "radial", "normal_quantile", "funnel", "doi"])
 def test_axes_and_legends_of_large_letters_stay_in_the_figure(kind, style):
     trials = mx.load_dataset("bcg")
     fit = mx.RandomEffects(mx.effect_sizes("RR", data=trials, labels=trials["study"])).fit()

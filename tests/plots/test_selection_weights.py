@@ -14,6 +14,7 @@ from metaexo.errors import InputError
 from metaexo.plots import THEMES, overlapping_texts, selection_weights, selection_weights_plan
 from metaexo.plots.canvas.chart import Band, Curve, Intervals, Region, Rule
 from metaexo.plots.canvas.scale import RoundTicks
+from tests.combined import combined
 
 CUTS = (0.025, 0.5)
 
@@ -197,8 +198,7 @@ def test_ticks_of_square_roots_stand_apart(low, high, room):
     assert all(low <= value <= high for value in values)
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("scale", ["sqrt", "linear", "log"])
+@combined(theme=THEMES, scale=["sqrt", "linear", "log"])
 def test_no_texts_overlap(theme, scale):
     models = [model(), model("half-normal"), model(cuts=CUTS)]
     ax = selection_weights(models, scale=scale, theme=theme, title="Effects of " * 20, width=4.0)

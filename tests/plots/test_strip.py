@@ -17,6 +17,7 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots import THEMES, interval_strip, interval_strip_plan, overlapping_texts
 from metaexo.plots.canvas.theme import MARKERS
 from metaexo.plots.table.lanes import in_lanes
+from tests.combined import combined
 from tests.plots.drawn import AT_EDGE, MARK, points, texts
 
 
@@ -287,8 +288,7 @@ def test_no_value_is_lost_at_other_limits(from_plan):
 # -- themes, places, sizes ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("k", [1, 2, 3, 13, 150])
+@combined(theme=THEMES, k=[1, 2, 3, 13, 150])
 def test_strips_of_all_sizes_in_all_themes(k, theme):
     draws = np.random.default_rng(k)
     table = pd.DataFrame(

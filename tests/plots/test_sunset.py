@@ -12,6 +12,7 @@ from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.plots import THEMES, overlapping_texts, sunset, sunset_plan
 from metaexo.plots.canvas.chart import Curve, Points, Region, Rule
 from metaexo.plots.canvas.fonts import contrast
+from tests.combined import combined
 from tests.contract.test_results import CASES, censored, example
 
 
@@ -30,8 +31,7 @@ def bands_of(plan):
     return [(corners.min(), corners.max()) for corners in found]
 
 
-@pytest.mark.parametrize("measure", ["SMD", "RR", "ZCOR"])
-@pytest.mark.parametrize("k", [1, 2, 3, 13, 150])
+@combined(measure=["SMD", "RR", "ZCOR"], k=[1, 2, 3, 13, 150])
 def test_points_stand_at_effect_and_standard_error(make_effects, measure, k):
     es = make_effects(k, measure)
     plan = sunset_plan(es, significance=0.1)

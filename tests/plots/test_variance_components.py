@@ -10,6 +10,7 @@ import pytest
 import metaexo as mx
 from metaexo.errors import InputError, MetaexoError
 from metaexo.plots.canvas.chart import Intervals, Points, Words
+from tests.combined import combined
 
 SCHOOLS = mx.load_dataset("school_calendars")
 SAMPLING = "sampling error (typical)"
@@ -227,8 +228,7 @@ def test_a_component_that_was_held_is_hollow_and_has_no_interval() -> None:
     assert [layer.labels for layer in plan.layers(Points) if layer.hollow] == [["study"]]
 
 
-@pytest.mark.parametrize("scale", ["sd", "share"])
-@pytest.mark.parametrize("k", [2, 3, 13, 150])
+@combined(scale=["sd", "share"], k=[2, 3, 13, 150])
 def test_no_texts_overlap(k, scale) -> None:
     fit = mx.RandomEffects(of_studies(k), dependence="accept").fit()
     ax = mx.plots.variance_components(fit, scale=scale, title="Heterogeneity of effects " * 5)

@@ -675,13 +675,10 @@ def test_a_condition_on_sheets_that_cannot_be_read_is_refused():
 
 
 def test_paths_that_drop_bounds_need_none(root):
-    found = mx.sensitivity.multiverse(
-        mx.read_sheets(root / "data"), {"measure": ["SMD", "ROM"], "censored": ["drop", "keep"]}
-    )
+    sheets = mx.read_sheets(root / "data")
+    found = mx.sensitivity.multiverse(sheets, {"measure": ["SMD", "ROM"], "censored": ["drop", "keep"]})
     paths = found.to_frame()
     assert set(zip(paths["measure"], paths["censored"], strict=True)) >= {("ROM", "drop"), ("SMD", "drop")}
-    alone = mx.sensitivity.multiverse(
-        mx.read_sheets(root / "data"), {"measure": ["ROM"], "censored": ["drop"]}
-    )
+    alone = mx.sensitivity.multiverse(sheets, {"measure": ["ROM"], "censored": ["drop"]})
     ratio = paths[paths["measure"] == "ROM"]
     assert ratio["estimate"].tolist() == pytest.approx(alone.to_frame()["estimate"].tolist())
