@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from metaexo.effects.measure import get_measure
 from metaexo.errors import (
     CodebookError,
+    EmptySheetError,
     InputError,
     MetaexoError,
     MissingCellError,
@@ -26,7 +27,6 @@ from metaexo.errors import (
     nearest_word,
     warn_caller,
 )
-from metaexo.evidence import reading
 from metaexo.evidence.checking.gaps import gaps_of
 from metaexo.evidence.checking.places import Place, places_of
 from metaexo.evidence.checking.prospects import prospect_of
@@ -46,14 +46,15 @@ from metaexo.evidence.problems import (
     SheetProblem,
     collected,
 )
-from metaexo.evidence.reading import Placed, RawSheet, Reading, read_raw
+from metaexo.evidence.reading import Placed, RawSheet, Reading
 from metaexo.evidence.sheets import Sheets
 from metaexo.evidence.slips.checks import find_slips
 from metaexo.evidence.slips.rows import ARMS
-from metaexo.evidence.tables.cells import TEXTS, WORKBOOKS
+from metaexo.evidence.tables import cells
+from metaexo.evidence.tables.cells import TEXTS, WORKBOOKS, Grid, read_grids
 from metaexo.evidence.tables.columns import LONGEST_VALUE, Tables
 from metaexo.evidence.tables.headings import option
-from metaexo.evidence.tables.table import read_tables
+from metaexo.evidence.tables.table import linked, read_tables
 from metaexo.evidence.values import check_across, to_values
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,
@@ -347,12 +348,15 @@ def _asked(path: object, columns: object, sheet: object) -> _Asked:
     if sheet is not None and not isinstance(sheet, str):
         raise InputError(f"sheet is {sheet!r}"[:200], "the name of a worksheet", 'write sheet="Sheet1"')
     asked = _Asked(_path(path), dict(columns), sheet)
-    if (asked.columns or sheet is not None) and asked.path.is_dir():
+    linked = _is_folder_of_sheets(asked.path)
+    if asked.path.is_dir() and (sheet is not None or (asked.columns and not linked)):
+        given = "columns or sheet were" if sheet is None else "sheet was"
         raise InputError(
-            f"{asked.path} is a folder, and columns or sheet were given",
+            f"{asked.path} is a folder, and {given} given",
             "a workbook or a CSV file",
-            _files_in(asked.path)
-            or "leave them out: the sheets of a folder have the columns of the codebook",
+            "leave it out: the files of a folder are its sheets"
+            if linked
+            else _files_in(asked.path) or "leave them out, or look at the path",
         )
     return asked
 
@@ -408,6 +412,25 @@ def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, 
     return replace(sheet, rows=rows), frame
 
 
+def _files_of(folder: Path, codebook: Codebook) -> dict[str, Path]:
+    """Return the files of the sheets of a folder: `studies.csv`, or both with any ending of a table."""
+    exact = {name: folder / plan.file for name, plan in codebook.sheets.items()}
+    files = {name: path for name, path in exact.items() if path.is_file()}
+    named = {path.stem.casefold(): path for path in reversed(_tables_in(folder, [*WORKBOOKS, *TEXTS]))}
+    found = {name: named[name] for name in codebook.sheets if name in named} | files
+    return {name: found[name] for name in exact if name in found} if {*REQUIRED_SHEETS} <= {*found} else files
+
+
+def _only_grid(grids: Sequence[Grid], name: str) -> Grid:
+    """Return the worksheet of a file that holds one sheet: that of its name, or the first with content."""
+    filled = [grid for grid in grids if grid.rows]
+    if not filled:
+        raise EmptySheetError(
+            "the file has no cell with content", "a header and rows", "fill it", grids[0].file
+        )
+    return next((grid for grid in filled if grid.sheet.casefold() == name), filled[0])
+
+
 def _no_sheets(folder: Path) -> SheetProblem:
     """Return the problem of a folder that has neither sheet, or is not there."""
     tables = [p.name for p in _tables_in(folder)]
@@ -428,20 +451,32 @@ def _no_sheets(folder: Path) -> SheetProblem:
     return SheetProblem(MissingSheetError, what, needed, remedy, folder.name or str(folder), nearest=near)
 
 
-def _tables_in(folder: Path) -> list[Path]:
-    """Return the tables in a folder: its workbooks if it has any, else its text files."""
+def _tables_in(folder: Path, endings: Sequence[str] = ()) -> list[Path]:
+    """Return the tables in a folder: by their endings, else its workbooks, else its text files."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     files = [path for path in inside if path.is_file() and not path.name.startswith(("~", "."))]
+    if endings:
+        return [path for path in files if path.suffix.lower() in endings]
     books = [path for path in files if path.suffix.lower() in WORKBOOKS]
     return books or [path for path in files if path.suffix.lower() in TEXTS]
 
 
 def _file_meant(path: Path) -> Path:
     """Return the one workbook, or the one text file, of a folder that has no sheet; else the path."""
-    if any((path / file).is_file() for file in _REQUIRED):
+    if _is_folder_of_sheets(path):
         return path
     tables = _tables_in(path)
     return tables[0] if len(tables) == 1 else path
+
+
+def _is_folder_of_sheets(path: Path) -> bool:
+    """Return whether a folder holds a sheet of studies or of outcomes, by the names of files."""
+    if not path.is_dir():
+        return False
+    try:
+        return bool({*_files_of(path, load_codebook(path))} & {*REQUIRED_SHEETS})
+    except CodebookError:
+        return any((path / file).is_file() for file in _REQUIRED)
 
 
 def _missing(folder: Path, plan: SheetPlan) -> SheetProblem:
@@ -515,12 +550,11 @@ def _content(asked: _Asked) -> bytes | None:
     folder = asked.path.parent if asked.path.is_file() else asked.path
     try:
         books = dict.fromkeys([find_codebook(folder), find_codebook()])
-        sheets = [folder / plan.file for plan in load_codebook(folder).sheets.values()]
-        sheets = [asked.path] if asked.path.is_file() else sheets
+        files = [asked.path] if asked.path.is_file() else _files_of(folder, load_codebook(folder)).values()
         places = dict.fromkeys([folder, *(book.parent for book in books)])
         words = [path for place in places for path in sorted((place / "vocabulary").glob("*.csv"))]
-        for path in filter(Path.is_file, (*books, *words, *sheets)):
-            if path.stat().st_size > reading.LARGEST_FILE:
+        for path in filter(Path.is_file, (*books, *words, *files)):
+            if path.stat().st_size > cells.LARGEST_FILE:
                 return None
             content = path.read_bytes()
             found.update(f"\n{path} {len(content)}\n".encode(errors="surrogatepass") + content)
@@ -546,16 +580,19 @@ class _Reading:
         except CodebookError as error:
             self.problems.append(_of_codebook(error))
             return
-        if not any((self.folder / file).exists() for file in _REQUIRED) and not self.path.is_file():
-            self.problems.append(_no_sheets(self.folder))
-            return
         if self.path.is_file():
             self.tables = read_tables(self.path, self.codebook, asked.columns, asked.sheet, self.folder)
-            self.codebook, self.placed = self.tables.codebook, self.tables.placed
-        flat = self.tables is not None and self.tables.flat
+        else:
+            files = _files_of(self.folder, self.codebook)
+            if not {*files} & {*REQUIRED_SHEETS}:
+                self.problems.append(_no_sheets(self.folder))
+                return
+            self.tables = self._of_folder(files, asked.columns)
+        self.codebook, self.placed = self.tables.codebook, self.tables.placed
+        flat = self.tables.flat
         studies: dict[str, set[str]] = {}
         for name, plan in self.codebook.sheets.items():
-            sheet = self._raw(plan)
+            sheet = self.tables.raws.get(name) or RawSheet(plan)
             self.findings += [p for p in sheet.problems if not issubclass(p.kind, MetaexoError)]
             sheet.problems = [p for p in sheet.problems if issubclass(p.kind, MetaexoError)]
             frame = to_values(sheet)
@@ -569,22 +606,28 @@ class _Reading:
                 studies[name] = set(frame[plan.key].dropna())
             self.problems += sheet.problems
             self.frames[name] = frame
-        if self.tables is not None:
-            self._of_file(self.tables)
+        self._of_file(self.tables)
 
-    def _raw(self, plan: SheetPlan) -> RawSheet:
-        if self.tables is not None:
-            return self.tables.raws.get(plan.name) or RawSheet(plan)
-        path = self.folder / plan.file
-        if path.is_file():
-            sheet = read_raw(path, plan)
-            columns = {name: at for at, name in enumerate(sheet.header)}
-            texts = dict(zip(sheet.lines, sheet.rows, strict=True))
-            self.placed[plan.name] = Placed(plan.file, "", columns, sheet.header, texts, by_letter=False)
-            return sheet
-        if plan.name in REQUIRED_SHEETS and (self.folder.is_dir() or plan.name == REQUIRED_SHEETS[0]):
-            self.problems.append(_missing(self.folder, plan))
-        return RawSheet(plan)
+    def _of_folder(self, files: Mapping[str, Path], columns: Mapping[str, str | None]) -> Tables:
+        """Return the sheets of a folder; a file that cannot be opened is a problem of its sheet."""
+        grids: dict[str, Grid] = {}
+        for name, path in files.items():
+            try:
+                grids[name] = _only_grid(read_grids(path), name)
+            except SheetError as error:
+                where = error.rows[0] if error.rows else path.name
+                self.problems.append(
+                    SheetProblem(type(error), error.given, error.needed, error.remedy, where)
+                )
+        self.problems += [
+            _missing(self.folder, self.codebook.sheets[name]) for name in REQUIRED_SHEETS if name not in files
+        ]
+        tables = linked(self.folder.name, self.codebook, grids, columns, self.folder)
+        others = [path.name for name, path in files.items() if path.name != self.codebook.sheets[name].file]
+        if others:
+            tables.notes.insert(0, f"read as linked sheets: {', '.join(others)}")
+        tables.placed = {name: replace(place, by_letter=False) for name, place in tables.placed.items()}
+        return tables
 
     def _of_file(self, tables: Tables) -> None:
         """Name the cells of all problems, and give a flat table the sheet of its studies."""
@@ -594,7 +637,7 @@ class _Reading:
             self.findings = []  # what stands where is not clear yet
         told = Reading(str(self.path), tables.worksheet, (), tables.placed)
         self.problems = [
-            _with_cells(p, told, names[p.file])
+            _with_cells(p, told, names[p.file]) if p.file in names else p
             for p in self.problems
             if not (p.kind is MissingCellError and p.column == "effect_measure" and not p.cells)
             or "effect_measure" in tables.raws[names[p.file]].header
@@ -604,6 +647,9 @@ class _Reading:
             for p in self.findings
             if p.column not in tables.assumed and p.line not in unread
         ]
+        if self.path.is_dir():  # its cells are named by line and column
+            self.problems = [replace(p, cells=()) for p in self.problems]
+            self.findings = [replace(p, cells=()) for p in self.findings]
         if tables.flat and not self.problems:
             plan = tables.codebook.sheets["studies"]
             studies, notes = studies_of(self.frames["outcomes"], plan)
@@ -631,7 +677,8 @@ class _Reading:
         if self.tables is not None and self.tables.flat:
             table = self.frames["outcomes"]
             rows = {"studies": table["study_id"].nunique(), "outcomes": len(table)}
-        if self.tables is not None and not self.tables.flat:  # the cells say in which worksheet
+        if self.tables is not None and self.path.is_file() and not self.tables.flat:
+            # the cells say in which worksheet
             name = self.path.name
             problems, new, spoken = (
                 tuple(replace(p, file=name) for p in found) for found in (problems, new, spoken)

@@ -1,4 +1,4 @@
-"""From cells of text to values: numbers parsed, columns checked with pandera, then cells among themselves."""
+"""From cells in our notation to values: numbers, checks by pandera, then cells among themselves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from metaexo.errors import (
     MetaexoError,
     MissingCellError,
     NegativeSDError,
-    NotANumberError,
     OutOfRangeError,
     PValueError,
     SampleSizeError,
@@ -41,19 +40,10 @@ SMALLEST, LARGEST = 1e-50, 1e50
 """Sizes between which numbers of a sheet lie; what is computed from them stays finite then."""
 
 LONGEST_SHOWN = 80
-LONGEST_NUMBER = 60
-"""Letters of a cell that may be a number in another notation."""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_DIGITS = r"[+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?:[ \u00a0\u202f'\u2019]\d{3})+)(?:\.\d+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f'\u2019]\d{3})+),\d+")
-_TWO_NUMBERS = re.compile(rf"{_DIGITS}\s*(?:±|\+/-|\+-|\()\s*{_DIGITS}\s*\)?")
-_RANGE = re.compile(rf"[(\[]?\s*{_DIGITS}\s*(?:-|–|—|to|;|,\s)\s*{_DIGITS}\s*[)\]]?")
-_WITH_UNIT = re.compile(rf"({_DIGITS})\s*(?:%|[^\W\d_][\w/%²³^]{{0,11}})")
 P_VALUE = re.compile(r"(?:p\s*)?(<=|>=|<|>|=|≤|≥)?\s*(0?\.\d+|[01](?:\.\d*)?)", re.IGNORECASE)
 """A p-value as papers print it: the relation, if there is one, and the number."""
 P_SIGNS = {"≤": "<=", "≥": ">=", None: "="}
-_NO_VALUE = {"na", "n/a", "nan", "none", "null", "-", "–", "?", ".", "not reported", "nr", "unknown"}
 
 _BY_QUANTITY: dict[str, type[MetaexoError]] = {
     "sample_size": SampleSizeError,
@@ -110,53 +100,7 @@ def _numbers(sheet: RawSheet, column: Column, cells: list[str]) -> np.ndarray:
                 allowed = f"numbers of {SMALLEST:g} to {LARGEST:g} in size, or 0"
                 what, remedy = f"{column.name} is {cell}", "look at the source; a unit may help"
                 sheet.report_cell(OutOfRangeError, i, column.name, what, allowed=allowed, remedy=remedy)
-        elif text:
-            _report_text(sheet, column, i, cell)
     return values
-
-
-def _report_text(sheet: RawSheet, column: Column, i: int, cell: str) -> None:
-    """Report text in a column of numbers, with the most likely remedy."""
-    nearest, remedy = _meant(column, cell)
-    what = f"{_shown(cell)} is not a number"
-    sheet.report_cell(NotANumberError, i, column.name, what, remedy=remedy, nearest=nearest)
-
-
-def _meant(column: Column, cell: str) -> tuple[str | None, str]:
-    """Return the number that a text most likely is, if it is one, and what to do."""
-    plain = cell.replace("\N{MINUS SIGN}", "-").strip()
-    if len(plain) > LONGEST_NUMBER:
-        return None, "write a number with a decimal point, or leave the cell empty"
-    relation = P_VALUE.fullmatch(plain)
-    arm = column.name.rpartition("_")[0] if column.name.endswith(("_mean", "_sd", "_se")) else ""
-    if plain.casefold() in _NO_VALUE:
-        return None, "leave the cell empty: an empty cell is one that was not seen"
-    if plain.startswith("="):
-        return None, "write the result of the formula (in a spreadsheet: paste as values)"
-    if _THOUSANDS.fullmatch(plain):
-        whole = re.sub(r"[,\s'\u2019]", "", plain)
-        if plain.count(",") == 1 and "." not in plain:
-            point = plain.replace(",", ".")
-            return whole, f"write {whole} if the comma separates thousands, {point} if it is the decimal mark"
-        return whole, f"write {whole}, without signs between thousands"
-    if _DECIMAL_COMMA.fullmatch(plain):
-        number = (
-            re.sub(r"[.\s'\u2019](?=\d{3}\b)", "", plain.rpartition(",")[0]) + "." + plain.rpartition(",")[2]
-        )
-        return number, f"write a decimal point: {number}"
-    if relation and column.quantity == "p_value":
-        sign = P_SIGNS.get(relation[1], relation[1])
-        return relation[2], f"write {sign} in p_relation and {relation[2]} in {column.name}"
-    if _TWO_NUMBERS.fullmatch(plain):
-        first, second = re.findall(_DIGITS, plain)[:2]
-        where = f"{arm}_mean and {second} in {arm}_sd (or {arm}_se)" if arm else "its column, and the other"
-        return first, f"mean and SD (or SE) stand in one cell: write {first} in {where}"
-    if _RANGE.fullmatch(plain):
-        return None, "a range or an interval stands in the cell: write each end in a column of its own"
-    with_unit = _WITH_UNIT.fullmatch(plain)
-    if with_unit:
-        return with_unit[1], f"write {with_unit[1]} alone; the unit belongs in a column of its own"
-    return None, "write a number with a decimal point, or leave the cell empty"
 
 
 def _check_with_pandera(sheet: RawSheet, frame: pd.DataFrame) -> None:

@@ -118,13 +118,12 @@ def _texts(grid: Grid, layout: Layout) -> Iterator[tuple[str, str, int | None, i
     for i, (line, row) in enumerate(zip(grid.lines, grid.rows, strict=True)):
         alone = sum(bool(cell) for cell in row) == 1
         for at, cell in enumerate(row):
-            if not cell or number(cell, Dialect()) is not None:
-                continue
             beside = i >= layout.start and at in own and _is_of_values(cell)
             title = i < layout.start - 1 or (
                 i == layout.start - 1 and (at in own or at not in table) and layout.headings[at] not in asked
             )
-            if title or (i >= layout.start and alone) or beside:
+            told = title or (i >= layout.start and alone) or beside
+            if cell and told and number(cell, Dialect()) is None:
                 yield (
                     cell,
                     f"{'row' if alone else 'cell'} {line if alone else grid.address(line, at)}",

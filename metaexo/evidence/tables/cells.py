@@ -25,7 +25,7 @@ from metaexo.errors import (
     UncomputedCellError,
     WorkbookError,
 )
-from metaexo.evidence.reading import LARGEST_FILE, letters
+from metaexo.evidence.reading import letters
 from metaexo.formatting import FORMULA_SIGNS, plural
 
 if TYPE_CHECKING:
@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 
 WORKBOOKS = (".xlsx", ".xlsm")
 TEXTS = (".csv", ".tsv", ".txt", ".tab")
+LARGEST_FILE = 30_000_000
+"""Bytes of the largest file that is read: about 75,000 rows of outcomes, a minute and a gigabyte."""
 LARGEST_CONTENT = 150_000_000
 """Bytes that the parts of a workbook may have once they are unpacked."""
 OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """First bytes of a workbook of the format before 2007, and of one that is encrypted."""
+MOST_NULS = 50
+"""One letter of so many may be a null in a file of text."""
 MOST_SHEETS = 60
 MOST_COLUMNS = 2_000
 LONGEST_CELL = 32_767
@@ -394,7 +398,7 @@ def merged_cells(grid: Grid, span: tuple[int, int, int, int], value: str) -> Odd
 def _text(path: Path, content: bytes) -> Grid:
     grid = Grid(path.name)
     text = _decoded(path, content, grid)
-    if "\0" in text:
+    if text.count("\0") > len(text) / MOST_NULS:
         raise EncodingError(
             f"{path.name} holds bytes that are no text", "a CSV file, or a workbook (.xlsx)", SAVE, path.name
         )

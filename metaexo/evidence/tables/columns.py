@@ -51,6 +51,8 @@ from metaexo.formatting import plural
 LONGEST_VALUE = 200
 """Letters of a cell that a problem keeps."""
 SAMPLE = 200
+FEWEST_KNOWN = {True: 2, False: 1}
+"""Known headings in a header: of a flat table, and of a sheet whose name says what it holds."""
 MEANS = tuple(f"{arm}_mean" for arm in ARMS)
 SPREADS = ("sd", "se", "ci_low", "q1", "min")
 RESULTS = frozenset(("effect", "difference", "p_value", "statistic"))
@@ -103,9 +105,9 @@ class Remarks:
         """Count a cell that was written in some way."""
         self.written.setdefault(how, Counter())[heading] += 1
 
-    def said(self, layout: Layout) -> list[str]:
-        """Return what was read as what, in sentences."""
-        notes = [*dict.fromkeys(layout.notes), *_of_columns(layout), *self.unread]
+    def said(self, layout: Layout, flat: bool) -> list[str]:
+        """Return what was read as what, in sentences; linked sheets have our names as a rule."""
+        notes = [*dict.fromkeys(layout.notes), *_of_columns(layout, flat), *self.unread]
         notes += [_way(how, where) for how, where in self.written.items()]
         if self.emptied:
             words = ", ".join(f"{word!r} ({n})" for word, n in self.emptied.most_common(MOST_NAMED))
@@ -119,7 +121,7 @@ class Remarks:
         return notes
 
 
-def _of_columns(layout: Layout) -> list[str]:
+def _of_columns(layout: Layout, flat: bool) -> list[str]:
     """Return what every column was read as, and which were not used."""
     notes = []
     for column in layout.mapped:
@@ -129,7 +131,7 @@ def _of_columns(layout: Layout) -> list[str]:
         words = f"column {letters(column.at)} {column.heading!r} was read as {joint.join(column.columns)}"
         notes.append(words + (", the only group there is" if column.note else ""))
     same = [column.heading for column in layout.mapped if column.columns == (column.heading,)]
-    if same:
+    if same and flat:
         have = "has its" if len(same) == 1 else "have their"
         notes.append(f"{plural(len(same), 'column')} {have} name of the codebook: {', '.join(same)}")
     own = [f"{letters(one.at)} {one.heading!r}" for one in layout.mapped if not one.columns and one.heading]
@@ -183,7 +185,9 @@ class Columns:
     def header(self) -> bool:
         """Find the header and say what each column is; False if there is no table."""
         grid = self.grid
-        layout = find_header(grid, self.plan.columns, self.words, self.columns)
+        layout = find_header(
+            grid, self.plan.columns, self.words, self.columns, FEWEST_KNOWN[self.tables.flat]
+        )
         if layout is None:
             first = ", ".join(repr(cell[:40]) for cell in (grid.rows[0] if grid.rows else [])[:8] if cell)
             self.layout = Layout(grid.lines[0] if grid.lines else 1, 0, [], [])
@@ -220,12 +224,13 @@ class Columns:
         remedy: str,
         at: int | None = None,
         line: int | None = None,
+        lines: tuple[int, ...] = (),
         **more: str | None,
     ) -> None:
-        """Add a problem of a heading, or of a cell."""
+        """Add a problem of a heading, of a cell, or of the cells of several lines of a column."""
         line = self.layout.line if line is None else line
         row = f"{self.grid.sheet}, row {line}" if self.grid.sheet else f"row {line}"
-        cells = (self.grid.address(line, at) if at is not None else row,)
+        cells = tuple(self.grid.address(one, at) if at is not None else row for one in lines or (line,))
         heading = self.layout.headings[at] if at is not None and at < len(self.layout.headings) else ""
         column = more.get("column") or heading
         value = self.at(line, at)[:LONGEST_VALUE] if at is not None else ""
@@ -241,6 +246,7 @@ class Columns:
                 column,
                 value,
                 more.get("nearest"),
+                lines=lines,
                 cells=cells,
                 heading=heading,
             )

@@ -21,7 +21,7 @@ from metaexo.errors import (
 )
 from metaexo.evidence.codebook import Column, Stamp, stamp, vocabulary_rows
 from metaexo.evidence.problems import SheetProblem
-from metaexo.evidence.reading import MISSPELT, letters
+from metaexo.evidence.reading import letters
 from metaexo.evidence.tables.cells import Grid
 
 OURS = Path(__file__).with_name("headings.csv")
@@ -32,6 +32,8 @@ HEADER_WITHIN = 40
 """Rows at the top of a sheet among which the header is looked for."""
 LONGEST_HEADING = 120
 LONGEST_PHRASE = 6
+MISSPELT = 0.85
+"""Likeness from which an unknown heading is taken for a misspelt one."""
 TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("mean", "sd"): ("mean", "sd"),
     ("mean", "se"): ("mean", "se"),
@@ -103,6 +105,7 @@ class Mapped:
     columns: tuple[str, ...] = ()  # empty: a column of the user's own
     both: bool = False  # one value that holds for all columns
     by_user: bool = False
+    decimal: str = ""  # the decimal mark of its numbers, where the user says it
     note: str = ""
 
 
@@ -175,6 +178,8 @@ def meaning(heading: str, known: Mapping[str, Column], words: Vocabulary) -> Mea
     >>> meaning("N control", known, load_headings()).columns
     ('control_n',)
     """
+    if heading in known:
+        return Meaning((heading,))
     found = tokens(heading)
     plain = [token for token in found if token not in "()[]/"]
     bare, unit = _without_brackets(found)
@@ -287,11 +292,11 @@ def _joined(
 
 
 def find_header(
-    grid: Grid, known: Mapping[str, Column], words: Vocabulary, own: Iterable[str] = ()
+    grid: Grid, known: Mapping[str, Column], words: Vocabulary, own: Iterable[str] = (), fewest: int = 2
 ) -> Layout | None:
     """Return the header of a grid: the row, or the two rows, most of whose cells are known headings.
 
-    None if no row has two of them.
+    None if no row has `fewest` of them.
     """
     mine = {fold(name) for name in own}
     cache: dict[str, Meaning] = {}
@@ -314,6 +319,8 @@ def find_header(
             if two and (i == 0 or grid.lines[i] != grid.lines[i - 1] + 1):
                 continue
             headings, groups = _two_rows(grid, i, words) if two else (list(row), [""] * len(row))
+            if best is not None and sum(map(bool, headings)) < best[0] + (best[1] != i):
+                continue  # no more than that can be known
             score = sum(
                 understood(cell, group) or understood(cell)
                 for cell, group in zip(headings, groups, strict=True)
@@ -321,7 +328,7 @@ def find_header(
             sure = sum(bool(group) for group in groups) if two else 0
             if two and not sure:
                 continue
-            if score >= 2 and (
+            if score >= fewest and (
                 best is None or score > best[0] or (two and score == best[0] and best[1] == i)
             ):
                 best = score, i, headings, groups
@@ -476,7 +483,8 @@ class _Mapper:
                 )
                 continue
             names, both = targets(said, self.known)
-            self.found[there[0]] = Mapped(there[0], self.full[there[0]], names, both, by_user=True)
+            mark = decimal_mark(said)
+            self.found[there[0]] = Mapped(there[0], self.full[there[0]], names, both, True, mark)
 
     def by_words(self) -> None:
         """Take every heading of which all words are understood."""
@@ -707,7 +715,7 @@ class _Mapper:
                 f"{word} {part}": f"{arm}_{name}"
                 for word, arm in self.words.arms.items()
                 for part, name in self.words.statistics.items()
-                if len(word) > 2 and f"{arm}_{name}" in self.known
+                if len(word) > 1 and f"{arm}_{name}" in self.known
             },
         }
         phrase = " ".join(token for token in tokens(heading) if token not in "()[]/")
@@ -795,7 +803,8 @@ def targets(said: str | None, known: Mapping[str, Column]) -> tuple[tuple[str, .
     >>> targets("treatment_n and control_n", known), targets("", known)
     ((('treatment_n', 'control_n'), True), ((), False))
     """
-    if said is None or not said.strip():
+    said = _DECIMAL.sub("", said or "")
+    if not said.strip():
         return (), False
     names = re.findall(r"\w+", said)
     both = "and" in names
@@ -806,6 +815,23 @@ def targets(said: str | None, known: Mapping[str, Column]) -> tuple[tuple[str, .
     if not named:
         raise UnknownChoiceError("column in --map (columns=)", said, known)
     return named, both
+
+
+_DECIMAL = re.compile(r",?\s*\bdecimal[ _](comma|point)\s*$", re.IGNORECASE)
+DECIMALS = {",": "decimal comma", ".": "decimal point"}
+"""How a user says the decimal mark of a column, after its name."""
+
+
+def decimal_mark(said: str | None) -> str:
+    """Return the decimal mark that a user names for a column; "" if none is named.
+
+    Examples
+    --------
+    >>> decimal_mark("treatment_mean, decimal comma"), decimal_mark("treatment_mean")
+    (',', '')
+    """
+    found = _DECIMAL.search(said or "")
+    return next((mark for mark, words in DECIMALS.items() if found and found[1].lower() in words), "")
 
 
 def missing_study(layout: Layout, file: str, cell: str) -> SheetProblem:

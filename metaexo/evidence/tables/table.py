@@ -20,7 +20,7 @@ from metaexo.errors import (
 )
 from metaexo.evidence.codebook import Codebook, Column, SheetPlan
 from metaexo.evidence.names import is_example
-from metaexo.evidence.reading import ADDED, Placed, letters
+from metaexo.evidence.reading import Placed, letters
 from metaexo.evidence.tables.asides import (
     MOST_NAMED,
     ask_of_means,
@@ -34,6 +34,7 @@ from metaexo.evidence.tables.cells import SEPARATORS, Grid, Number, Percent, mer
 from metaexo.evidence.tables.columns import Columns, Remarks, Tables, that_are_there
 from metaexo.evidence.tables.headings import (
     ARMS,
+    DECIMALS,
     Mapped,
     Vocabulary,
     find_header,
@@ -41,12 +42,14 @@ from metaexo.evidence.tables.headings import (
     load_headings,
     map_columns,
     meaning,
+    option,
 )
 from metaexo.evidence.tables.values import (
     Dialect,
     Trouble,
     Value,
     dialect_of,
+    dialect_of_column,
     is_empty,
     number,
     p_value,
@@ -64,6 +67,14 @@ FLAT = ("studies", "outcomes")
 LOCATIONS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
 SIZES = ("n_treatment", "n_control")
 """Columns of studies that a flat table has as the sizes of the arms of each row."""
+ADDED = frozenset(
+    [
+        *("line", "study_name", "source", "source_group", "source_kind", "isolation", "isolation_group"),
+        *("isolation_methods", "isolation_step", "treatment_isolation_step", "control_isolation_step"),
+        *("outcome_label", "outcome_family", "method_pair"),
+    ]
+)
+"""Columns that metaexo adds to the tables it hands out: a column of the user's own has another name."""
 FEWEST_HEADINGS = 4
 """Known headings by which a row below the first one is the header of another table."""
 ONE_OUTCOME = "outcome"
@@ -85,11 +96,12 @@ def read_tables(
 ) -> Tables:
     """Return the raw sheets of a file; a file that cannot be opened, or chosen from, is refused."""
     grids = read_grids(path)
-    words = load_headings(folder)
-    linked = {fold(grid.sheet): grid for grid in grids if fold(grid.sheet) in codebook.sheets}
-    if sheet is None and all(name in linked for name in FLAT):
-        return _linked(path, codebook, linked, words, columns or {})
-    plan = flat_plan(codebook, path.name)
+    sheets = {fold(grid.sheet): grid for grid in grids if fold(grid.sheet) in codebook.sheets}
+    if sheet is None and all(name in sheets for name in FLAT):
+        tables = linked(path.name, codebook, sheets, columns or {}, folder or path.parent)
+        tables.notes.insert(0, f"the worksheets {', '.join(map(repr, sheets))} were read as linked sheets")
+        return tables
+    plan, words = flat_plan(codebook, path.name), load_headings(folder)
     grid, notes = _chosen(path, grids, plan, words, columns or {}, sheet)
     tables = Tables(flat_codebook(codebook, plan), worksheet=grid.sheet, notes=notes)
     _Table(tables, grid, plan, words, columns or {}, folder).read_flat()
@@ -177,30 +189,26 @@ def _said_of(grid: Grid, grids: Sequence[Grid]) -> list[str]:
     return [*notes, *grid.notes]
 
 
-def _linked(
-    path: Path,
-    codebook: Codebook,
-    grids: Mapping[str, Grid],
-    words: Vocabulary,
-    columns: Mapping[str, str | None],
+def linked(
+    of: str, codebook: Codebook, grids: Mapping[str, Grid], columns: Mapping[str, str | None], folder: Path
 ) -> Tables:
-    """Return the sheets of a workbook whose worksheets have the names of the sheets of a folder."""
+    """Return the sheets that are linked by the study: worksheets of a workbook, or files of a folder."""
     plans = {
-        name: replace(plan, file=f"{path.name}, {grids[name].sheet}")
+        name: replace(plan, file=f"{of}, {grids[name].sheet}" if grids[name].sheet else grids[name].file)
         for name, plan in codebook.sheets.items()
         if name in grids
     }
     tables = Tables(replace(codebook, sheets={**codebook.sheets, **plans}), flat=False)
-    tables.notes.append(f"the worksheets {', '.join(map(repr, plans))} were read as linked sheets")
+    words = load_headings(folder)
     used: set[str] = set()
     for name, plan in plans.items():
-        table = _Table(tables, grids[name], plan, words, columns, None)
+        table = _Table(tables, grids[name], plan, words, columns, folder)
         table.read_linked()
         used |= table.used
     for heading in columns:
         if fold(heading) not in used:
             shown_ = [name for placed in tables.placed.values() for name in placed.headings]
-            raise UnknownChoiceError("heading", heading, shown_, rows=path.name)
+            raise UnknownChoiceError("heading", heading, shown_, rows=of)
     return tables
 
 
@@ -218,7 +226,9 @@ class _Table(Columns):
     ) -> None:
         super().__init__(tables, grid, plan, words, columns)
         self.folder = folder
-        self.dialect = Dialect()
+        self.dialect = Dialect()  # of all numbers, and of each column by its position
+        self.dialects: dict[int, Dialect] = {}
+        self._two_ways: dict[Mapped, list[tuple[int, str, tuple[str, str]]]] = {}
         self._twice = False  # whether numbers of one group stand side by side
         self.remarks = Remarks()
         self.studies: dict[str, tuple[str, int]] = {}
@@ -238,11 +248,17 @@ class _Table(Columns):
             if self.layout.headings[one.at or 0] not in asked and not self._twice:
                 self.problem(UnclearColumnError, one.what, one.allowed, one.remedy, one.at, one.line)
         self._body()
-        self.notes += self.remarks.said(self.layout)
+        self.notes += self.remarks.said(self.layout, self.tables.flat)
         self._fill()
 
     def read_linked(self) -> None:
-        """Read one of several linked worksheets."""
+        """Read one of several linked sheets; what is said of it begins with its name."""
+        self.notes = []
+        self._read_linked()
+        name = self.grid.sheet or self.grid.file
+        self.tables.notes += [f"{name}: {note}" for note in self.notes]
+
+    def _read_linked(self) -> None:
         self.notes += self.grid.notes
         if not self.header():
             return
@@ -251,12 +267,13 @@ class _Table(Columns):
             if name not in taken:
                 self.problem(
                     MissingColumnError,
-                    f"no heading of {self.grid.sheet!r} is {name}",
+                    f"no heading of {self.grid.sheet or self.grid.file!r} is {name}",
                     ", ".join(self.plan.required_columns),
                     f"add it: {known[name].description}",
+                    column=name,
                 )
         self._body()
-        self.notes += self.remarks.said(self.layout)
+        self.notes += self.remarks.said(self.layout, self.tables.flat)
 
     # -------------------------------------------------------------------------------------------- Rows
 
@@ -279,6 +296,7 @@ class _Table(Columns):
         self.dialect = dialect_of(
             (row[c.at] for _, row in rows for c in numeric if c.at < len(row)), grid.separator
         )
+        self.dialects = {column.at: self._dialect_of(column, rows) for column in numeric}
         texts = dict(rows)
         columns = {name: column.at for column in mapped for name in column.columns}
         columns |= {name: at for at, name in own.items()}
@@ -288,6 +306,37 @@ class _Table(Columns):
         last = ""
         for line, row in rows:
             last = self._row(line, row, mapped, own, last)
+        self._ask_for_decimal_mark()
+
+    def _dialect_of(self, column: Mapped, rows: Sequence[tuple[int, list[str]]]) -> Dialect:
+        """Return how numbers of a column are read: as the user says, as its cells say, or as those of all."""
+        if column.decimal:
+            return replace(self.dialect, decimal=column.decimal)
+        cells = [row[column.at] for _, row in rows if column.at < len(row)]
+        whole = all(self.plan.columns[name].type == "integer" for name in column.columns)
+        return dialect_of_column(cells, self.dialect, whole=whole)
+
+    def _ask_for_decimal_mark(self) -> None:
+        """Ask once per column what "1,234" is, where no other number settles it."""
+        for column, cells in self._two_ways.items():
+            (line, cell, (whole, point)), *more = cells
+            mark = "," if "," in cell else "."
+            names = " and ".join(column.columns) if column.both else " ± ".join(column.columns)
+            as_point, as_whole = (
+                option(column.heading, f"{names}, {DECIMALS[one]}") for one in (mark, ".,".replace(mark, ""))
+            )
+            others = f", and {plural(len(more), 'other cell')} of the column likewise" if more else ""
+            self.problem(
+                UnclearCellError,
+                f"{shown(cell)} can be {whole} or {point}{others}: the other numbers of the file do not "
+                "settle it",
+                self.plan.columns[column.columns[0]].allowed,
+                f"{as_point} if it is {point}; {as_whole} if it is {whole}",
+                column.at,
+                line,
+                column=column.columns[0],
+                lines=tuple(one for one, *_ in cells) if more else (),
+            )
 
     def _own_names(self, own: Sequence[Mapped]) -> dict[int, str]:
         """Return the names of the user's own columns, by position; none has the name of another column."""
@@ -367,7 +416,7 @@ class _Table(Columns):
                 )
             elif self._second_table(i, rows, header):
                 break
-            elif [fold(cell) for cell in row] == header:
+            elif _is_row(row, header):
                 self.remarks.unread.append(f"row {line} was not read: it repeats the headings")
             elif wide and filled[i] == 1 and self.tables.flat:
                 at = row.index(first)
@@ -390,7 +439,7 @@ class _Table(Columns):
         line, row = rows[i]
         if sum(map(bool, row)) == 1 and i + 1 < len(rows):  # a title above the headings
             return self._second_table(i + 1, rows, header)
-        same = [fold(cell) for cell in row] == header
+        same = _is_row(row, header)
         if (same and "outcome" in self.layout.taken()) or not (same or self._are_headings(row)):
             return False
         below = [next(filter(None, cells), "") for _, cells in rows[i + 1 :] if sum(map(bool, cells)) > 1]
@@ -446,7 +495,7 @@ class _Table(Columns):
         lengths = dict(zip(self.grid.lines, self.grid.widths, strict=True))
         mark = SEPARATORS[self.grid.separator]
         for line, row in rows:
-            if lengths[line] != width:
+            if lengths[line] != width and (lengths[line] < width or len(row) > width):
                 self.problem(
                     RowLengthError,
                     f"the row has {lengths[line]} cells and the header {width}",
@@ -560,7 +609,13 @@ class _Table(Columns):
     ) -> None:
         """Read one cell into the columns that it holds."""
         plans = [self.plan.columns[name] for name in column.columns]
+        if len(plans) == 1 and _takes_any_text(plans[0]) and plans[0].name not in ("outcome", "timepoint"):
+            found[plans[0].name] = str(cell)
+            return
         values = self._values(row, cell, column, plans, found)
+        if isinstance(values, Trouble) and values.two_ways:
+            self._two_ways.setdefault(column, []).append((line, cell, values.two_ways))
+            return
         if isinstance(values, Trouble):
             self._cell_problem(self._apart(values, line, column), line, row, column)
             return
@@ -581,7 +636,7 @@ class _Table(Columns):
     def _apart(self, trouble: Trouble, line: int, column: Mapped) -> Trouble:
         """Say where each number of a cell goes, where the other cells of its column hold one number."""
         cells = self._sample(column.at)
-        single = sum(number(cell, self.dialect) is not None for cell in cells)
+        single = sum(number(cell, self.dialects[column.at]) is not None for cell in cells)
         places = {name: other.at for other in self.layout.mapped for name in other.columns}
         others = {places.get(name, column.at) for names, _ in trouble.several for name in names} - {column.at}
         taken = any(self._sample(at) for at in others)  # an empty column leaves its name to --map
@@ -600,22 +655,25 @@ class _Table(Columns):
     def _values(
         self, row: list[str], cell: str, column: Mapped, plans: Sequence[Column], found: dict[str, str]
     ) -> list[Value] | Trouble:
+        dialect = self.dialects.get(column.at, self.dialect)
         if column.both:
-            value = value_of(cell, plans[0], self.dialect, column.heading)
+            value = value_of(cell, plans[0], dialect, column.heading)
             return value if isinstance(value, Trouble) else [value] * len(plans)
         name = plans[0].name
         if len(plans) == 1 and plans[0].quantity == "p_value" and "p_relation" in self.plan.columns:
-            return self._p(row, cell, plans[0], found)
+            return self._p(row, cell, plans[0], found, dialect)
         if len(plans) == 1 and name.endswith("_events") and (two := share(cell)):
             return self._events_of(row, two, plans[0], found)
-        if name == "timepoint" and number(cell, self.dialect) and (unit := unit_of_time(column.heading)):
+        if name == "timepoint" and number(cell, dialect) and (unit := unit_of_time(column.heading)):
             return [Value(f"{unit} {cell}", "word")]
         if len(plans) == 1 and not plans[0].is_number:
             return self._word(cell, plans[0])
-        return values_of(cell, plans, self.dialect, column.heading)
+        return values_of(cell, plans, dialect, column.heading)
 
-    def _p(self, row: list[str], cell: str, plan: Column, found: dict[str, str]) -> list[Value] | Trouble:
-        said = p_value(cell, plan, self.dialect)
+    def _p(
+        self, row: list[str], cell: str, plan: Column, found: dict[str, str], dialect: Dialect
+    ) -> list[Value] | Trouble:
+        said = p_value(cell, plan, dialect)
         if isinstance(said, Trouble):
             return said
         relation, value = said
@@ -827,6 +885,15 @@ class _Table(Columns):
                     column="outcome",
                     study=row.get(self.plan.key),
                 )
+
+
+def _takes_any_text(plan: Column) -> bool:
+    return not (plan.is_number or plan.words or plan.pattern)
+
+
+def _is_row(row: Sequence[str], header: Sequence[str]) -> bool:
+    """Return whether a row holds the headings again."""
+    return len(row) == len(header) and all(fold(cell) == name for cell, name in zip(row, header, strict=True))
 
 
 def _two_arms(columns: Iterable[str]) -> bool:

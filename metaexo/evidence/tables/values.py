@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from metaexo.errors import MetaexoError, NotANumberError, UnclearCellError
 from metaexo.evidence.codebook import Column
@@ -78,6 +79,7 @@ _OF_ONE_KIND = re.compile(
     r"(\d{1,6})\s*(?:mice|rats|animals|pigs|dogs|rabbits|patients|people|subjects)",
     re.IGNORECASE,
 )
+_WITH_UNIT = re.compile(rf"({_TOKEN})\s*[^\W\d_][\w/²³^]{{0,11}}")
 _SIZE = re.compile(r"n\s*=\s*(\d{1,6})", re.IGNORECASE)
 _THIRD = re.compile(
     rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*({_TOKEN})\s*[)\]]?\s*[(\[,;]\s*(?:n\s*=\s*)?(\d+)\s*[)\]]?",
@@ -93,7 +95,7 @@ _BLANKS = re.compile(r"[\s\u00a0\u2007\u2009\u200a\u202f\ufeff\u200b]+")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the numbers of a file that are written as text are to be read."""
+    """How the numbers of a file, or of a column, that are written as text are to be read."""
 
     decimal: str = ""  # "." or ",": what all numbers agree on; "?" if they do not; "" if none of them says
     grouped: bool = False  # whether "1.234" may be a thousand, because cells are separated by semicolons
@@ -110,6 +112,7 @@ class Trouble:
     nearest: str | None = None
     # numbers that stand in one cell, each with the columns that it may be
     several: tuple[tuple[tuple[str, ...], str], ...] = ()
+    two_ways: tuple[str, str] | None = None  # a number as thousands and as a decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,25 @@ def dialect_of(cells: Iterable[str], separator: str = "") -> Dialect:
     return Dialect(decimal, separator == ";")
 
 
+def dialect_of_column(cells: Sequence[str], file: Dialect, *, whole: bool) -> Dialect:
+    """Return how the numbers of a column are read: as they say themselves, or else as those of the file.
+
+    In a column of whole numbers a sign before three digits stands between thousands.
+
+    Examples
+    --------
+    >>> dialect_of_column(["1,234", "12"], Dialect(), whole=True).decimal
+    '.'
+    >>> dialect_of_column(["1,234", "12,5"], Dialect("?"), whole=False).decimal
+    ','
+    """
+    own = dialect_of(cells, ";" if file.grouped else "")
+    if own.decimal or file.decimal in (".", ","):
+        return own if own.decimal else file
+    threes = {"," in cell for cell in cells if not isinstance(cell, Number) and _THREE.fullmatch(plain(cell))}
+    return Dialect("." if threes.pop() else ",", file.grouped) if whole and len(threes) == 1 else file
+
+
 def _mark(token: str) -> str:
     """Return the decimal mark that a number can only have; "" if it does not say."""
     if _THREE.fullmatch(token):
@@ -158,6 +180,7 @@ def _mark(token: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=1 << 16, typed=True)  # typed: a Number is no text of the same letters
 def number(cell: str, dialect: Dialect) -> Value | None:
     """Return the number that a text is, in our notation; None if it is none or can be read in two ways.
 
@@ -165,8 +188,8 @@ def number(cell: str, dialect: Dialect) -> Value | None:
     --------
     >>> number("1.234,5", Dialect()), number("1,000", Dialect("."))
     (Value(text='1234.5', how='decimal comma'), Value(text='1000', how='thousands'))
-    >>> number("1,000", Dialect()), number("1.234", Dialect(","))
-    (None, None)
+    >>> number("1,000", Dialect()), number("1.234", Dialect(",")), number("1,234", Dialect(","))
+    (None, Value(text='1234', how='thousands'), Value(text='1.234', how='decimal comma'))
     """
     if isinstance(cell, Percent):
         return None
@@ -207,12 +230,14 @@ def _power(base: Value | None, exponent: int) -> Value | None:
 
 
 def _three(text: str, dialect: Dialect) -> Value | None:
-    """Return what "1,000" or "1.234" is where the other numbers of the file settle it."""
-    if "," in text:
-        return Value(text.replace(",", ""), "thousands") if dialect.decimal == "." else None
-    if dialect.decimal == "." or (not dialect.decimal and not dialect.grouped):
-        return Value(text.removeprefix("+"))
-    return None
+    """Return what "1,000" or "1.234" is where the other numbers of the column, or of the file, settle it."""
+    mark = "," if "," in text else "."
+    if dialect.decimal == "?" or (not dialect.decimal and (mark == "," or dialect.grouped)):
+        return None
+    if mark == (dialect.decimal or "."):
+        point = text.removeprefix("+").replace(",", ".")
+        return Value(point, "decimal comma" if mark == "," else "")
+    return Value(text.removeprefix("+").replace(mark, ""), "thousands")
 
 
 def is_empty(cell: str) -> bool:
@@ -331,6 +356,7 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             f"{shown(text)} can be {whole} or {point}: the other numbers of the file do not settle it",
             allowed,
             f"write {whole} or {point}",
+            two_ways=(whole, point),
         )
     two = _TWO.fullmatch(text) if len(text) <= LONGEST and column.name.endswith("_mean") else None
     if two:
@@ -373,6 +399,7 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             else "write each number in a column of its own",
         )
     remedy = "write a number, or leave the cell empty if it is not reported"
+    nearest = None
     counted = _COUNTED.match(text) if column.quantity in ("sample_size", "events") else None
     about = _ABOUT.fullmatch(text) if len(text) <= LONGEST else None
     if counted:
@@ -384,7 +411,12 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
         remedy = (
             f"write {about[1]} if that is near enough, and say so in the column note; else leave it empty"
         )
-    return Trouble(NotANumberError, f"{shown(text)} is not a number", allowed, remedy)
+    elif text.startswith("="):
+        remedy = "write the result of the formula (in a spreadsheet: paste as values)"
+    elif len(text) <= LONGEST and (with_unit := _WITH_UNIT.fullmatch(text)):
+        nearest = with_unit[1]
+        remedy = f"write {nearest} alone; the unit belongs in a column of its own"
+    return Trouble(NotANumberError, f"{shown(text)} is not a number", allowed, remedy, nearest)
 
 
 def share(cell: str) -> tuple[str, str] | None:

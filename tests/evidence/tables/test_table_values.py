@@ -12,9 +12,9 @@ import pytest
 
 from metaexo.evidence.codebook import load_codebook
 from metaexo.evidence.tables.cells import Number, Percent
-from metaexo.evidence.tables.headings import read_map
+from metaexo.evidence.tables.headings import ARMS, read_map
 from metaexo.evidence.tables.values import Dialect, Trouble, Value, dialect_of, number, value_of, values_of
-from tests.evidence.tables.making import HEADINGS, LI, problems, read, said, values, workbook
+from tests.evidence.tables.making import HEADINGS, LI, problems, read, said, text, values, workbook
 
 KNOWN = load_codebook().sheets["outcomes"].columns
 MEAN, SIZE, EVENTS = KNOWN["treatment_mean"], KNOWN["treatment_n"], KNOWN["treatment_events"]
@@ -58,13 +58,13 @@ def test_texts_that_are_no_number(cell: str) -> None:
     ("others", "separator", "cell", "value"),
     [
         (["5.1"], "", "1,000", "1000"),
-        (["5,1"], "", "1,000", None),
+        (["5,1"], "", "1,000", "1.000"),
         ([], "", "1,000", None),
         (["5.1", "5,2"], "", "1,000", None),
         (["5.1"], "", "1.234", "1.234"),
         ([], ",", "1.234", "1.234"),
         ([], ";", "1.234", None),
-        (["5,1"], ";", "1.234", None),
+        (["5,1"], ";", "1.234", "1234"),
         (["5,1"], "", "0.234", "0.234"),
         ([Number("5.1")], "", "1,000", None),
     ],
@@ -326,3 +326,42 @@ def test_a_species_is_read_where_one_is_named(tmp_path: Path, cell: str, species
     tables = read(workbook(tmp_path / "t.xlsx", [(*HEADINGS, "Species"), (*LI, cell)]))
     assert values(tables, "species") == [(species,)]
     assert said(tables, f"{cell!r} was read as") == (cell != species)
+
+
+AMBIGUOUS = (
+    ("Study", "Exosome mean", "Exosome SD", "Exosome n", "Control mean", "Control SD", "Control n"),
+    ("Li 2020", "1,234", "210", 10, "1,020", "198", "1,250"),
+    ("Wu 2021", "1,310", "190", 8, "1,050", "205", 8),
+    ("Ma 2022", "980", "185", 9, "900", "177", 9),
+)
+
+
+def test_a_number_that_can_be_two_is_asked_for_once_per_column_and_both_answers_work(tmp_path: Path) -> None:
+    path = text(tmp_path / "t.csv", AMBIGUOUS)
+    asked = read(path).raws["outcomes"].problems
+    assert [problem.cells for problem in asked] == [("B2", "B3"), ("E2", "E3")]
+    assert asked[0].lines == (2, 3)
+    assert "'1,234' can be 1234 or 1.234, and 1 other cell of the column likewise" in asked[0].what
+    assert '--map "Exosome mean=treatment_mean, decimal point" if it is 1234' in asked[0].remedy
+    assert '--map "Exosome mean=treatment_mean, decimal comma" if it is 1.234' in asked[0].remedy
+    for words, first in (("decimal point", "1234"), ("decimal comma", "1.234")):
+        arms = zip(("Exosome", "Control"), ARMS, strict=True)
+        tables = read(path, columns=read_map(f"{arm} mean={name}_mean, {words}" for arm, name in arms))
+        assert tables.raws["outcomes"].problems == []
+        assert values(tables, "treatment_mean", "control_n")[0] == (first, "1250")
+
+
+@pytest.mark.parametrize(
+    ("other", "first"), [("12,5", "1.234"), ("1,234,567", "1234"), ("1,234.5", "1234"), ("0,980", "1.234")]
+)
+def test_one_cell_of_a_column_settles_the_others_whatever_other_columns_have(
+    tmp_path: Path, other: str, first: str
+) -> None:
+    rows = [list(row) for row in AMBIGUOUS]
+    rows[3][1], rows[2][2] = other, "190.5"
+    rows[2][4] = "1,050.5"
+    tables = read(text(tmp_path / "t.csv", rows))
+    assert tables.raws["outcomes"].problems == []
+    assert values(tables, "treatment_mean", "control_mean")[0] == (first, "1020")
+    how = "decimal commas were read in" if "." in first else "signs between thousands were taken out of"
+    assert any(note.startswith(how) and "'Exosome mean'" in note for note in tables.notes)
