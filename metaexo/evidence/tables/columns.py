@@ -67,6 +67,8 @@ WAYS = {
     "percent": "percent signs were taken off {cells} of {columns}: 50 % is read as 50, in per cent",
     "percent, decimal comma": "percent signs were taken off {cells} of {columns} with decimal commas: "
     "50,5 % is read as 50.5, in per cent",
+    "half of a total": "{cells} of {columns} {was} taken as the total of two groups of one size: each "
+    "has half",
     "n =": '"n = 10" was read as 10 in {cells} of {columns}',
     "n with a word": '"10 mice" was read as 10 in {cells} of {columns}',
     "powers of ten": "powers of ten were read in {cells} of {columns}",
@@ -127,7 +129,7 @@ def _of_columns(layout: Layout, flat: bool) -> list[str]:
     for column in layout.mapped:
         if not column.columns or column.columns == (column.heading,):
             continue
-        joint = " and " if column.both else ", "
+        joint = " and " if column.shared else ", "
         words = f"column {letters(column.at)} {column.heading!r} was read as {joint.join(column.columns)}"
         notes.append(words + (", the only group there is" if column.note else ""))
     same = [column.heading for column in layout.mapped if column.columns == (column.heading,)]

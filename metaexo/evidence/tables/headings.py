@@ -61,6 +61,11 @@ IN_ONE_CELL = ("±", "(", "[", "/", "of")
 NUMBERED = ("1", "2")
 """Numbers that stand for arms."""
 SAYS = {"treatment": "the exosomes", "control": "the control"}
+SIZES = ("treatment_n", "control_n")
+TOTALS = frozenset(("total", "overall", "both", "combined", "all", "altogether", "gesamt", "insgesamt"))
+"""Words by which a size is that of both groups together."""
+EACH = re.compile(r"\b(?:per|each|every|je|pro)\b|/\s*(?:group|arm|gruppe)\b", re.IGNORECASE)
+"""Words by which a size is that of each group."""
 LEGEND = re.compile(r"\b([12])\s*[=:]\s*([^,;.=:]+)")
 """What a number stands for, in a title or a remark."""
 COUNTED = {"ai": "treatment_events", "ci": "control_events"}
@@ -103,7 +108,7 @@ class Mapped:
     at: int
     heading: str
     columns: tuple[str, ...] = ()  # empty: a column of the user's own
-    both: bool = False  # one value that holds for all columns
+    shared: str = ""  # "each": one value holds for both columns; "half": it is the sum of two equal ones
     by_user: bool = False
     decimal: str = ""  # the decimal mark of its numbers, where the user says it
     note: str = ""
@@ -407,6 +412,7 @@ def map_columns(
     mapper.by_user(columns)
     mapper.by_words()
     mapper.measure_of_nothing()
+    mapper.sizes_of_both()
     mapper.without_arm()
     mapper.near()
     mapper.refuse_doubles()
@@ -482,9 +488,11 @@ class _Mapper:
                     "give the columns different headings",
                 )
                 continue
-            names, both = targets(said, self.known)
+            names, shared = targets(said, self.known)
             mark = decimal_mark(said)
-            self.found[there[0]] = Mapped(there[0], self.full[there[0]], names, both, True, mark)
+            self.found[there[0]] = Mapped(there[0], self.full[there[0]], names, shared, True, mark)
+            if shared == "each" and set(names) == {*SIZES} and {*tokens(self.full[there[0]])} & TOTALS:
+                self._ask_of_total(there[0], "and --map takes it as the size of each group")
 
     def by_words(self) -> None:
         """Take every heading of which all words are understood."""
@@ -585,12 +593,43 @@ class _Mapper:
             if column.columns == ("effect_measure",) and "effect" not in taken and not exact:
                 del self.found[at]
 
+    def sizes_of_both(self) -> None:
+        """Say what a size without an arm is, where both arms have numbers: of each group, or of both."""
+        taken = {name for column in self.found.values() for name in column.columns}
+        if {name.partition("_")[0] for name in taken if name in self.known} < {*ARMS}:
+            return
+        for at, said in list(self.unclear.items()):
+            if said.statistics != ("n",) or said.arm or not self.filled[at]:
+                continue
+            heading = self.full[at]
+            if {*SIZES} <= taken:
+                self.unclear[at] = Meaning()  # the total of two sizes that are there
+            elif EACH.search(heading) and not {*said.left} - {*tokens("each every je pro")}:
+                if not {*SIZES} & taken:
+                    self.found[at] = Mapped(at, heading, SIZES, "each")
+                    del self.unclear[at]
+            elif said.left and {*said.left} <= TOTALS and not {*SIZES} & taken:
+                self._ask_of_total(at, "and no heading names the size of each group")
+                self.unclear[at] = Meaning()
+
+    def _ask_of_total(self, at: int, but: str) -> None:
+        """Ask for the size of each group, where a heading has that of both: it would count twice."""
+        heading = self.full[at]
+        self.problem(
+            UnclearColumnError,
+            at,
+            f"{heading!r} is the size of both groups together, {but}",
+            "the size of each group: treatment_n and control_n",
+            f"{option(heading, ' + '.join(SIZES))} if the groups are of one size, which is half of it; else "
+            f"write the size of each group in a column of its own; {option(heading, '')} if it is neither",
+        )
+
     def without_arm(self) -> None:
         """Give statistics without an arm to the effect, or to the only arm there is."""
         bare = {
             at: said.statistics
             for at, said in self.unclear.items()
-            if said.statistics and not said.arm and not said.left
+            if said.statistics and not said.arm and not said.left and self._is_of_arms(said.statistics)
         }
         taken = {name for column in self.found.values() for name in column.columns}
         said = {name for column in self.found.values() if column.by_user for name in column.columns}
@@ -611,6 +650,10 @@ class _Mapper:
             bare.pop(at)
             self.unclear.pop(at)
         self._ask_for_arm(bare, taken)
+
+    def _is_of_arms(self, statistics: Sequence[str]) -> bool:
+        """Return whether the sheet has these statistics of arms: that of studies has none."""
+        return {f"treatment_{part}" for part in statistics} <= {*self.known}
 
     def _ask_for_arm(self, bare: Mapping[int, tuple[str, ...]], taken: set[str]) -> None:
         """Ask of which arm the statistics are that name none."""
@@ -643,9 +686,12 @@ class _Mapper:
             remedies = [f"{option(heading, name)} if it is of {says[arm]}" for arm, name in free.items()]
             if statistics == ("n",) and len(free) == len(ARMS):
                 remedies = [
-                    f"{option(heading, 'treatment_n and control_n')} if it is the size of EACH group; if it "
-                    "is the total of both, write the size of each group in a column of its own"
+                    f"{option(heading, ' and '.join(SIZES))} if it is the size of EACH group; "
+                    f"{option(heading, ' + '.join(SIZES))} if it is the total of two groups of one size; of "
+                    "groups that differ write the size of each in a column of its own"
                 ]
+            elif statistics == ("n",):
+                remedies.append(f"{option(heading, '')} and a column for the other group if it is the total")
             remedies.append(option(heading, "") + (" if it is neither" if free else " keeps it as your own"))
             self.problem(
                 UnclearColumnError,
@@ -791,30 +837,32 @@ def read_map(entries: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def targets(said: str | None, known: Mapping[str, Column]) -> tuple[tuple[str, ...], bool]:
-    """Return the columns that a user names for one heading, and whether one value holds for all of them.
+def targets(said: str | None, known: Mapping[str, Column]) -> tuple[tuple[str, ...], str]:
+    """Return the columns that a user names for one heading, and how they share one value, if they do.
 
     Examples
     --------
     >>> from metaexo.evidence.codebook import load_codebook
     >>> known = load_codebook().sheets["outcomes"].columns
     >>> targets("treatment_mean ± treatment_sd", known)
-    (('treatment_mean', 'treatment_sd'), False)
-    >>> targets("treatment_n and control_n", known), targets("", known)
-    ((('treatment_n', 'control_n'), True), ((), False))
+    (('treatment_mean', 'treatment_sd'), '')
+    >>> targets("treatment_n and control_n", known), targets("treatment_n + control_n", known)
+    ((('treatment_n', 'control_n'), 'each'), (('treatment_n', 'control_n'), 'half'))
     """
     said = _DECIMAL.sub("", said or "")
     if not said.strip():
-        return (), False
+        return (), ""
     names = re.findall(r"\w+", said)
-    both = "and" in names
+    shared = "each" if "and" in names else "half" if re.search(r"\w\s*\+\s*\w", said) else ""
     named = tuple(name for name in names if name not in ("and", "to"))
     for name in named:
         if name not in known:
             raise UnknownChoiceError("column in --map (columns=)", name, known)
     if not named:
         raise UnknownChoiceError("column in --map (columns=)", said, known)
-    return named, both
+    if shared == "half" and set(named) != {*SIZES}:
+        raise InputError(f"--map says {said!r}"[:200], " + ".join(SIZES), "only sizes of groups add up")
+    return named, shared
 
 
 _DECIMAL = re.compile(r",?\s*\bdecimal[ _](comma|point)\s*$", re.IGNORECASE)

@@ -50,6 +50,7 @@ from metaexo.evidence.tables.values import (
     Value,
     dialect_of,
     dialect_of_column,
+    half_of,
     is_empty,
     number,
     p_value,
@@ -321,7 +322,7 @@ class _Table(Columns):
         for column, cells in self._two_ways.items():
             (line, cell, (whole, point)), *more = cells
             mark = "," if "," in cell else "."
-            names = " and ".join(column.columns) if column.both else " ± ".join(column.columns)
+            names = {"each": " and ", "half": " + "}.get(column.shared, " ± ").join(column.columns)
             as_point, as_whole = (
                 option(column.heading, f"{names}, {DECIMALS[one]}") for one in (mark, ".,".replace(mark, ""))
             )
@@ -656,8 +657,9 @@ class _Table(Columns):
         self, row: list[str], cell: str, column: Mapped, plans: Sequence[Column], found: dict[str, str]
     ) -> list[Value] | Trouble:
         dialect = self.dialects.get(column.at, self.dialect)
-        if column.both:
+        if column.shared:
             value = value_of(cell, plans[0], dialect, column.heading)
+            value = half_of(value, cell) if column.shared == "half" else value
             return value if isinstance(value, Trouble) else [value] * len(plans)
         name = plans[0].name
         if len(plans) == 1 and plans[0].quantity == "p_value" and "p_relation" in self.plan.columns:

@@ -275,7 +275,7 @@ def _parts(text: str, names: Sequence[str]) -> tuple[str, ...] | None:
     kinds = [
         name.removeprefix("treatment_").removeprefix("control_").removeprefix("effect_") for name in names
     ]
-    if len(kinds) == 2 and kinds[0] == "events":
+    if len(kinds) == 2 and kinds[0] in ("events", "n"):
         match = _SHARE.fullmatch(text)
         return match.groups() if match else None
     if len(kinds) == 2 and kinds[0] in ("ci_low", "q1", "min"):
@@ -417,6 +417,20 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
         nearest = with_unit[1]
         remedy = f"write {nearest} alone; the unit belongs in a column of its own"
     return Trouble(NotANumberError, f"{shown(text)} is not a number", allowed, remedy, nearest)
+
+
+def half_of(total: Value | Trouble, cell: str) -> Value | Trouble:
+    """Return the size of each of two groups of one size, from the size of both together."""
+    if isinstance(total, Trouble) or not total.text:
+        return total
+    if not total.text.isdigit() or int(total.text) % 2:
+        return Trouble(
+            UnclearCellError,
+            f"{shown(cell)} is no total of two groups of one size",
+            "an even number",
+            "write the size of each group in a column of its own",
+        )
+    return Value(str(int(total.text) // 2), "half of a total")
 
 
 def share(cell: str) -> tuple[str, str] | None:

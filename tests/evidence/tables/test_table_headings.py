@@ -316,7 +316,7 @@ def test_a_remedy_never_names_a_column_that_is_taken_or_doubles_a_size(tmp_path:
         .raws["outcomes"]
         .problems
     )
-    assert re.search("EACH group.*the total of both", problem.remedy)
+    assert re.search("EACH group.*the total of two groups", problem.remedy)
 
 
 def test_a_column_that_may_name_the_source_or_the_isolation_is_said(tmp_path: Path) -> None:
