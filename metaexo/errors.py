@@ -356,10 +356,6 @@ class RowLengthError(SheetError):
     """A row with more or fewer cells than the header."""
 
 
-class UnknownColumnError(SheetError):
-    """A column that looks like a misspelt one, or has a name that metaexo gives to a column of its own."""
-
-
 class MissingColumnError(SheetError):
     """A column that every sheet of its kind needs is not there."""
 
@@ -449,10 +445,6 @@ class MisnamedColumnWarning(SheetWarning):
 
 class OverallJudgementWarning(SheetWarning):
     """An overall risk of bias that is better than that of the worst domain."""
-
-
-class EmptyColumnWarning(SheetWarning):
-    """Columns, or cells at the end of rows, without a name and without content: they were left out."""
 
 
 # -------------------------------------------------------------------------- Warnings: likely slips in sheets

@@ -58,7 +58,7 @@ NO_NUMBERS, NO_RESULT = "a result in words", "what describes a study, and no res
 class Sheets:
     """The evidence sheets of a folder.
 
-    Every table has a first column `line`, the line of the row in its file (the header is line 1), and every
+    Every table has a first column `line`, the row in its file as a spreadsheet counts (from 1), and every
     column of the codebook, empty where the file does not have it. Beside the key of the study it has
     `study_name`, what figures and tables call it: "Li 2020", "Li 2020a" where two studies would have one
     name, and a short description ("Chemical burn, umbilical cord MSC, 2023") where the authors were not

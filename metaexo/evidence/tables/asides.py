@@ -6,12 +6,24 @@ None of it is a number, and all of it can change what the numbers are: it is ask
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from metaexo.evidence.codebook import Column
 from metaexo.evidence.tables.cells import Grid
-from metaexo.evidence.tables.headings import ARMS, Layout, Mapped, Vocabulary, fold, meaning, option
+from metaexo.evidence.tables.headings import (
+    ARMS,
+    HEADER_WITHIN,
+    SAYS,
+    Layout,
+    Mapped,
+    Vocabulary,
+    arm_named,
+    fold,
+    meaning,
+    option,
+    tokens,
+)
 from metaexo.evidence.tables.values import Dialect, is_empty, number, shown
 from metaexo.formatting import plural
 
@@ -45,6 +57,41 @@ UNITS = frozenset(
 """Words of a row of units, without their brackets."""
 
 
+LEGENDS = frozenset(
+    [
+        *(
+            "legend",
+            "key",
+            "code",
+            "codes",
+            "coding",
+            "codebook",
+            "abbreviation",
+            "abbreviations",
+            "glossary",
+        ),
+        *("note", "notes", "readme", "read me", "info", "information", "explanation", "explanations"),
+        *(
+            "variables",
+            "dictionary",
+            "data dictionary",
+            "legende",
+            "abkürzungen",
+            "hinweise",
+            "erläuterungen",
+        ),
+    ]
+)
+"""Names of worksheets that explain the others."""
+OF_GROUPS = frozenset(
+    [*("with", "only", "alone", "received", "given", "injected"), *("mice", "rats", "animals", "patients")]
+)
+"""Words that may stand beside the name of an arm where a legend explains a code."""
+_CODE = re.compile(r"\b([^\W\d_][^\W_]{0,5})\s*[=:]\s*([^,;.=:]+)")
+_ABBREVIATED = re.compile(r"\W*(?:SEM|SE|SD|S\.E\.M|S\.D)\b\W*\s(?!of values)", re.IGNORECASE)
+"""A spread that is explained, and not said of the values: "SEM: standard error of the mean"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a table leaves open, and where it stands."""
@@ -54,6 +101,46 @@ class Question:
     remedy: str
     at: int | None
     line: int
+
+
+def is_legend(grid: Grid) -> bool:
+    """Return whether a worksheet explains the others, by its name."""
+    return fold(grid.sheet) in LEGENDS
+
+
+def with_legend(grid: Grid, grids: Sequence[Grid], words: Vocabulary) -> tuple[Vocabulary, list[str]]:
+    """Return the words of headings with the codes of arms that a legend explains, and say which.
+
+    The rows of worksheets named Legend, Key, Notes and so on are kept with the grid: they may say which arm
+    is 1 and which 2, or that the values are given with their SEM.
+    """
+    legends = [other for other in grids if other is not grid and is_legend(other)]
+    grid.legend = [
+        (other.sheet, cells) for other in legends for row in other.rows if (cells := [*filter(None, row)])
+    ]
+    known = {*words.arms, *words.statistics, *words.columns, *words.fillers, *words.distractors}
+    codes: dict[str, str] = {}
+    notes = []
+    headings = [tokens(cell) for row in grid.rows[:HEADER_WITHIN] for cell in row]
+    for sheet, cells in grid.legend:
+        pairs = [(match[1], match[2]) for match in _CODE.finditer(" = ".join(cells[:2])[:LONGEST_TEXT])]
+        for code, text in pairs:
+            name = " ".join(tokens(code))
+            said = [
+                token for token in tokens(text.partition("(")[0]) if token not in OF_GROUPS | words.fillers
+            ]
+            arm = arm_named(text, words)
+            used = any(
+                name.split() == found[i : i + len(name.split())]
+                for found in headings
+                for i in range(len(found))
+            )
+            if arm and name not in known and name not in codes and used and {*said} <= {*words.arms}:
+                codes[name] = arm
+                notes.append(
+                    f"{code!r} was taken as {SAYS[arm]} in the headings, as the worksheet {sheet!r} says"
+                )
+    return replace(words, arms={**words.arms, **codes}), notes
 
 
 def spreads_in(text: str) -> set[str]:
@@ -112,6 +199,9 @@ def _texts(grid: Grid, layout: Layout) -> Iterator[tuple[str, str, int | None, i
     """Return the texts that may say what the numbers are: text, its place in words, and its cell."""
     if grid.sheet:
         yield grid.sheet, "the name of the worksheet", None, layout.line
+    for sheet, cells in grid.legend:
+        if len(cells) == 1 and _is_of_values(cells[0]) and not _ABBREVIATED.match(cells[0]):
+            yield cells[0], f"the worksheet {sheet!r}", None, layout.line
     asked = {problem.heading for problem in layout.problems}
     own = {column.at for column in layout.mapped if not column.columns or column.columns == ("note",)}
     table = {column.at for column in layout.mapped if column.columns}

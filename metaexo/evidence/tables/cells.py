@@ -112,6 +112,8 @@ class Grid:
     struck: set[tuple[int, int]] = field(default_factory=set)  # cells with a line through them
     separator: str = ""
     hidden: bool = False
+    # rows of the worksheets beside it that explain it: name of the worksheet, and the cells that are filled
+    legend: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def address(self, line: int, column: int) -> str:
         """Return where a cell stands: "Data!F7"."""

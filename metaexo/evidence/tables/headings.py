@@ -60,6 +60,8 @@ IN_ONE_CELL = ("±", "(", "[", "/", "of")
 """What joins two statistics of one cell in a heading."""
 NUMBERED = ("1", "2")
 """Numbers that stand for arms."""
+GENERIC = ("treated", "treat", "treatment")
+"""Words of the treated arm that a control may have too: "PBS-treated"."""
 SAYS = {"treatment": "the exosomes", "control": "the control"}
 SIZES = ("treatment_n", "control_n")
 TOTALS = frozenset(("total", "overall", "both", "combined", "all", "altogether", "gesamt", "insgesamt"))
@@ -265,6 +267,20 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
     return _joined(of_arms, tuple(statistics), tuple(left), " ".join(unit), known) or Meaning(
         (), min(of_arms, default=""), tuple(statistics), left=tuple(left) or tuple(found)
     )
+
+
+def arm_named(text: str, words: Vocabulary) -> str:
+    """Return the one arm that a text names; "" of none or of both.
+
+    Examples
+    --------
+    >>> words = load_headings()
+    >>> arm_named("PBS-treated (no exosomes)", words), arm_named("size of the EV group", words)
+    ('control', 'treatment')
+    """
+    said = [token for token in tokens(text.partition("(")[0]) if len(token) > 1 and token in words.arms]
+    arms = {words.arms[token] for token in said if token not in GENERIC} or {words.arms[t] for t in said}
+    return arms.pop() if len(arms) == 1 else ""
 
 
 def without_statistics(heading: str, words: Vocabulary) -> str:
@@ -582,8 +598,15 @@ class _Mapper:
             alone = [cell for cell in row if cell]
             if len(alone) == 1 and line != self.layout.line:
                 for match in LEGEND.finditer(alone[0][:LONGEST_HEADING]):
-                    if arm := meaning(match[2], {}, self.words).arm:
+                    if arm := arm_named(match[2], self.words):
                         yield match[1], arm, f"row {line}"
+        for sheet, cells in self.grid.legend:
+            pairs = [(match[1], match[2]) for match in LEGEND.finditer(" = ".join(cells)[:LONGEST_HEADING])]
+            numbers = {*tokens(cells[0])} & {*NUMBERED}
+            pairs += [(min(numbers), cells[1])] if len(numbers) == 1 and len(cells) > 1 else []
+            for number, text in pairs:
+                if arm := arm_named(text, self.words):
+                    yield number, arm, f"the worksheet {sheet!r}"
 
     def measure_of_nothing(self) -> None:
         """Leave a column "Measure" as it is where no column has effects: it may name what was measured."""

@@ -26,9 +26,11 @@ from metaexo.evidence.tables.asides import (
     ask_of_means,
     ask_of_spread,
     comments_said,
+    is_legend,
     is_row_of_units,
     side_by_side,
     struck_out,
+    with_legend,
 )
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Number, Percent, merged_cells, read_grids
 from metaexo.evidence.tables.columns import Columns, Remarks, Tables, that_are_there
@@ -78,6 +80,8 @@ ADDED = frozenset(
 """Columns that metaexo adds to the tables it hands out: a column of the user's own has another name."""
 FEWEST_HEADINGS = 4
 """Known headings by which a row below the first one is the header of another table."""
+MOST_WORDS = 6
+"""Words of a cell that stands alone in the last rows and names a study; longer texts are remarks."""
 ONE_OUTCOME = "outcome"
 """The outcome of a table that names none."""
 _SUMMARY = re.compile(
@@ -99,12 +103,16 @@ def read_tables(
     grids = read_grids(path)
     sheets = {fold(grid.sheet): grid for grid in grids if fold(grid.sheet) in codebook.sheets}
     if sheet is None and all(name in sheets for name in FLAT):
-        tables = linked(path.name, codebook, sheets, columns or {}, folder or path.parent)
-        tables.notes.insert(0, f"the worksheets {', '.join(map(repr, sheets))} were read as linked sheets")
+        others = [grid for grid in grids if grid not in sheets.values()]
+        tables = linked(path.name, codebook, sheets, columns or {}, folder or path.parent, others)
+        unread = f"; not read: {', '.join(repr(grid.sheet) for grid in others)}" if others else ""
+        named = ", ".join(map(repr, sheets))
+        tables.notes.insert(0, f"the worksheets {named} were read as linked sheets{unread}")
         return tables
     plan, words = flat_plan(codebook, path.name), load_headings(folder)
     grid, notes = _chosen(path, grids, plan, words, columns or {}, sheet)
-    tables = Tables(flat_codebook(codebook, plan), worksheet=grid.sheet, notes=notes)
+    words, explained = with_legend(grid, grids, words)
+    tables = Tables(flat_codebook(codebook, plan), worksheet=grid.sheet, notes=[*notes, *explained])
     _Table(tables, grid, plan, words, columns or {}, folder).read_flat()
     return tables
 
@@ -154,6 +162,9 @@ def _chosen(
         return filled[0], _said_of(filled[0], grids)
     data = [grid for grid in filled if _reads_as_data(grid, plan, words, columns)]
     visible = [grid for grid in data if not grid.hidden] or data
+    if not visible and len(tables := [grid for grid in filled if not is_legend(grid)]) == 1:
+        visible = tables
+    visible = [grid for grid in visible if not is_legend(grid)] or visible
     if len(visible) == 1:
         return visible[0], _said_of(visible[0], grids)
     first = (visible or filled)[0].sheet
@@ -191,7 +202,12 @@ def _said_of(grid: Grid, grids: Sequence[Grid]) -> list[str]:
 
 
 def linked(
-    of: str, codebook: Codebook, grids: Mapping[str, Grid], columns: Mapping[str, str | None], folder: Path
+    of: str,
+    codebook: Codebook,
+    grids: Mapping[str, Grid],
+    columns: Mapping[str, str | None],
+    folder: Path,
+    others: Sequence[Grid] = (),
 ) -> Tables:
     """Return the sheets that are linked by the study: worksheets of a workbook, or files of a folder."""
     plans = {
@@ -200,9 +216,10 @@ def linked(
         if name in grids
     }
     tables = Tables(replace(codebook, sheets={**codebook.sheets, **plans}), flat=False)
-    words = load_headings(folder)
     used: set[str] = set()
     for name, plan in plans.items():
+        words, explained = with_legend(grids[name], others, load_headings(folder))
+        tables.notes += explained
         table = _Table(tables, grids[name], plan, words, columns, folder)
         table.read_linked()
         used |= table.used
@@ -407,7 +424,8 @@ class _Table(Columns):
         for i, (line, row) in enumerate(rows):
             first = next((cell for cell in row if cell), "")
             study = row[key] if key < len(row) else ""
-            if wide and filled[i] == 1 and i > last:
+            named = self.plan.one_row_per_study and bool(study) and len(study.split()) <= MOST_WORDS
+            if wide and filled[i] == 1 and i > last and not named:
                 self.remarks.unread.append(f"row {line} was not read: it holds only {shown(first)}")
             elif self.tables.flat and (
                 _SUMMARY.fullmatch(study) or (not study and _SUMMARY.fullmatch(first))
