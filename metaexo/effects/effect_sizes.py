@@ -265,12 +265,12 @@ class EffectSizes(EffectRows):
         ]
         why = (
             "programs that multiply the variance by the squared small-sample correction give such values"
-            if corrected
+            if corrected.all()
             else "the sizes or the variances may be wrong, or v is that of an average of several outcomes"
         )
         warn_caller(
-            f"{len(told)} of {self.k} sampling variances are smaller than possible for a standardised mean "
-            f"difference of independent groups of these sizes (1/n1 + 1/n2 for Hedges' g): "
+            f"{len(told)} of {self.k} sampling variances are smaller than those of a standardised mean "
+            f"difference of independent groups of these sizes can be (1/n1 + 1/n2 for Hedges' g): "
             f"{'; '.join(told[:8])}{f'; and {len(told) - 8} more' if len(told) > 8 else ''}; {why}",
             ImpossibleVarianceWarning,
         )

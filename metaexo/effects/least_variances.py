@@ -23,8 +23,9 @@ ROUNDED = 0.01
 def least_variances(code: str, treatment_n: ArrayLike, control_n: ArrayLike) -> Array | None:
     """Return the least sampling variance that a standardised mean difference can have.
 
-    Whatever the effect, the variance of Hedges' g of two independent groups, and of Glass' delta of groups
-    with one standard deviation, is at least 1/n1 + 1/n2; that of a log odds ratio made of it is pi^2 / 3
+    Whatever the effect, the sampling variance of Hedges' g of two independent groups, and of Glass' delta of
+    groups with one standard deviation, is at least 1/n1 + 1/n2 (some programs multiply it by the squared
+    small-sample correction, which makes less of it); that of a log odds ratio made of it is pi^2 / 3
     (1.65^2 for normal outcomes) times as much. Over the average of two standard deviations (SMDH) it is at
     least 2 / max(n1, n2), over that of the control group where the two differ (SMD1H) at least 1 / n2. NaN
     where a size is not known; None for a measure without such a bound.
@@ -46,18 +47,20 @@ def least_variances(code: str, treatment_n: ArrayLike, control_n: ArrayLike) -> 
     return None
 
 
-def variances_too_small(code: str, v: Array, data: pd.DataFrame) -> tuple[NDArray[np.intp], Array, bool]:
+def variances_too_small(
+    code: str, v: Array, data: pd.DataFrame
+) -> tuple[NDArray[np.intp], Array, NDArray[np.bool_]]:
     """Find sampling variances that are smaller than the sizes of the groups in the data allow.
 
     Rows of paired designs (a column `paired` that says "yes") have no such bound. A hundredth below it is
     taken as rounding. The sizes are the columns treatment_n and control_n (or n1i and n2i) of the data.
 
-    Returns the positions of these rows, the least possible variance of each, and whether the squared
-    small-sample correction, with which some programs multiply the variance of Hedges' g, accounts for all.
+    Returns the positions of these rows, the least variance of each, and whether the squared small-sample
+    correction, with which some programs multiply the variance of Hedges' g, accounts for it.
     """
     import pandas as pd
 
-    none = np.array([], dtype=np.intp), np.array([]), False
+    none = np.array([], dtype=np.intp), np.array([]), np.array([], dtype=bool)
     names = next((pair for pair in SIZE_COLUMNS if set(pair) <= set(data.columns)), None)
     if names is None or least_variances(code, 1, 1) is None:
         return none
@@ -70,4 +73,4 @@ def variances_too_small(code: str, v: Array, data: pd.DataFrame) -> tuple[NDArra
     with np.errstate(invalid="ignore", divide="ignore"):
         rows = np.flatnonzero(v < least * (1 - ROUNDED))
         corrected = least * hedges_factor(n1 + n2 - 2) ** 2 * (1 - ROUNDED)
-    return rows, least[rows], bool((v[rows] >= corrected[rows]).all())
+    return rows, least[rows], v[rows] >= corrected[rows]

@@ -31,7 +31,7 @@ Business and Economic Statistics 1, 292-298. https://doi.org/10.1080/07350015.19
 Winkler, A. M., Ridgway, G. R., Webster, M. A., Smith, S. M., Nichols, T. E. (2014). Permutation inference for
 the general linear model. NeuroImage 92, 381-397. https://doi.org/10.1016/j.neuroimage.2014.01.060
 Garthwaite, P. H. (1996). Confidence intervals from randomization tests. Biometrics 52, 1387-1393.
-https://doi.org/10.2307/2533053
+https://doi.org/10.2307/2532852
 Phipson, B., Smyth, G. K. (2010). Permutation p-values should never be zero. Statistical Applications in
 Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
 """
@@ -382,7 +382,7 @@ def permutation_test(
     Follmann, D. A., Proschan, M. A. (1999). https://doi.org/10.1111/j.0006-341X.1999.00732.x
     Higgins, J. P. T., Thompson, S. G. (2004). https://doi.org/10.1002/sim.1752
     Winkler, A. M., and others (2014). https://doi.org/10.1016/j.neuroimage.2014.01.060
-    Garthwaite, P. H. (1996). https://doi.org/10.2307/2533053
+    Garthwaite, P. H. (1996). https://doi.org/10.2307/2532852
     Phipson, B., Smyth, G. K. (2010). https://doi.org/10.2202/1544-6115.1585
 
     Examples

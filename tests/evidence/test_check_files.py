@@ -219,9 +219,7 @@ def test_studies_entered_twice_and_controls_of_two_studies_are_said(tmp_path: Pa
     assert kinds["CopiedStudyWarning"].cells == ("A3",)
     assert kinds["RepeatedNumbersWarning"].cells == ("H4",)
     assert "give them one name" in kinds["RepeatedNumbersWarning"].remedy
-    assert "metaexo report takes the numbers, and both rows, as they stand" in " ".join(
-        found.report().split()
-    )
+    assert "metaexo report takes the numbers, and all rows, as they stand" in " ".join(found.report().split())
 
 
 def test_what_is_pooled_and_what_is_not_is_said(tmp_path: Path) -> None:

@@ -351,6 +351,17 @@ def test_an_effect_more_precise_than_its_arms_allow_is_said_by_check_and_by_the_
         sheets.effects("SMD")
 
 
+@pytest.mark.parametrize(("half", "found"), [(1.2395, 0), (1.12, 0), (1.0, 1)])
+def test_a_variance_times_the_squared_correction_is_no_slip(half: float, found: int, write: Write) -> None:
+    """Of 5 and 5: 1.96 sqrt(1/5 + 1/5) = 1.2396; times J = 1 - 3/(4 * 8 - 1) = 0.9032 it is 1.1196."""
+    empty = dict.fromkeys(("treatment_mean", "treatment_sd", "control_mean", "control_sd"), "")
+    row = {**OUTCOMES[0], **empty, "treatment_n": 5, "control_n": 5}
+    row |= {"effect_measure": "standardised_mean_difference", "effect": 0.05}
+    row |= {"effect_ci_low": 0.05 - half, "effect_ci_high": 0.05 + half}
+    kinds = [f.kind for f in check_sheets(write(outcomes=[row])).warnings]
+    assert kinds.count(errors.EffectTooPreciseWarning) == found
+
+
 @pytest.mark.parametrize(("half", "found"), [("5.85", 0), ("3.6", 0), ("11.0", 1)])
 def test_an_interval_by_t_of_a_small_group_is_right(half: str, found: int, write: Write) -> None:
     """SDs of 3, groups of 8 and 4: the standard error is 1.84; 5.85 is 1.84 times t(3), 3.6 times 1.96."""

@@ -347,7 +347,7 @@ def _findings(found: Sequence[SheetProblem]) -> list[str]:
 
 def _as_they_stand(found: Sequence[SheetProblem]) -> list[str]:
     """Return findings, and that an analysis takes the numbers as they are."""
-    happens = "  What happens until then: metaexo report takes the numbers, and both rows, as they stand."
+    happens = "  What happens until then: metaexo report takes the numbers, and all rows, as they stand."
     return [*_findings(found), *([happens] if found else [])]
 
 

@@ -123,7 +123,8 @@ def _impossible_variances(rows: Rows) -> Slips:
             column[i],
             f"the standard error of the effect is {se[i]:.3g}, and two independent groups of these sizes "
             f"give {np.sqrt(floor):.3g} at least",
-            "a standard error of sqrt(1/n1 + 1/n2) or more",
+            "a standard error of sqrt(1/n1 + 1/n2) or more, or a little less where a program multiplies it by the "
+            "small-sample correction",
             "look at the source; the sizes may be wrong, the interval be of another level, the design paired",
         )
 
@@ -283,10 +284,13 @@ def _standard_errors(rows: Rows, name: str, log: bool = False) -> tuple[Array, A
 
 
 def _too_small(rows: Rows, se: Array) -> tuple[Positions, Array]:
-    """Return the standardised mean differences too precise for their arms, and the least variances."""
+    """Return the standardised mean differences too precise for their arms, and the least variances.
+
+    Those of programs that multiply the variance by the squared small-sample correction are not among them.
+    """
     of_smd = np.array([word in EFFECT_NAMES["SMD"] for word in rows.words("effect_measure")], dtype=bool)
-    at, least, _ = variances_too_small("SMD", np.where(of_smd & (se > 0), se**2, np.nan), rows.frame)
-    return at, least
+    at, least, corrected = variances_too_small("SMD", np.where(of_smd & (se > 0), se**2, np.nan), rows.frame)
+    return at[~corrected], least[~corrected]
 
 
 def _scale(rows: Rows, measure: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
