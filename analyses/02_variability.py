@@ -352,7 +352,7 @@ def share_words(row):
     first, *others = (
         f"{term} {span(row[f'{term} low{name}'], row[f'{term} high{name}'])}" for term in by_rank(row)
     )
-    apart = f"Where its interval is apart ({plural(row['beyond'], 'outcome')})"
+    apart = f"Where its interval overlaps no other ({plural(row['beyond'], 'outcome')})"
     where = apart if row["beyond"] else "Where it leads"
     large = f"; the source has {row['source_in']}" if row["source_in"] else ""
     return f"{where}: {first}, {', '.join(others)}{large}."

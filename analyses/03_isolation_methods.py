@@ -496,8 +496,8 @@ def trap_words(units):
     out, ratio = deciding(units), number(whole.loc["laboratories", "ratio"])
     left_out = plural(int(out["left_out"]), "laboratory", "laboratories")
     return (
-        f"Size exclusion / other methods, effective number of miRNAs: {ratio}, p = {', '.join(ps)}; "
-        f"{number(out['ratio'])} without {left_out}; {within}."
+        f"The ratio of size exclusion to other methods in the effective number of miRNAs is {ratio}: "
+        f"p = {', '.join(ps)}. Without {left_out} it is {number(out['ratio'])}; it is {within}."
     )
 
 

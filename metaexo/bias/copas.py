@@ -201,7 +201,7 @@ def copas_selection(
 
     Copas, J. B., Shi, J. Q. (2001). https://doi.org/10.1177/096228020101000402
 
-    Carpenter, J. R., Schwarzer, G., Ruecker, G., Kuenstler, R. (2009).
+    Carpenter, J. R., Schwarzer, G., Rücker, G., Künstler, R. (2009).
     https://doi.org/10.1016/j.jclinepi.2008.12.002
 
     Examples

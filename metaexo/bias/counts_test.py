@@ -43,7 +43,7 @@ METHODS: dict[str, tuple[str, str]] = {
     "macaskill-pooled": ("Macaskill's test with pooled variances", "sample size"),
     "deeks": ("Deeks' test", "inverse root of the effective sample size"),
     "schwarzer": ("Schwarzer's test", "inverse of the variance of the cell count"),
-    "ruecker": ("Ruecker's arcsine-Thompson test", "standard error of the arcsine difference"),
+    "ruecker": ("Rücker's arcsine-Thompson test", "standard error of the arcsine difference"),
     "debray": ("Debray's test (FIV)", "inverse of the number of events"),
     "debray-approximate": ("Debray's test (FAV)", "inverse of the number of events"),
 }
@@ -83,7 +83,7 @@ class CountsTest(BiasTest):
     coef, se : float
         Slope and its standard error; for Schwarzer's test concordant minus discordant pairs.
     tau2 : float
-        Between-study variance of Ruecker's test; NaN for the others.
+        Between-study variance of Rücker's test; NaN for the others.
     dispersion : float
         Factor on the variances; 1 where it is not estimated.
     corrected : int
@@ -154,13 +154,13 @@ def counts_test(
                           "debray-approximate": with weights :math:`1 / (1 / d_1 + 1 / d_2)` (FAV)
     ====================  ==================================================================================
 
-    All regressions but Ruecker's have a free dispersion and t tests with k - 2 degrees of freedom. Sterne et
-    al. (2011) advise Harbord, Peters or Ruecker for odds ratios, Ruecker with between-study variance where
+    All regressions but Rücker's have a free dispersion and t tests with k - 2 degrees of freedom. Sterne et
+    al. (2011) advise Harbord, Peters or Rücker for odds ratios, Rücker with between-study variance where
     there is heterogeneity.
 
     Risk ratios are tested as log risk ratios, all other tables as log odds ratios. Studies with a zero cell
     have 0.5 added to their cells for the log ratios (not for scores and weights); studies without events, or
-    with events alone, are left out, but by Ruecker's test; the output says how many.
+    with events alone, are left out, but by Rücker's test; the output says how many.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def counts_test(
     Macaskill, P., Walter, S. D., Irwig, L. (2001). https://doi.org/10.1002/sim.698
     Deeks, J. J., Macaskill, P., Irwig, L. (2005). https://doi.org/10.1016/j.jclinepi.2005.01.016
     Schwarzer, G., Antes, G., Schumacher, M. (2007). https://doi.org/10.1002/sim.2588
-    Ruecker, G., Schwarzer, G., Carpenter, J. (2008). https://doi.org/10.1002/sim.2971
+    Rücker, G., Schwarzer, G., Carpenter, J. (2008). https://doi.org/10.1002/sim.2971
     Debray, T. P. A., Moons, K. G. M., Riley, R. D. (2018). https://doi.org/10.1002/jrsm.1266
     Sterne, J. A. C., et al. (2011). https://doi.org/10.1136/bmj.d4002
 

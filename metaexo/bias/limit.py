@@ -154,7 +154,7 @@ def limit_meta_analysis(
 
     References
     ----------
-    Ruecker, G., Schwarzer, G., Carpenter, J. R., Binder, H., Schumacher, M. (2011). Treatment-effect
+    Rücker, G., Schwarzer, G., Carpenter, J. R., Binder, H., Schumacher, M. (2011). Treatment-effect
     estimates adjusted for small-study effects via a limit meta-analysis. Biostatistics 12, 122-142.
     https://doi.org/10.1093/biostatistics/kxq046
 

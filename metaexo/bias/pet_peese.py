@@ -265,7 +265,7 @@ def pet_peese(
     Personality Science 8, 581-591. https://doi.org/10.1177/1948550617693062
     Pustejovsky, J. E., Rodgers, M. A. (2019). Testing for funnel plot asymmetry of standardized mean
     differences. Research Synthesis Methods 10, 57-71. https://doi.org/10.1002/jrsm.1332
-    Carter, E. C., Schoenbrodt, F. D., Gervais, W. M., Hilgard, J. (2019). Correcting for bias in psychology:
+    Carter, E. C., Schönbrodt, F. D., Gervais, W. M., Hilgard, J. (2019). Correcting for bias in psychology:
     a comparison of meta-analytic methods. Advances in Methods and Practices in Psychological Science 2,
     115-144. https://doi.org/10.1177/2515245919847196
 

@@ -49,7 +49,7 @@ Pearson (1900), Philosophical Transactions of the Royal Society A 195, 1-47, doi
 ROSENTHAL = """\
 Rosenthal & DiMatteo (2001), Annual Review of Psychology 52, 59-82, doi:10.1146/annurev.psych.52.1.59."""
 SANCHEZ_MECA = """\
-Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467,
+Sánchez-Meca, Marín-Martínez & Chacón-Moscoso (2003), Psychological Methods 8, 448-467,
 doi:10.1037/1082-989X.8.4.448."""
 SHI_NORMAL = "Shi, Luo, Weng et al. (2020), Research Synthesis Methods 11, 641-654, doi:10.1002/jrsm.1429."
 SHI_SKEWNESS = """\

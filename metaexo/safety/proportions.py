@@ -151,9 +151,9 @@ def compare_proportions(
 
     References
     ----------
-    Schwarzer, Chemaitelly, Abu-Raddad & Rucker (2019), Research Synthesis Methods 10, 476-483.
+    Schwarzer, Chemaitelly, Abu-Raddad & Rücker (2019), Research Synthesis Methods 10, 476-483.
     https://doi.org/10.1002/jrsm.1348
-    Stijnen, Hamza & Ozdemir (2010), Statistics in Medicine 29, 3046-3067. https://doi.org/10.1002/sim.4040
+    Stijnen, Hamza & Özdemir (2010), Statistics in Medicine 29, 3046-3067. https://doi.org/10.1002/sim.4040
     Warton & Hui (2011), Ecology 92, 3-10. https://doi.org/10.1890/10-0340.1
 
     Examples

@@ -80,7 +80,7 @@ def test_the_answer_is_that_of_the_largest_shares(folders, table):
     assert f"source {source}, isolation method {method}" in said[0].words
     assert said[0].words.endswith("; the source leads in the share of red-cell miRNAs.")
     assert "observational" in said[0].words
-    assert said[1].words.startswith(f"Where its interval is apart ({len(clear)} outcomes): ")
+    assert said[1].words.startswith(f"Where its interval overlaps no other ({len(clear)} outcomes): ")
     spans = {term: (wide.loc[clear, term].min(), wide.loc[clear, term].max()) for term in wide}
     for term in ("laboratory", "source", "isolation method"):
         assert f"{term} {100 * spans[term][0]:.0f} to {100 * spans[term][1]:.0f}%" in said[1].words
@@ -139,7 +139,7 @@ def test_the_answer_follows_the_shares(script):
         "isolation method 10%."
     )
     assert script.share_words(of_source).startswith(
-        "Where its interval is apart (2 outcomes): source 70%, laboratory 15%, "
+        "Where its interval overlaps no other (2 outcomes): source 70%, laboratory 15%, "
     )
     laboratory = (0.1, 0.2, 0.6, 0.1)
     mixed = script.ranges(shares_of(script, {"Size": laboratory, "let-7": laboratory, "Yield": source}, 0.25))

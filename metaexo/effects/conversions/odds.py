@@ -60,7 +60,7 @@ def d_of_log_odds_ratio(log_odds_ratio: ArrayLike, outcome: Outcome = "logistic"
     References
     ----------
     Hasselblad & Hedges (1995), Psychological Bulletin 117, 167-178, doi:10.1037/0033-2909.117.1.167.
-    Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467,
+    Sánchez-Meca, Marín-Martínez & Chacón-Moscoso (2003), Psychological Methods 8, 448-467,
     doi:10.1037/1082-989X.8.4.448 (the factor 1.65 of Cox).
 
     Examples

@@ -103,7 +103,7 @@ COMPARISONS = (
         display="Arcsine difference",
         zero_cells=0.0,
         papers=(
-            "Ruecker, Schwarzer, Carpenter & Olkin (2009), Statistics in Medicine 28, 721-738, "
+            "Rücker, Schwarzer, Carpenter & Olkin (2009), Statistics in Medicine 28, 721-738, "
             "doi:10.1002/sim.3511.",
         ),
     ),
@@ -137,7 +137,7 @@ y = (x1 - E) / V""",
 LN_OR = f"{RISKS}\nlnOR = {LOG_OR}"
 V_LN_OR = OR_V["LS"].replace("v = ", "v_w = ")
 SANCHEZ = (
-    "Sanchez-Meca, Marin-Martinez & Chacon-Moscoso (2003), Psychological Methods 8, 448-467, "
+    "Sánchez-Meca, Marín-Martínez & Chacón-Moscoso (2003), Psychological Methods 8, 448-467, "
     "doi:10.1037/1082-989X.8.4.448."
 )
 _difference = partial(_events, display="Standardised mean difference")

@@ -94,8 +94,7 @@ SHARE = "P = x / n"
 OVER_ALL = "P_all = average(P, n)"
 SQUARED_SINE = TRANSFORMATIONS["arcsine"].inverse
 SCHWARZER = (
-    "Schwarzer & Ruecker (2022), Methods in Molecular Biology 2345, 159-172, "
-    "doi:10.1007/978-1-0716-1566-9_10."
+    "Schwarzer & Rücker (2022), Methods in Molecular Biology 2345, 159-172, doi:10.1007/978-1-0716-1566-9_10."
 )
 
 
@@ -163,7 +162,7 @@ PROPORTIONS = (
         ),
         back=expit,
         papers=(
-            "Stijnen, Hamza & Ozdemir (2010), Statistics in Medicine 29, 3046-3067, doi:10.1002/sim.4040.",
+            "Stijnen, Hamza & Özdemir (2010), Statistics in Medicine 29, 3046-3067, doi:10.1002/sim.4040.",
         ),
     ),
     _proportion(
@@ -183,8 +182,7 @@ PROPORTIONS = (
         back=SQUARED_SINE,
         zero_cells=0.0,
         papers=(
-            "Ruecker, Schwarzer & Carpenter (2009), Statistics in Medicine 28, 721-738, "
-            "doi:10.1002/sim.3511.",
+            "Rücker, Schwarzer & Carpenter (2009), Statistics in Medicine 28, 721-738, doi:10.1002/sim.3511.",
         ),
     ),
     _proportion(

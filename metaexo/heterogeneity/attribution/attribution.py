@@ -67,7 +67,7 @@ def attribute_heterogeneity(
     That test is studentized: it stays near its level where the between-study variance differs between levels,
     the nearer the more studies there are. Intervals come from draws of the fitted model. Where factors are
     confounded, or studies are too few, there are no shares: the verdict says why. Precise shares need at
-    least 40 studies (Lopez-Lopez et al.), and with fewer than 20 a true effect is often missed. Where a
+    least 40 studies (López-López et al.), and with fewer than 20 a true effect is often missed. Where a
     factor is named and less than half of its share is left without one of its levels, or without one study
     (of the 40 farthest from the mean), the reasons of the verdict hold a caution;
     :func:`metaexo.sensitivity.leave_one_level_out` has all levels.
@@ -119,7 +119,7 @@ def attribute_heterogeneity(
     decomposition. The American Statistician 61, 139-147. https://doi.org/10.1198/000313007X188252
     Nimon, K. F., Oswald, F. L. (2013). Understanding the results of multiple linear regression.
     Organizational Research Methods 16, 650-674. https://doi.org/10.1177/1094428113493929
-    Lopez-Lopez, J. A., Marin-Martinez, F., Sanchez-Meca, J., Van den Noortgate, W., Viechtbauer, W. (2014).
+    López-López, J. A., Marín-Martínez, F., Sánchez-Meca, J., Van den Noortgate, W., Viechtbauer, W. (2014).
     Estimation of the predictive power of the model in mixed-effects meta-regression. British Journal of
     Mathematical and Statistical Psychology 67, 30-48. https://doi.org/10.1111/bmsp.12002
     Freedman, D., Lane, D. (1983). https://doi.org/10.1080/07350015.1983.10509354

@@ -33,7 +33,7 @@ from metaexo.readable import shows_itself
 
 # Degrees of freedom that the unexplained variance needs.
 LEAST_DF = 4
-# Studies that precise shares need (Lopez-Lopez et al. 2014, https://doi.org/10.1111/bmsp.12002).
+# Studies that precise shares need (López-López et al. 2014, https://doi.org/10.1111/bmsp.12002).
 PRECISE = 40
 KINDS = ("both", "several", "neither", "not_separable", "too_few", "no_heterogeneity")
 Subset = tuple[int, ...]

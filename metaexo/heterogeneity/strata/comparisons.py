@@ -473,7 +473,7 @@ def compare_heterogeneity(results: StrataFit, draws: int = 999, seed: int = 0) -
 
     References
     ----------
-    Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
+    Viechtbauer, W., López-López, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
     Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
     Davison, A. C., Hinkley, D. V. (1997). Bootstrap methods and their application. Cambridge University
     Press. https://doi.org/10.1017/CBO9780511802843

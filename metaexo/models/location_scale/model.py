@@ -80,7 +80,7 @@ class LocationScale(Model):
 
     References
     ----------
-    Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
+    Viechtbauer, W., López-López, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
     Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
 
     Examples

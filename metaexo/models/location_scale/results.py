@@ -182,7 +182,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
 
         References
         ----------
-        Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research
+        Viechtbauer, W., López-López, J. A. (2022). Location-scale models for meta-analysis. Research
         Synthesis Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
         """
         return intervals(self, names, self.at_level(level))

@@ -108,7 +108,7 @@ class Multilevel(Model):
     ----------
     Konstantopoulos, S. (2011). Fixed effects and variance components estimation in three-level
     meta-analysis. Research Synthesis Methods 2, 61-76. https://doi.org/10.1002/jrsm.35
-    Van den Noortgate, W., Lopez-Lopez, J. A., Marin-Martinez, F., Sanchez-Meca, J. (2013). Three-level
+    Van den Noortgate, W., López-López, J. A., Marín-Martínez, F., Sánchez-Meca, J. (2013). Three-level
     meta-analysis of dependent effect sizes. Behavior Research Methods 45, 576-594.
     https://doi.org/10.3758/s13428-012-0261-6
     Berkey, C. S., Hoaglin, D. C., Antczak-Bouckoms, A., Mosteller, F., Colditz, G. A. (1998). Meta-analysis

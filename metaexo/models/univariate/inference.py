@@ -13,7 +13,7 @@ References
 ----------
 Knapp, G., Hartung, J. (2003). Improved tests for a random effects meta-regression with a single covariate.
 Statistics in Medicine 22, 2693-2710. https://doi.org/10.1002/sim.1482
-Jackson, D., Law, M., Ruecker, G., Schwarzer, G. (2017). The Hartung-Knapp modification for random-effects
+Jackson, D., Law, M., Rücker, G., Schwarzer, G. (2017). The Hartung-Knapp modification for random-effects
 meta-analysis: a useful refinement but are there any residual concerns? Statistics in Medicine 36, 3923-3934.
 https://doi.org/10.1002/sim.7411
 Schulz, A., Schuermann, C., Skipka, G., Bender, R. (2022). Performing meta-analyses with very few studies.

@@ -228,7 +228,7 @@ class RandomEffectsResults(UnivariateFit, FitResults):
 
         References
         ----------
-        Lopez-Lopez, J. A., Marin-Martinez, F., Sanchez-Meca, J., Van den Noortgate, W., Viechtbauer, W.
+        López-López, J. A., Marín-Martínez, F., Sánchez-Meca, J., Van den Noortgate, W., Viechtbauer, W.
         (2014). Estimation of the predictive power of the model in mixed-effects meta-regression: a simulation
         study. British Journal of Mathematical and Statistical Psychology 67, 30-48.
         https://doi.org/10.1111/bmsp.12002

@@ -12,7 +12,7 @@ all sums are linear in the number of effects.
 
 References
 ----------
-Viechtbauer, W., Lopez-Lopez, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
+Viechtbauer, W., López-López, J. A. (2022). Location-scale models for meta-analysis. Research Synthesis
 Methods 13, 697-715. https://doi.org/10.1002/jrsm.1562
 Harville, D. A. (1977). https://doi.org/10.1080/01621459.1977.10480998
 """

@@ -80,7 +80,7 @@ def baujat_plan(
 
     References
     ----------
-    Baujat, B., Mahe, C., Pignon, J.-P., Hill, C. (2002). A graphical method for exploring heterogeneity in
+    Baujat, B., Mahé, C., Pignon, J.-P., Hill, C. (2002). A graphical method for exploring heterogeneity in
     meta-analyses: application to a meta-analysis of 65 trials. Statistics in Medicine 21, 2641-2652.
     https://doi.org/10.1002/sim.1221
 

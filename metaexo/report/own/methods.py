@@ -46,7 +46,7 @@ MANTEL_HAENSZEL = (
     "Mantel N, Haenszel W (1959), Journal of the National Cancer Institute 22, 719-748, "
     "doi:10.1093/jnci/22.4.719"
 )
-EXACT = "Stijnen T, Hamza TH, Ozdemir P (2010), Statistics in Medicine 29, 3046-3067, doi:10.1002/sim.4040"
+EXACT = "Stijnen T, Hamza TH, Özdemir P (2010), Statistics in Medicine 29, 3046-3067, doi:10.1002/sim.4040"
 GRADE = "Guyatt GH et al. (2008), GRADE, BMJ 336, 924-926, doi:10.1136/bmj.39489.470347.AD"
 PRISMA = "Page MJ et al. (2021), The PRISMA 2020 statement, BMJ 372, n71, doi:10.1136/bmj.n71"
 

@@ -147,7 +147,7 @@ class CountGLMM(Model):
 
     References
     ----------
-    Stijnen, T., Hamza, T. H., Ozdemir, P. (2010). Random effects meta-analysis of event outcome in the
+    Stijnen, T., Hamza, T. H., Özdemir, P. (2010). Random effects meta-analysis of event outcome in the
     framework of the generalized linear mixed model with applications in sparse data. Statistics in Medicine
     29, 3046-3067. https://doi.org/10.1002/sim.4040
     Jackson, D., Law, M., Stijnen, T., Viechtbauer, W., White, I. R. (2018). A comparison of seven
