@@ -497,7 +497,7 @@ def trap_words(units):
     left_out = plural(int(out["left_out"]), "laboratory", "laboratories")
     return (
         f"The ratio of size exclusion to other methods in the effective number of miRNAs is {ratio}: "
-        f"p = {', '.join(ps)}. Without {left_out} it is {number(out['ratio'])}; it is {within}."
+        f"p = {', '.join(ps)}. It is {number(out['ratio'])} without {left_out}, and {within}."
     )
 
 

@@ -537,20 +537,18 @@ def settle_in_words(plans):
 def further_plans(table, plans):
     """Return what differences by source or method would take, and where the two variances come from."""
     rows = [table.loc[(*group, ALL, CENSORED)] for group in MAIN.values()]
-    fields = [" in ".join(group) for group in MAIN.values()]
-    named = [
-        f"of {row['m']} studies of {field} {row['source_known']} name the source and {row['isolation_known']} "
-        "the isolation method"
-        for row, field in zip(rows, fields, strict=True)
-    ]
-    each = [
-        f"{' or '.join(number(one['per_stratum'], 0) for one in two_plans(plans, group))} of {field}"
-        for group, field in zip(MAIN.values(), fields, strict=True)
-    ]
+    source, method = (
+        " and ".join(f"{row[column]} of {row['m']}" for row in rows)
+        for column in ("source_known", "isolation_known")
+    )
+    each = []
+    for group in MAIN.values():
+        needed = (number(one["per_stratum"], 0) for one in two_plans(plans, group))
+        each.append(f"{' in '.join(group)} {' or '.join(needed)}")
     return (
-        f"A difference of {EFFECT:g} between two sources or isolation methods takes this many studies of each: "
-        f"{' and '.join(each)}; so far, {' and '.join(named)}. The first tau2 is the estimate without doubtful rows, the second that of all rows "
-        "or, if it is the same, the upper end of its 95% interval."
+        f"Studies of each source or isolation method to find a difference of {EFFECT:g}: {', '.join(each)}; "
+        f"{source} name the source, {method} the method. The first tau2 is "
+        "without doubtful rows, the second with them or, if the same, the upper end of its 95% interval."
     )
 
 

@@ -123,8 +123,8 @@ def _impossible_variances(rows: Rows) -> Slips:
             column[i],
             f"the standard error of the effect is {se[i]:.3g}, and two independent groups of these sizes "
             f"give {np.sqrt(floor):.3g} at least",
-            "a standard error of sqrt(1/n1 + 1/n2) or more, or a little less where a program multiplies it by the "
-            "small-sample correction",
+            "a standard error of sqrt(1/n1 + 1/n2) or more (a little less if multiplied by the "
+            "small-sample correction)",
             "look at the source; the sizes may be wrong, the interval be of another level, the design paired",
         )
 
