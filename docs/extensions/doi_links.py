@@ -1,4 +1,7 @@
-"""Every DOI in a text is a link: pages and docstrings write ``doi:10.1002/sim.1187``."""
+"""Every DOI in a text is a link: pages and docstrings write ``doi:10.1002/sim.1187``.
+
+A paper below References in a docstring ends with its DOI, and each is a paragraph.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from sphinx.application import Sphinx
 DOI = re.compile(
     r"""\bdoi:\s?(10\.\d{4,9}/(?:\([^\s()]*\)|<[^\s<>]*>|[^\s()<>"])*(?:[^\s()<>"'.,;:]|\([^\s()]*\)))"""
 )
+ENDS = re.compile(r"(?:https://doi\.org/|doi:\s?)10\.\S+$")
 AS_IT_STANDS = (nodes.FixedTextElement, nodes.literal, nodes.reference, nodes.title)
 
 
@@ -30,7 +34,17 @@ def link_dois(app: Sphinx, document: nodes.document) -> None:
         text.parent.replace(text, made)
 
 
+def part_papers(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Put an empty line after each paper below References."""
+    if "References" not in lines:
+        return
+    for i in range(len(lines) - 2, lines.index("References"), -1):
+        if ENDS.search(lines[i]) and lines[i + 1].strip():
+            lines.insert(i + 1, "")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make the links when a page has been read."""
+    """Part the papers before a docstring is read, and make the links when a page has been read."""
+    app.connect("autodoc-process-docstring", part_papers, priority=100)
     app.connect("doctree-read", link_dois)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

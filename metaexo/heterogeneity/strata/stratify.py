@@ -165,7 +165,7 @@ def stratify(
     330-336. https://doi.org/10.1093/biomet/38.3-4.330
     Borenstein, M., Higgins, J. P. T. (2013). Meta-analysis and subgroups. Prevention Science 14, 134-143.
     https://doi.org/10.1007/s11121-013-0377-7
-    Rodriguez, J. E., Williams, D. R., Buerkner, P.-C. (2023). Heterogeneous heterogeneity by default: testing
+    Rodriguez, J. E., Williams, D. R., Bürkner, P.-C. (2023). Heterogeneous heterogeneity by default: testing
     categorical moderators in mixed-effects meta-analysis. British Journal of Mathematical and Statistical
     Psychology 76, 402-433. https://doi.org/10.1111/bmsp.12299
     Hedeker, D., Mermelstein, R. J., Demirtas, H. (2008). Biometrics 64, 627-634.
