@@ -58,6 +58,7 @@ def certainty(
     prediction: Sequence[float] | None = None,
     null: float = 0.0,
     indirect: str = "",
+    risk_of_bias: str = "",
     small_study_effects: bool = False,
     large_effect: bool = False,
 ) -> Certainty:
@@ -68,6 +69,7 @@ def certainty(
     laboratory. Comparisons between laboratories or studies are observational and start at low, and so do
     comparisons within studies that do not say how the groups were allocated. One step down for each of
 
+    - a high risk of bias;
     - few independent units: fewer than 10; two steps if there is only one;
     - an interval or a test that does not decide the question;
     - a result that changes if doubtful rows are left out;
@@ -100,6 +102,8 @@ def certainty(
         Value of no effect on the scale of `prediction`.
     indirect : str
         In what the evidence differs from the question, in words; empty if in nothing.
+    risk_of_bias : str
+        Why the risk of bias is high, in words; empty if it is not, or was not judged.
     small_study_effects : bool
         Whether tests or funnel show signs of them.
     large_effect : bool
@@ -138,7 +142,8 @@ def certainty(
     m = whole_number(m, "m", 1)
     units, indirect = _text("units", units), _text("indirect", indirect, empty=True)
     start, name = DESIGNS[design]
-    down = _of_few(m, units)
+    risk_of_bias = _text("risk_of_bias", risk_of_bias, empty=True)
+    down = [*([risk_of_bias] if risk_of_bias else []), *_of_few(m, units)]
     down += [] if check_flag("decides", decides) else ["the interval or test does not decide"]
     if not check_flag("holds_without_doubtful", holds_without_doubtful):
         down.append("the result changes without doubtful rows")

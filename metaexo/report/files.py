@@ -17,7 +17,7 @@ from metaexo.report.content import Report, ReportTable, check_report, traces_tab
 from metaexo.report.drawings import Drawings, file_names
 from metaexo.report.html import page_with
 from metaexo.report.word import document_with
-from metaexo.report.workbook import write_csv, write_workbook
+from metaexo.report.workbook import LONGEST, write_csv, write_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,7 @@ DOCUMENT = "report.docx"
 WORKBOOK = "tables.xlsx"
 SCRIPT = "analysis.py"
 LIST = "files.sha256"
+TRACES = "How each effect came from the cells of the file"
 ENDINGS = ("svg", "pdf", "png")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
@@ -154,13 +155,36 @@ def _make(report: Report, folder: Path) -> list[str]:
         write_csv(folder / "tables" / f"{name}.csv", frame)
     if frames:
         named = [*map(_with_headings, report.tables), *(frame for _, frame in tables[len(report.tables) :])]
-        write_workbook(folder / WORKBOOK, dict(zip(frames, named, strict=True)))
+        titles = _worksheets(report, list(frames))
+        write_workbook(folder / WORKBOOK, dict(zip(titles, named, strict=True)), titles)
     (folder / SCRIPT).write_text(report.script, encoding="utf-8", newline="\n")
     written = [PAGE, DOCUMENT, *([WORKBOOK] if frames else []), SCRIPT]
     written += [f"figures/{drawn.name}" for drawn in figures] + [f"tables/{name}.csv" for name in frames]
     lines = [f"{_digest(folder / name)}  {name}\n" for name in written]
     (folder / LIST).write_text("".join(lines), encoding="utf-8", newline="\n")
     return [*written, LIST]
+
+
+def _worksheets(report: Report, names: list[str]) -> dict[str, str]:
+    """Return the names of worksheets with the titles of their tables, in the order of the tables.
+
+    Of several questions each has its name before those of its tables; where that is too long for a
+    worksheet, its number stands in its place.
+    """
+    asked = {
+        part.name.removesuffix("answer"): part.title
+        for part in report.sections
+        if part.name.endswith("_answer")
+    }
+    found: dict[str, str] = {}
+    titles = [*(legible(one.title) for one in report.tables), TRACES]
+    for name, title in zip(names, titles, strict=False):
+        of = max((one for one in asked if name.startswith(one)), key=len, default="")
+        short = f"Q{list(asked).index(of) + 1}_{name.removeprefix(of)}" if of else name
+        found[short if len(name) > LONGEST else name] = (
+            f"{title} ({legible(asked[of])})" if of and asked[of] not in title else title
+        )
+    return found
 
 
 def _with_headings(table: ReportTable) -> pd.DataFrame:

@@ -24,6 +24,8 @@ FLOAT_FORMAT = "%.10g"
 BYTE_ORDER_MARK = "\ufeff"  # by which Excel knows that a CSV file is UTF-8
 WHEN = datetime(1980, 1, 1)  # the first date of a ZIP archive, so that the same tables give the same bytes
 WIDEST = 60  # letters of a column
+LONGEST = 31  # letters of the name of a worksheet
+CONTENTS = "Contents"
 LINE_HEIGHT = 15  # points; 409 is the most that a row can have
 _CHANGED = re.compile(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*")
 _NO_SHEET = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
@@ -48,7 +50,9 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     path.write_text(BYTE_ORDER_MARK + csv_text(frame), encoding="utf-8", newline="\n")
 
 
-def write_workbook(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> Path:
+def write_workbook(
+    path: str | Path, tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str] | None = None
+) -> Path:
     r"""Write tables into one workbook for Excel and its like, a worksheet per table.
 
     Use it to hand tables on to those who work with spreadsheets. Numbers stay numbers and texts stay texts: a
@@ -61,7 +65,10 @@ def write_workbook(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> Path
         The file, ending in ``.xlsx``.
     tables : mapping of str to DataFrame
         The tables by the names of their worksheets. What a worksheet's name cannot hold is replaced: it has
-        31 letters at most, none of ``[ ] : * ? / \``, and no other worksheet has the same.
+        31 letters at most, none of ``[ ] : * ? / \``, and no other worksheet has the same. Of a longer name
+        the last words are kept.
+    titles : mapping of str to str, optional
+        Titles of tables, by the same names. With them a first worksheet lists all, each with a link to it.
 
     Returns
     -------
@@ -88,7 +95,10 @@ def write_workbook(path: str | Path, tables: Mapping[str, pd.DataFrame]) -> Path
     _check(target, tables)
     book = Workbook()
     book.remove(book.worksheets[0])
-    for name, frame in zip(sheet_names(list(tables)), tables.values(), strict=True):
+    names = sheet_names([*([CONTENTS] if titles else []), *tables])
+    if titles:
+        _list(book.create_sheet(names.pop(0)), names, tables, titles)
+    for name, frame in zip(names, tables.values(), strict=True):
         _fill(book.create_sheet(name), frame)
     book.properties.creator = "metaexo"
     kept = io.BytesIO()
@@ -129,24 +139,60 @@ def _check(target: Path, tables: object) -> None:
             )
 
 
+def _list(
+    sheet: Worksheet, names: Sequence[str], tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]
+) -> None:
+    """Write the list of worksheets: each with a link to it, its title, and how many rows it has."""
+    import pandas as pd
+    from openpyxl.styles import Font
+    from openpyxl.worksheet.hyperlink import Hyperlink
+
+    rows = [
+        (name, titles.get(given, ""), len(frame))
+        for name, (given, frame) in zip(names, tables.items(), strict=True)
+    ]
+    _fill(sheet, pd.DataFrame(rows, columns=["Worksheet", "Title", "Rows"]))
+    for i, name in enumerate(names, start=2):
+        quoted = name.replace("'", "''")
+        cell = sheet.cell(i, 1)
+        cell.hyperlink = Hyperlink(ref=cell.coordinate, location=f"'{quoted}'!A1")
+        cell.font = Font(name="Calibri", size=11, color="0563C1", underline="single")
+
+
 def sheet_names(names: Sequence[str]) -> list[str]:
     """Return names that worksheets can have: 31 letters at most, each once, whatever the case.
+
+    Of a longer name the last words are kept, since they tell tables of one kind of outcome apart.
 
     Examples
     --------
     >>> sheet_names(["effects", "Effects", "a/b", "", "history", "x" * 40])[:5]
     ['effects', 'Effects 2', 'a b', 'table', 'history_']
+    >>> sheet_names(["wound_closure_in_animals_tests_by_isolation"])
+    ['in_animals_tests_by_isolation']
     """
     made: list[str] = []
     for name in names:
-        plain = _NO_SHEET.sub(" ", name).strip(" '")[:31].strip(" '") or "table"
+        plain = _last_words(_NO_SHEET.sub(" ", name).strip(" '"), LONGEST) or "table"
         plain = f"{plain}_" if plain.lower() == "history" else plain  # which Excel keeps for itself
         count, unique = 1, plain
         while unique.casefold() in {one.casefold() for one in made}:
             count += 1
-            unique = f"{plain[: 30 - len(str(count))]} {count}"
+            unique = f"{_last_words(plain, LONGEST - 1 - len(str(count)))} {count}"
         made.append(unique)
     return made
+
+
+def _last_words(name: str, most: int) -> str:
+    """Return the last words of a name that fit into so many letters; a single word that does not is cut."""
+    if len(name) <= most:
+        return name
+    kept = ""
+    for word in reversed(re.findall(r"[^ _-]+[ _-]*|[ _-]+", name)):
+        if len(word) + len(kept.rstrip(" _-'")) > most:
+            break
+        kept = word + kept
+    return kept.strip(" _-'") or name[:most].strip(" '")
 
 
 def _fill(sheet: Worksheet, frame: pd.DataFrame) -> None:

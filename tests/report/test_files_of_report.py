@@ -233,3 +233,28 @@ def test_what_a_reader_sees_of_values():
         ["−0.13", "–"], ["< 0.0001", "0.20"], ["25.6%", "100.0%"], ["3", "4"], ["x", "–"],
     ]  # fmt: skip
     assert csv_text(frame).splitlines()[1] == "-0.126,1e-05,0.256,3,x"
+
+
+def test_worksheets_have_whole_words_for_names_and_a_list_with_links(tmp_path):
+    frame = pd.DataFrame({"n": [1, 2]})
+    names = [
+        "wound_closure_pct_in_animals_or_cells_tests_by_isolation",
+        "wound_closure_pct_in_people_tests_by_isolation_method",
+        "of_another_outcome_tests_by_isolation_method",
+        "pooled",
+    ]
+    titles = {name: f"Title of {name}" for name in names}
+    path = mx.report.write_workbook(tmp_path / "t.xlsx", dict.fromkeys(names, frame), titles)
+    book = openpyxl.load_workbook(path)
+    assert book.sheetnames == [
+        "Contents",
+        "or_cells_tests_by_isolation",
+        "tests_by_isolation_method",
+        "tests_by_isolation_method 2",
+        "pooled",
+    ]
+    assert all(len(name) <= 31 for name in book.sheetnames)
+    listed = book["Contents"]
+    assert [row[1].value for row in listed.iter_rows(min_row=2)] == list(titles.values())
+    for row, name in zip(listed.iter_rows(min_row=2), book.sheetnames[1:], strict=True):
+        assert (row[0].value, row[0].hyperlink.location) == (name, f"'{name}'!A1")

@@ -7,6 +7,7 @@ import math
 from metaexo.formatting import plural
 from metaexo.report.certainty import FEW, Certainty, certainty
 from metaexo.report.content import Section, Words
+from metaexo.report.own.bias import bias_words, mostly_high
 from metaexo.report.own.counts import rare_effect_is_decided, rare_events
 from metaexo.report.own.part import Part
 from metaexo.report.own.pooled import (
@@ -22,6 +23,7 @@ from metaexo.report.own.words import factor_words, listed
 MOST = 5
 OBSERVED = ("nonrandomised_controlled", "pre_post")
 UNCONTROLLED = ("post_vs_pre", "single_arm")
+HIGH_RISK = "high risk of bias in at least half of the studies"
 IN_A_REPORT = {
     "the result changes without doubtful rows": (
         "the result changes in another defensible analysis or without one study"
@@ -65,10 +67,12 @@ def _lower(text: str) -> str:
 def certainty_of(part: Part) -> Certainty:
     """Return the certainty of the pooled effect by the rules of GRADE."""
     design = "randomised" if randomised(part) else "observational" if observed(part) else "not reported"
+    biased = HIGH_RISK if mostly_high(part.every) else ""
     if rare_events(part):
         return certainty(
-            design=design, m=part.studies.m, decides=rare_effect_is_decided(part), units="studies"
-        )
+            design=design, m=part.studies.m, decides=rare_effect_is_decided(part), units="studies",
+            risk_of_bias=biased,
+        )  # fmt: skip
     if part.fit is None:
         return certainty(design=design, m=max(part.studies.m, 1), decides=False, units="studies")
     found, null = part.fit.pooled(), part.every.measure.null
@@ -80,6 +84,7 @@ def certainty_of(part: Part) -> Certainty:
         design=design,
         m=part.studies.m,
         units="studies",
+        risk_of_bias=biased,
         decides=not known or not found.low <= null <= found.high,
         holds_without_doubtful=holds(part) and not resting_on(part),
         i2=part.fit.i2 if heterogeneity_is_shown(part.fit) else None,
@@ -111,10 +116,10 @@ def trust_sentence(part: Part) -> str:
     """Return the last sentence of the answer: the certainty with its reasons, and what would settle it."""
     if part.fit is None:
         few = "one study" if part.every.m == 1 else "no pooled effect"
-        return f"The certainty is very low ({few}; risk of bias was not judged); {_settle(part)}."
+        return f"The certainty is very low ({few}; {bias_words(part.every)}); {_settle(part)}."
     sure = certainty_of(part)
     reasons = [IN_A_REPORT.get(reason, reason) for reason in sure.reasons]
-    why = "; ".join([*reasons, "risk of bias was not judged"])
+    why = "; ".join([*reasons, bias_words(part.every)])
     text = f"The certainty of the pooled effect is {sure.word} ({why})"
     text += _compared(part)
     if confounded(part):

@@ -13,9 +13,10 @@ from metaexo.numeric.estimators import get_estimator
 from metaexo.report.certainty import FEW
 from metaexo.report.content import Block, Listing, ReportTable, Section, Words
 from metaexo.report.own.asked import CORRELATION, DRAWS, PERMUTATIONS, SEED
+from metaexo.report.own.bias import HIGH, WORDS, bias_column
 from metaexo.report.own.counts import ARMS, KINDS, counts_section, rare_events
 from metaexo.report.own.fits import sharing_studies
-from metaexo.report.own.other import pairs_of, selections
+from metaexo.report.own.other import NOT_HIGH, pairs_of, selections
 from metaexo.report.own.part import ENOUGH, Part
 from metaexo.report.own.questions import Questions
 from metaexo.report.own.strata import is_crossed
@@ -69,12 +70,18 @@ def _paragraphs(questions: Questions) -> list[tuple[str, tuple[str, ...]]]:
         found += [_pooling(of_effects), _dependence(frequent), _strata(of_effects)]
         found += [_attribution(frequent), _trust(frequent)]
     listed_versions = listed([f"{name} {version}" for name, version in versions().items()])
+    judged = any(bias_column(part.every) for part in questions.parts)
+    biased = (
+        "a high risk of bias in at least half of the studies, as the table says"
+        if judged
+        else "no risk of bias, which the table does not judge"
+    )
     found.append(
         (
             "The certainty was rated by the rules of GRADE: randomised comparisons start at high, others at "
-            f"low; it goes down for fewer than {FEW} studies, an interval that does not exclude no effect, "
-            "results that other analyses change, inconsistency and small-study effects. Risk of bias is not "
-            "in the sheet and was not judged. This report follows the items on synthesis of PRISMA 2020 (13a "
+            f"low; it goes down for fewer than {FEW} studies, an interval that includes no effect, results "
+            f"that other analyses change, inconsistency, small-study effects, and for {biased}. This report "
+            "follows the items on synthesis of PRISMA 2020 (13a "
             f"to 13f, 20b to 20d). It was made with {listed_versions}.",
             (GRADE, PRISMA),
         )
@@ -455,7 +462,7 @@ def _others(questions: Questions) -> list[str]:
     for word in words:
         if word in SELECTED:
             lines += [
-                f"    kept = {SELECTED[word]}  # {word}",
+                f"    kept = {_selected(word, parts)}  # {word}",
                 "    if any(kept) and not all(kept):",
                 "        others.append((one_row_each(es.select(kept)), METHOD, TEST))",
             ]
@@ -471,7 +478,16 @@ def _others(questions: Questions) -> list[str]:
     return [*lines, '    tables[name + "sensitivity"] = pd.DataFrame(found)']
 
 
+def _selected(word: str, parts: Sequence[Part]) -> str:
+    """Return how the script selects the rows of another analysis."""
+    if word != NOT_HIGH:
+        return SELECTED[word]
+    column = next(filter(None, (bias_column(part.every) for part in parts)))
+    return SELECTED[word].format(high=WORDS[HIGH], column=column)
+
+
 SELECTED = {
+    NOT_HIGH: "[str(one).strip().lower() not in {high!r} for one in es.column({column!r})]",
     "without doubtful rows": '[use != "doubtful" for use in es.column("use")]',
     "without rows that rest on an assumption": '[one.how != "assumed" for one in es.derived]',
     "without converted rows": '[one.how == "reported" for one in es.derived]',

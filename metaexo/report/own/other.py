@@ -11,11 +11,13 @@ from metaexo.formatting import TEST_NAMES
 from metaexo.models import Multilevel, RandomEffects
 from metaexo.models.linear.results import FitResults
 from metaexo.report.own.asked import Asked
+from metaexo.report.own.bias import HIGH, bias_column, judgements
 from metaexo.report.own.fits import covariances, one_row_each, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_HIGH = "without studies at high risk of bias"
 MAIN, MULTILEVEL = "random effects", "all effects, multilevel"
 ROBUST = "robust (CR2)"
 """The interval of the multilevel model of all effects."""
@@ -28,6 +30,10 @@ def selections(es: EffectSizes) -> dict[str, EffectSizes]:
     doubtful = None if data is None or "use" not in data else (data["use"] == "doubtful").to_numpy()
     if doubtful is not None and doubtful.any() and not doubtful.all():
         found["without doubtful rows"] = es.select(~doubtful, "doubtful by the sheet")
+    if column := bias_column(es):
+        high = [one == HIGH for one in judgements(es, column)]
+        if any(high) and not all(high):
+            found[NOT_HIGH] = es.select([not one for one in high], "high risk of bias")
     for words, ways in (
         ("without rows that rest on an assumption", ("assumed",)),
         ("without converted rows", ("assumed", "converted")),

@@ -15,6 +15,7 @@ from metaexo.heterogeneity.levels import readable
 from metaexo.ledger import LeftOut
 from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, Trace, Words
 from metaexo.report.own.asked import CORRELATION
+from metaexo.report.own.bias import TOOLS, bias_column, judgements, with_sign
 from metaexo.report.own.fits import sharing_studies
 from metaexo.report.own.part import Part
 from metaexo.report.own.questions import SET_APART, Questions
@@ -110,6 +111,9 @@ def characteristics_table(part: Part) -> ReportTable:
             continue
         frame[name] = column.map(_plain) if name in WORDS else column
         headings[name] = heading
+    if bias := bias_column(es):
+        frame["risk_of_bias"] = [with_sign(one) for one in judgements(es, bias)]
+        headings["risk_of_bias"] = "Risk of bias"
     limits = es.conf_int(level)
     for name, values in {"effect": es.y, "low": limits.iloc[:, 0], "high": limits.iloc[:, 1]}.items():
         frame[f"{name}_shown"] = back_by_rows(es, np.asarray(values, dtype=float))
@@ -201,6 +205,10 @@ def assumed_section(sheets: Sheets, questions: Questions, warned: Sequence[str])
     notes = [one for one in sheets.reading.notes if silent or not one.startswith(NOT_TURNED)]
     lines += [sentence(text) for text in notes]
     lines += _to_look_at(warned)
+    if not any(bias_column(part.every) for part in questions.parts):
+        lines.append(
+            f"The risk of bias of the studies was not judged: the table has no column of it. {TOOLS}"
+        )
     for part in questions.parts:
         before = f"{part.title}: " if len(questions.parts) > 1 else ""
         lines += [sentence(f"{before}{text}") for text in _of_part(part)]

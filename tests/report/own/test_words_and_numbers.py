@@ -14,6 +14,7 @@ from metaexo.report.content import ReportTable, distinct
 from tests.report.own.conftest import Folder
 from tests.report.own.sheets import ISOLATIONS, SOURCES, outcomes_of, said, studies_of
 from tests.report.own.test_answers import words_of
+from tests.report.own.test_numbers import run_here
 
 Reported = Callable[..., Report]
 
@@ -123,3 +124,23 @@ def test_no_number_looks_like_no_effect_without_being_it(value: float, null: flo
     assert distinct(value, null, 2) == text
     frame = pd.DataFrame({"low": [value]})
     assert ReportTable("t", "T", frame, {"low": "Low"}, {"low": ".2f"}, null=null).texts("low") == [text]
+
+
+def test_risk_of_bias_is_shown_where_the_sheet_judges_it_and_else_said_to_be_missing(
+    reported: Reported, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = ["Low", "some concerns", "HIGH", "high", "serious", "+", "high", "Critical", "low", "?"]
+    studies = [{**row, "RoB 2 overall": word} for row, word in zip(studies_of(10), judged, strict=True)]
+    report = reported(studies, outcomes_of(10, noise=0.6), by="source")
+    shown = table(report, "characteristics")
+    assert shown.texts("risk_of_bias")[:4] == ["low (+)", "some concerns (?)", "high (−)", "high (−)"]
+    assert "high risk of bias in at least half of the studies" in report.answer[-1]
+    assert "risk of bias low in 3, some concerns in 2, high in 5 of 10 studies" in report.answer[-1]
+    others = table(report, "sensitivity").frame
+    assert others.loc[others["rows"] == "without studies at high risk of bias", "m"].tolist() == [5]
+    assert "was not judged" not in said(report) + words_of(report, "assumed")
+    monkeypatch.chdir(tmp_path)
+    run_here(report, tmp_path)
+    silent = reported(studies_of(3), outcomes_of(3), by="source")
+    assert "risk of bias was not judged" in said(silent)
+    assert all(tool in words_of(silent, "assumed") for tool in ("RoB 2", "ROBINS-I", "SYRCLE"))
