@@ -38,7 +38,8 @@ def answer_of(part: Part) -> tuple[str, ...]:
     factors = [strata_sentence(part, factor) for factor in part.asked.by]
     if len(factors) > MOST - 3:
         first, *others = factors
-        factors = [first, "; ".join([*(text.removesuffix(".") for text in others[:-1]), others[-1]])]
+        last = [others[0], *map(_lower, others[1:])]
+        factors = [first, "; ".join([*(text.removesuffix(".") for text in last[:-1]), last[-1]])]
     return (pooled_sentence(part), heterogeneity_sentence(part), *factors, trust_sentence(part))
 
 

@@ -23,7 +23,8 @@ WORDS = {
 """Judgement -> words of RoB 2, ROBINS-I and SYRCLE's tool for it, in small letters."""
 TOOLS = (
     "Judge it with RoB 2 (randomised studies in people), ROBINS-I (others in people) or SYRCLE's tool "
-    "(animals), write low, some concerns or high for each study into a column risk_of_bias, and make this report again."
+    "(animals), write low, some concerns or high for each study into a column risk_of_bias, and make this "
+    "report again."
 )
 
 
