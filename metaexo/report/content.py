@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LONGEST_WORD = 24  # letters; a longer word in a table is broken
 LONG_TEXT = 45  # letters of a text that is given a wide column
 MOST_DECIMALS, LEAST_APART = 6, 1e-9
+FIRST = 16  # letters of the first column, which says what a row is, that stand in one line
 SHORT = 15  # rows of a table that stands on one page
 
 
@@ -117,7 +118,8 @@ class ReportTable:
         texts = self.texts(column)
         words = [word for text in texts for word in ([text] if self.is_number(column) else text.split())]
         words += legible(self.headings[column]).split()
-        least = 14 if max(map(len, texts), default=0) > LONG_TEXT else 1
+        longest = max(map(len, texts), default=0)
+        least = 14 if longest > LONG_TEXT else min(longest, FIRST) if column == self.columns[0] else 1
         return min(LONGEST_WORD, max([least, *map(len, words)]))
 
 

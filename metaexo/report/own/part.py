@@ -77,7 +77,8 @@ class Part:
     @cached_property
     def rows_by(self) -> dict[str, EffectSizes]:
         """Factor to its effects: one per study and level, so that the rows of a stratum are independent."""
-        return {factor: one_row_each(self.every, (factor,)) for factor in self.asked.by}
+        found = {factor: one_row_each(self.every, (factor,)) for factor in self.asked.by}
+        return {factor: rows.with_labels(list(rows.study)) for factor, rows in found.items()}
 
     @property
     def averaged(self) -> bool:
@@ -128,11 +129,22 @@ class Part:
         with quiet(self.said):
             for factor, rows in self.rows_by.items():
                 each = stratify(rows, factor, method=method, test=test, level=level, cluster=None)
-                if rows.m < rows.k:
-                    robust = stratify(rows, factor, method=method, test=test, level=level)
-                    each = replace(robust, strata=each.strata)
-                found[factor] = each
+                robust = self._tested[factor]
+                found[factor] = replace(
+                    each, between=robust.between, between_without=robust.between_without,
+                    between_note=robust.between_note,
+                )  # fmt: skip
         return found
+
+    @cached_property
+    def _tested(self) -> dict[str, StratifiedResults]:
+        """The strata by each factor as they are tested: robust to studies in several of them."""
+        method, test, level = self._choices
+        with quiet(self.said):
+            return {
+                factor: stratify(rows, factor, method=method, test=test, level=level)
+                for factor, rows in self.rows_by.items()
+            }
 
     @cached_property
     def between(self) -> dict[str, BetweenTests]:
@@ -140,7 +152,7 @@ class Part:
         with quiet(self.said):
             return {
                 factor: found.between_tests(SEED, PERMUTATIONS)
-                for factor, found in self.strata.items()
+                for factor, found in self._tested.items()
                 if found.between is not None
             }
 

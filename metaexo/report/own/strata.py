@@ -44,9 +44,12 @@ MEETING = (
     (0.999, "mostly come together"),
     (1.0, "always come together"),
 )
-COUNTS = re.compile(r"\d+ (effects?|of \d+ comparisons?)\b|Used: |Interaction: |One level only: ")
-"""Reasons of a verdict that count rows and degrees of freedom, which the tables show."""
 """Cramer's V up to which two factors meet so, in words."""
+COUNTS = re.compile(
+    r"\d+ (effects?|of \d+ comparisons?)\b|used: |interaction: |one level only: |together they explain",
+    re.IGNORECASE,
+)
+"""Reasons of a verdict that count rows and degrees of freedom, which the tables show."""
 HINT = " The tests of each alone show no difference, so this is a hint at most."
 
 
@@ -135,7 +138,6 @@ def strata_table(part: Part, factor: str) -> ReportTable:
     ]
     if part.in_several(factor):
         frame = frame.iloc[: len(part.strata[factor].strata)].copy()
-        frame["df"] = [None if s.fit is None else s.fit.df_test for s in part.strata[factor].strata]
         notes.append("The pooled effect of all studies, each counted once, is in the table above.")
     names = ("estimate", "low", "high", "prediction_low", "prediction_high")
     by_name = {s.name: s.effects for s in part.strata[factor].strata}
