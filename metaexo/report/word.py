@@ -21,7 +21,7 @@ FONT = "Times New Roman"
 # Lengths in twentieths of a point: A4, 2.5 cm around it.
 PAGE, MARGIN = (11906, 16838), 1417
 # Of a letter in a table, and of what is left of and right of a text in its cell.
-LETTER, PADDING = 86, 100
+LETTER, PADDING = 86, 130
 MOST_HIGH = 22.0  # centimetres of a figure, so that its caption is on the same page
 _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -199,7 +199,7 @@ class _Writer:
             parse_xml(
                 f'<w:tbl {_W}><w:tblPr><w:tblW w:w="{sum(widths)}" w:type="dxa"/>'
                 f'<w:tblBorders>{edges}</w:tblBorders><w:tblLayout w:type="fixed"/>'
-                f'<w:tblCellMar><w:left w:w="40" w:type="dxa"/>'
+                f'<w:tblCellMar><w:left w:w="70" w:type="dxa"/>'
                 f'<w:right w:w="40" w:type="dxa"/></w:tblCellMar>'
                 f'<w:tblLook w:val="0020" w:firstRow="1"/></w:tblPr>'
                 f"<w:tblGrid>{grid}</w:tblGrid>{''.join(rows)}</w:tbl>"

@@ -159,8 +159,8 @@ def rare_events(part: Part) -> str:
     words = with_interval(fit.effects, part.asked.level, found.estimate, found.low, found.high)
     what = measure_words(part.every.measure)
     return (
-        f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words} (not turned: "
-        f"{_fewer(part.every)} means fewer events in the first group)."
+        f"{head}; by Mantel-Haenszel, which adds nothing to zeros, the {what} is {words}; it is not turned, "
+        f"so that {_fewer(part.every)} means fewer events in the first group."
     )
 
 

@@ -149,7 +149,7 @@ def strata_table(part: Part, factor: str) -> ReportTable:
     few = frame["m"] < FEWEST_TO_PREDICT
     frame.loc[few, ["prediction_low_shown", "prediction_high_shown"]] = math.nan
     frame.loc[len(by_name) :, "stratum"] = "All studies"
-    frame["note"] = frame["note"].map(typeset)
+    frame["note"] = frame["note"].map(typeset).map(_capital)
     headings = {
         "stratum": factor_words(factor).capitalize(), "m": "Studies", "k": "Rows",
         "estimate_shown": short(part.every.measure), "low_shown": f"{level} CI, lower",
@@ -167,7 +167,8 @@ def strata_table(part: Part, factor: str) -> ReportTable:
 def _tests_table(part: Part, factor: str) -> ReportTable:
     """Return the table of the tests between strata."""
     frame = part.between[factor].to_frame()
-    frame["note"] = frame["note"].map(typeset)
+    frame["test"] = frame["test"].map(_capital)
+    frame["note"] = frame["note"].map(typeset).map(_capital)
     headings = {
         "test": "Test", "number": "Strata compared", "left_out": "Left out", "statistic": "Statistic",
         "df1": "df", "df2": "df of the denominator", "pvalue": "p", "note": "Note",
@@ -177,6 +178,11 @@ def _tests_table(part: Part, factor: str) -> ReportTable:
         part.called(f"tests_by_{factor}"), f"Do effects differ by {factor_words(factor)}?", frame, headings,
         formats,
     )  # fmt: skip
+
+
+def _capital(text: str) -> str:
+    """Return words of a cell with a capital."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _stratum_words(part: Part, stratum: Stratum) -> str:

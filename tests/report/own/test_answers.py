@@ -131,7 +131,7 @@ def test_a_study_in_two_strata_counts_once_in_the_pooled_effect_and_the_test_bet
     tables = {one.name: one.frame for one in report.tables}
     assert (tables["pooled"]["k"].item(), tables["pooled"]["m"].item()) == (6, 6)
     assert tables["by_species"][["stratum", "m"]].to_numpy().tolist() == [["rat", 4], ["mouse", 3]]
-    assert tables["tests_by_species"]["test"][0].startswith("cluster-robust test (CR2)")
+    assert tables["tests_by_species"]["test"][0].startswith("Cluster-robust test (CR2)")
     assert tables["sensitivity"]["model"].tolist()[-1] == "all effects, multilevel"
     assert "All studies" not in report.figures[1].alternative
     by_source = reported(studies_of(6), [*outcomes, second], by="source")
