@@ -169,22 +169,20 @@ def _worksheets(report: Report, names: list[str]) -> dict[str, str]:
     """Return the names of worksheets with the titles of their tables, in the order of the tables.
 
     Of several questions each has its name before those of its tables; where that is too long for a
-    worksheet, its number stands in its place.
+    worksheet, numbers stand in the place of all.
     """
-    asked = {
-        part.name.removesuffix("answer"): part.title
-        for part in report.sections
-        if part.name.endswith("_answer")
+    opening = [part for part in report.sections if part.name.endswith("_answer")]
+    asked = {part.name.removesuffix("answer"): legible(part.title) for part in opening}
+    number = {one: f"Q{i}_" for i, one in enumerate(asked, start=1)}
+    of = [max((one for one in asked if name.startswith(one)), key=len, default="") for name in names]
+    if any(one and len(name) > LONGEST for one, name in zip(of, names, strict=True)):
+        names = [number.get(one, "") + name.removeprefix(one) for one, name in zip(of, names, strict=True)]
+    titles = [*(legible(one.title) for one in report.tables), TRACES][: len(names)]
+    questions = [asked.get(one, "") for one in of]
+    return {
+        name: title if question in title else f"{title} ({question})"
+        for name, title, question in zip(names, titles, questions, strict=True)
     }
-    found: dict[str, str] = {}
-    titles = [*(legible(one.title) for one in report.tables), TRACES]
-    for name, title in zip(names, titles, strict=False):
-        of = max((one for one in asked if name.startswith(one)), key=len, default="")
-        short = f"Q{list(asked).index(of) + 1}_{name.removeprefix(of)}" if of else name
-        found[short if len(name) > LONGEST else name] = (
-            f"{title} ({legible(asked[of])})" if of and asked[of] not in title else title
-        )
-    return found
 
 
 def _with_headings(table: ReportTable) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import openpyxl
 import pandas as pd
 import pytest
 
@@ -144,3 +145,16 @@ def test_risk_of_bias_is_shown_where_the_sheet_judges_it_and_else_said_to_be_mis
     silent = reported(studies_of(3), outcomes_of(3), by="source")
     assert "risk of bias was not judged" in said(silent)
     assert all(tool in words_of(silent, "assumed") for tool in ("RoB 2", "ROBINS-I", "SYRCLE"))
+
+
+def test_worksheets_of_several_questions_have_numbers_where_names_are_too_long(
+    folder: Folder, tmp_path: Any
+) -> None:
+    outcomes = [*outcomes_of(3), *outcomes_of(3, outcome="scar_width")]
+    mx.write_report(folder(studies_of(3), outcomes), "SMD", by="source", out=tmp_path / "out")
+    book = openpyxl.load_workbook(tmp_path / "out" / "tables.xlsx")
+    assert book.sheetnames[:3] == ["Contents", "Q1_characteristics", "Q1_pooled"]
+    assert {"Q2_characteristics", "Q2_by_source", "traces"} <= set(book.sheetnames)
+    titles = [str(row[1].value) for row in book["Contents"].iter_rows(min_row=2)]
+    assert titles[0].startswith("Study characteristics (Wound closure")
+    assert titles[-1] == "How each effect came from the cells of the file"
