@@ -45,7 +45,7 @@ def write_files(report: Report, folder: str | Path) -> tuple[Path, ...]:
         What the files say.
     folder : str or Path
         Where they go: ``report.html``, ``report.docx``, ``figures/NAME.svg``, ``.pdf`` and ``.png``,
-        ``tables/NAME.csv``, ``tables.xlsx`` (the same under the headings that a reader sees),
+        ``tables/NAME.csv``, ``tables.xlsx`` (the same under the headings that a reader sees, and a list),
         ``analysis.py``, and ``files.sha256``, the list of them.
 
     Returns
