@@ -247,7 +247,7 @@ def _widths(letters: list[int], texts: list[list[str]], room: int) -> list[int]:
     liked: list[float] = []
     for least, cells in zip(letters, texts, strict=True):
         longest = max((len(text) for text in cells), default=1)
-        needed.append(float(LETTER * max(5, least) + PADDING))
+        needed.append(float(LETTER * max(6, least) + PADDING))
         liked.append(LETTER * min(max(least, longest), 40) + PADDING)
     if sum(needed) >= room:  # the wider columns give what is too much, as far as they can
         spare = [max(0, one - 8 * LETTER - PADDING) for one in needed]
