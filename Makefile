@@ -150,7 +150,7 @@ env:
 
 .PHONY: .build-env
 .build-env: find-python
-	@echo "Building .venv with $$("$(PYTHON)" --version) (about a minute) ..."
+	@echo "Building .venv with $$("$(PYTHON)" --version) (some minutes: its packages are downloaded) ..."
 	@case "$$(cat .venv/built-from 2>/dev/null)" in *" $$PWD") $(PY) -c '';; *) false;; esac 2>/dev/null \
 		|| "$(PYTHON)" -m venv --clear .venv
 	@$(PY) $(PIP) install -r requirements-lock.txt && $(PY) $(PIP) install --no-deps --no-build-isolation -e . || { \

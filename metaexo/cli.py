@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import shutil
 import sys
@@ -15,14 +16,116 @@ from typing import Any
 import click
 
 import metaexo as mx
-from metaexo.errors import InputError, MetaexoError, SheetWarning
+from metaexo.errors import InputError, MetaexoError, SheetWarning, nearest_word
 from metaexo.formatting import plain_text
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+class _Path(click.Path):
+    """A path; an empty one, which would be the working folder, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return (
+            super().convert(value, param, ctx) if str(value).strip() else self.fail("it is empty", param, ctx)
+        )
 
 
-class _Group(click.Group):
+PATH = _Path(path_type=Path)
+FOLDER = _Path(exists=True, file_okay=False, path_type=Path)
+
+# What is written for an argument or an option; it is said where it is missing or wrong.
+WRITTEN = {
+    "path": "my_studies.xlsx",
+    "folder": "my-review",
+    "--measure": "SMD",
+    "--by": "source",
+    "--outcome": '"wound area"',
+    "--where": "\"species == 'mouse'\"",
+    "--better": "higher",
+    "--map": '"my heading=treatment_sd"',
+    "--sheet": "data",
+    "--copy": "corrected.xlsx",
+    "--method": "REML",
+    "--test": "knapp-hartung",
+    "--level": "0.95",
+    "--out": "report",
+    "--only": "06",
+    "--root": "path/to/metaexo",
+}
+# What commands are called elsewhere.
+COMMANDS = {
+    "check": "validate lint verify test read",
+    "new": "init create start template",
+    "report": "analyse analyze run pool meta forest plot fit",
+    "reproduce": "rerun replicate",
+    "--help": "help commands",
+    "--version": "version",
+}
+
+
+class _Command(click.Command):
+    """Says, where a line cannot be understood, what to write."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            known = isinstance(error, click.NoSuchOption)
+            what = error.message if known else error.format_message()
+            remedy = _what_to_write(self, error, given)
+            raise click.UsageError(f"{what.rstrip()}\nWhat to do: {remedy}", error.ctx or ctx) from None
+
+
+def _what_to_write(command: click.Command, error: click.UsageError, given: list[str]) -> str:
+    """Return what to do about a line that cannot be understood."""
+    line = "metaexo" if command is main else f"metaexo {command.name}"
+    if isinstance(error, click.NoSuchOption):
+        return _option_meant(command, error.option_name, line)
+    if isinstance(error, click.BadOptionUsage):
+        return f"write {error.option_name} {WRITTEN.get(error.option_name, 'with what it needs')}"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        if isinstance(error.param, click.Option):
+            return f"write {error.param.opts[0]} {WRITTEN[error.param.opts[0]]}"
+        empty = "" if command.name == "new" else "; metaexo new my-review writes an empty table to fill in"
+        return f"write {line} {WRITTEN[str(error.param.name)]}{empty}"
+    for i in range(len(given)):
+        for j in range(i + 2, len(given) + 1):
+            if Path(path := " ".join(given[i:j])).exists():
+                return f'put a path with blanks in quotes: {line} "{path}"'
+    if "--by" in given:
+        return "write --by before each column: --by source --by isolation"
+    if command.name == "report":
+        return f"write {line} {given[0]} --out {given[-1]}, if that is the folder for the report"
+    return f"name one at a time; {line} --help shows how"
+
+
+def _option_meant(command: click.Command, option: str, line: str) -> str:
+    """Return which option is meant by one that the command does not have."""
+    for other in main.commands.values():
+        if any(option in one.opts for one in other.params):
+            return f"leave it out, or write metaexo {other.name}, which has {option}"
+    named = {name.lstrip("-"): name for one in command.params for name in one.opts}
+    near = nearest_word(option.lstrip("-"), named)
+    return f"write {named[near]}" if near else f"leave it out; {line} --help lists the options"
+
+
+class _Group(_Command, click.Group):
     """Shows an error of metaexo as its four parts, without a trace."""
+
+    command_class = _Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            word = args[0]
+            elsewhere = (name for name, words in COMMANDS.items() if word.casefold() in words.split())
+            meant = next(elsewhere, None) or nearest_word(word, self.commands)
+            remedy = f"write metaexo {meant}" if meant else "metaexo --help lists the commands"
+            if Path(word).exists():
+                remedy = f"write metaexo check {_quoted(word)}, or metaexo report {_quoted(word)}"
+            raise click.UsageError(f"No such command {word!r}.\nWhat to do: {remedy}", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         for stream in (sys.stdout, sys.stderr):
@@ -32,15 +135,50 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except MetaexoError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # who reads, as in "| head", has seen enough
+            what = (
+                f"{error.filename} cannot be read or written" if error.filename else "a file cannot be used"
+            )
+            why = f"{what} ({error.strerror or error})"
+            remedy = "close it in other programs, and look at its permissions and at the room on the disk"
+            raise click.ClickException(f"{why}. What to do: {remedy}.") from error
 
 
-@click.group(cls=_Group)
-@click.version_option(package_name="metaexo")
+def _quoted(path: Path | str) -> str:
+    """Return a path as it is typed."""
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  metaexo new my-review
+  metaexo check my-review/my_studies.xlsx
+  metaexo report my-review/my_studies.xlsx --measure SMD --by source --out report
+
+\b
+Exit codes:
+  0  all is well
+  1  something in the data, a file or a choice has to be mended; check: there are errors
+  2  the line could not be understood""",
+)
+@click.version_option(None, "-V", "--version", package_name="metaexo", prog_name="metaexo")
 def main() -> None:
-    """Meta-analysis of exosome evidence."""
+    """Meta-analysis of exosome evidence: from a spreadsheet to a report."""
 
 
-@main.command()
+@main.command(
+    short_help="Run the analyses of metaexo itself again.",
+    epilog="""\b
+Examples:
+  metaexo reproduce
+  metaexo reproduce 06
+  metaexo reproduce --check""",
+)
 @click.argument("analyses", nargs=-1, metavar="[NN]...")
 @click.option("--check", is_flag=True, help="Write nothing; compare with the last commit, and the disk.")
 @click.option("--only", multiple=True, metavar="NN", help="The same as NN; may be given again.")
@@ -52,7 +190,7 @@ def reproduce(analyses: Sequence[str], check: bool, only: Sequence[str], root: P
     """
     only = (*analyses, *only)
     for given in only:
-        if Path(given).exists() or Path(given).suffix:
+        if given and (Path(given).exists() or Path(given).suffix):
             raise InputError(
                 f"{given} is a file or folder, and reproduce runs the analyses of metaexo itself",
                 "numbers of analyses, such as 06, or none for all",
@@ -174,11 +312,18 @@ def _columns(mapped: Sequence[str]) -> dict[str, str]:
     return read_map(mapped)
 
 
-@main.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@main.command(
+    short_help="Say what is wrong with a table, and how many effects will result.",
+    epilog="""\b
+Examples:
+  metaexo check my_studies.xlsx
+  metaexo check my_studies.csv --measure SMD --map "my heading=treatment_sd"
+  metaexo check my_studies.csv --copy corrected.xlsx""",
+)
+@click.argument("path", type=PATH)
 @MAP
 @SHEET
-@click.option("--copy", type=click.Path(path_type=Path), help="Write what was read as a new .xlsx or .csv.")
+@click.option("--copy", type=PATH, help="Write what was read as a new .xlsx or .csv.")
 @click.option("--measure", metavar="CODE", help="Count the effects of this measure, such as SMD or RR.")
 @click.option("--all", "noted", is_flag=True, help="List everything, also what the column caution explains.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
@@ -212,24 +357,38 @@ def check(
     sys.exit(0 if found.ok and not (strict and found.warnings) else 1)
 
 
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@main.command(
+    short_help="Write an empty table to fill in.",
+    epilog="""\b
+Examples:
+  metaexo new my-review""",
+)
+@click.argument("folder", type=PATH)
 def new(folder: Path) -> None:
     """Write an empty table for your studies into FOLDER: a workbook, and the same as CSV.
 
     Nothing is written over a file.
     """
+    if folder.suffix.lower() in (".xlsx", ".csv", ".xls", ".ods"):
+        remedy = f"write metaexo new {_quoted(folder.with_suffix(''))}"
+        raise InputError(f"{folder} is the name of a file", "the name of a folder", remedy)
     workbook, table = mx.new_table(folder)
-    shown = f'"{workbook}"' if " " in str(workbook) else str(workbook)
-    out = f'"{folder / "report"}"' if " " in str(folder) else str(folder / "report")
+    shown, out = _quoted(workbook), _quoted(folder / "report")
     click.echo(f"written: {workbook} and the same as {table.name}")
     click.echo("1. Fill in one of the two, a row per comparison, and delete the three examples.")
     click.echo(f"2. Check it:    metaexo check {shown}")
     click.echo(f"3. Report it:   metaexo report {shown} --measure SMD --by source --by isolation --out {out}")
 
 
-@main.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@main.command(
+    short_help="Write a report on a table of studies.",
+    epilog="""\b
+Examples:
+  metaexo report my_studies.xlsx
+  metaexo report my_studies.xlsx --measure SMD --by source --by isolation --out report
+  metaexo report my_studies.xlsx --where "species == 'mouse'" --out mice""",
+)
+@click.argument("path", type=PATH)
 @click.option("--measure", metavar="CODE", help="SMD, RR, MD, ... [default: the one that most rows give]")
 @click.option(
     "--by", multiple=True, metavar="COLUMN", help="Compare effects by it. [default: source, isolation]"
@@ -246,7 +405,7 @@ def new(folder: Path) -> None:
 @click.option("--method", default="REML", show_default=True, help="Estimator of tau2.")
 @click.option("--test", default="knapp-hartung-adhoc", show_default=True, help="How intervals are made.")
 @click.option("--level", default=0.95, show_default=True, help="Level of the intervals.")
-@click.option("--out", type=click.Path(path_type=Path), default="report", show_default=True, help="Folder.")
+@click.option("--out", type=PATH, default="report", show_default=True, help="Folder.")
 def report(path: Path, by: Sequence[str], mapped: Sequence[str], out: Path, **choices: Any) -> None:
     """Write a report on the studies in PATH (a workbook, a CSV file, or a folder of sheets) into a folder.
 
@@ -257,6 +416,11 @@ def report(path: Path, by: Sequence[str], mapped: Sequence[str], out: Path, **ch
 
     matplotlib.use("agg")
     start = time.perf_counter()
+    for columns in by:
+        names = [name.strip() for name in columns.split(",") if name.strip()] or ["source"]
+        if len(names) > 1 or not columns.strip():
+            remedy = f"write {' '.join(f'--by {_quoted(name)}' for name in names)}"
+            raise InputError(f"--by is {columns!r}", "one column for each --by", remedy)
     by = tuple(by) or ("source", "isolation")
     before = mx.report.earlier_report(out)
     found = mx.write_report(path, by=by, columns=_columns(mapped) or None, out=out, **choices)

@@ -119,6 +119,7 @@ class UnknownChoiceError(InputError):
         self.allowed = tuple(allowed)
         self.nearest = nearest or nearest_word(str(word), self.allowed)
         remedy = f"write {self.nearest!r} if that is what was meant" if self.nearest else ""
+        remedy = remedy if self.allowed else f"leave the {what} out"
         shown = self.allowed
         if len(shown) > MOST_SHOWN:
             near = difflib.get_close_matches(str(word), shown, n=5, cutoff=0.4)
@@ -155,11 +156,13 @@ def nearest_word(word: str, allowed: Iterable[str], cutoff: float = 0.6) -> str 
     --------
     >>> nearest_word("sorce", ["source", "isolation"]), nearest_word("iso", ["source", "isolation"])
     ('source', 'isolation')
-    >>> nearest_word("ablat", ["latitude", "allocation"]) is None
-    True
+    >>> nearest_word("9", ["08", "09"]), nearest_word("99", ["08", "09"]), nearest_word("ablat", ["latitude"])
+    ('09', None, None)
     """
     by_fold = {name.casefold(): name for name in allowed}
     plain = word.casefold().strip()
+    if plain.isdecimal():  # 9 is 09, and 99 is neither
+        return next((by_fold[name] for name in by_fold if name.isdecimal() and int(name) == int(plain)), None)
     begun = [name for name in by_fold if len(plain) > 2 and name.startswith(plain)]
     if len(begun) == 1:
         return by_fold[begun[0]]

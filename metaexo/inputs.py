@@ -191,7 +191,7 @@ def check_level(level: object, name: str = "level") -> float:
     raise InputError(
         f"{name} is {level!r}",
         "a fraction between 0 and 1, for example 0.95",
-        f"write {float(level) / 100:g}" if percent else "",  # type: ignore[arg-type]
+        f"write {float(level) / 100:g}" if percent else "write 0.95",  # type: ignore[arg-type]
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,8 +168,6 @@ def test_check_names_the_line_of_a_broken_row_and_fails(root, tmp_path):
 
 def test_check_prints_on_a_terminal_of_an_old_code_page(tmp_path: Path, root: Path) -> None:
     """Cells hold any letters; code page 1252 has few of them."""
-    import sys
-
     (tmp_path / "studies.csv").write_text("study_id\nλ研究−1\n", encoding="utf-8")
     (tmp_path / "outcomes.csv").write_text("study_id,outcome\nλ研究−2,ω面积\n", encoding="utf-8")
     command = [sys.executable, "-m", "metaexo", "check", str(tmp_path)]
@@ -207,3 +209,153 @@ def test_reproduce_points_to_report_for_sheets_of_ones_own(tmp_path: Path) -> No
         assert found.exit_code == 1
         assert "metaexo report" in found.output
         assert not isinstance(found.exception, ValueError)
+
+
+# -- lines that cannot be understood, and paths that cannot be used ------------------------------------------
+
+HEAD = "Study,Source,Isolation,Exosome mean,Exosome SD,Exosome n,Control mean,Control SD,Control n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with a table, a file, folders and what is none of them."""
+    rows = [f"Li {2010 + i},AMSC,UC,{12 + i},2,{8 + i},10,2.1,{8 + i}" for i in range(3)]
+    (tmp_path / "ok.csv").write_text("\n".join([HEAD, *rows]), encoding="utf-8")
+    shutil.copy(tmp_path / "ok.csv", tmp_path / "my studies.csv")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "~$my.xlsx").write_bytes(b"x" * 165)
+    (tmp_path / "my.xlsx").write_bytes(b"x" * 165)
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "noise.xlsx").write_bytes(bytes(range(256)))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("x")
+    (tmp_path / "gone.csv").symlink_to("nowhere.csv")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "remedy"),
+    [
+        ("chekc ok.csv", 2, "write metaexo check"),
+        ("validate ok.csv", 2, "write metaexo check"),
+        ("help", 2, "write metaexo --help"),
+        ("nonsense", 2, "metaexo --help lists the commands"),
+        ("ok.csv", 2, "write metaexo check ok.csv, or metaexo report ok.csv"),
+        ("'my studies.csv'", 2, 'write metaexo check "my studies.csv"'),
+        ("--verison", 2, "write --version"),
+        ("--measure SMD", 2, "write metaexo check, which has --measure"),
+        ("check", 2, "write metaexo check my_studies.xlsx; metaexo new my-review writes an empty table"),
+        ("report --measure SMD", 2, "write metaexo report my_studies.xlsx"),
+        ("new", 2, "write metaexo new my-review"),
+        ("new ''", 2, "write metaexo new my-review"),
+        ("check ''", 2, "write metaexo check my_studies.xlsx"),
+        ("check my studies.csv", 2, 'metaexo check "my studies.csv"'),
+        ("report my studies.csv --measure SMD", 2, 'metaexo report "my studies.csv"'),
+        ("report ok.csv r2", 2, "write metaexo report ok.csv --out r2"),
+        ("report ok.csv --by source isolation", 2, "--by source --by isolation"),
+        ("report ok.csv --by --out r", 2, "--by source --by isolation"),
+        ("report ok.csv --output r", 2, "write --out"),
+        ("report ok.csv --mesure SMD", 2, "write --measure"),
+        ("report ok.csv --measure", 2, "write --measure SMD"),
+        ("report ok.csv --better up", 2, "write --better higher"),
+        ("report ok.csv --level abc", 2, "write --level 0.95"),
+        ("report ok.csv --out ''", 2, "write --out report"),
+        ("check ok.csv --by source", 2, "write metaexo report, which has --by"),
+        ("check ok.csv --map", 2, 'write --map "my heading=treatment_sd"'),
+        ("new a b", 2, "metaexo new --help shows how"),
+        ("reproduce --root nowhere", 2, "write --root path/to/metaexo"),
+        ("report ok.csv --by source,isolation", 1, "write --by source --by isolation"),
+        ("report ok.csv --by ''", 1, "write --by source"),
+        ("report ok.csv --measure SMD --by sorce", 1, "write 'source'"),
+        ("report ok.csv --level 0", 1, "write 0.95"),
+        ("report ok.csv --measure SMD --where 'source = 1'", 1, "write 'source == 1'"),
+        ("report ok.csv --measure SMD --out file", 1, "choose another name for the folder"),
+        ("report ok.csv --measure SMD --out full", 1, "choose another folder, such as full_2"),
+        ("report ok.csv --measure SMD --out .", 1, "choose another folder"),
+        ("check nowhere.csv", 1, "it begins at the working folder"),
+        ("check gone.csv", 1, "name the file itself"),
+        ("check empty.csv", 1, "look at the path"),
+        ("check noise.xlsx", 1, "save it again as .xlsx"),
+        ("check '~$my.xlsx'", 1, "name my.xlsx"),
+        ("check ok.csv --sheet data", 1, "leave the worksheet (--sheet) out"),
+        ("check ok.csv --copy ok.csv", 1, "name a new file"),
+        ("new my.xlsx", 1, "write metaexo new my"),
+        ("new file/sub", 1, "name another folder"),
+        ("reproduce ok.csv", 1, "metaexo report ok.csv"),
+        ("reproduce 01", 1, "metaexo report PATH"),
+    ],
+)
+def test_a_line_that_does_not_work_says_what_to_write(folder, line, code, remedy):
+    found = run(*shlex.split(line))
+    assert found.exit_code == code, found.output
+    assert isinstance(found.exception, SystemExit), found.exception
+    said = found.output[found.output.rindex("What to do: ") :]
+    assert remedy in said, found.output
+
+
+def test_numbers_of_analyses_are_no_spelling(checkout):
+    assert "write '01'" in run("reproduce", "1", "--root", checkout).output
+    for number in ("99", "10", "3"):
+        found = run("reproduce", number, "--root", checkout).output
+        assert "needed: one of '01', '02'." in found
+        assert "What to do" not in found
+
+
+@pytest.mark.parametrize("command", [None, *main.commands])
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_shows_examples_that_can_be_typed(command, word):
+    found = run(*filter(None, (command, word)))
+    assert found.exit_code == 0
+    examples = re.findall(r"^ +(metaexo .*)$", found.output, re.MULTILINE)
+    assert examples
+    for example in examples:
+        _, name, *words = shlex.split(example)
+        whole = main.make_context("metaexo", [name])
+        main.commands[name].make_context(name, words, whole)  # it is understood
+    if command is None:
+        assert "Exit codes:" in found.output
+
+
+def test_the_version_is_said_under_the_name_of_the_command():
+    assert run("-V").output == run("--version").output
+    assert run("--version").output.startswith("metaexo, version ")
+
+
+def test_a_file_that_the_system_refuses_is_told_in_words(folder, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", "report/report.html")
+
+    monkeypatch.setattr(mx, "write_report", refuse)
+    found = run("report", "ok.csv")
+    assert found.exit_code == 1
+    assert "report/report.html cannot be read or written (Permission denied)" in found.output
+    assert "What to do: close it in other programs" in found.output
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError(errno.EPIPE, "Broken pipe")])
+def test_stopped_from_outside_it_ends_without_a_trace(folder, monkeypatch, error):
+    def stop(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(mx, "check_sheets", stop)
+    found = run("check", "ok.csv")
+    assert found.exit_code == 1
+    assert isinstance(found.exception, SystemExit)
+    assert "What to do" not in found.output
+
+
+def test_no_letter_stops_a_terminal_and_no_reader_that_stops_reading(folder: Path, root: Path) -> None:
+    """ASCII alone, thirty columns, and a reader that closes after a line."""
+    text = (folder / "ok.csv").read_text(encoding="utf-8").replace("Li 2010", "λ研究 é − 2010")
+    (folder / "ok.csv").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "metaexo", "check", "ok.csv"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(root), "COLUMNS": "30"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"3 studies")
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()

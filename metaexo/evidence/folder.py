@@ -444,6 +444,9 @@ def _no_sheets(folder: Path) -> SheetProblem:
         remedy = "look at the path; it begins at the working folder"
         beside = [p.name for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
         near = nearest_word(folder.name, beside)
+        if folder.is_symlink():
+            what, near = f"{folder} is a link to {folder.readlink()}, which is not there", None
+            remedy = "name the file itself"
     elif tables:
         what = f"the folder {folder} holds {plural(len(tables), 'table')}: {', '.join(tables[:6])}"
         remedy = f"name the file: {str(folder / tables[0])!r}"

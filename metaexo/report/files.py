@@ -216,8 +216,8 @@ def _is_below(name: str) -> bool:
 
 
 def _unused(folder: Path) -> Path:
-    number = 2
-    while (made := folder.with_name(f"{folder.name}_{number}")).exists():
+    number, name = 2, folder.resolve().name or "report"  # that of . and of the root of a disk is empty
+    while (made := folder.parent / f"{name}_{number}").exists():
         number += 1
     return made
 

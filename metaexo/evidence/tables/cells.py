@@ -144,6 +144,16 @@ def read_grids(path: Path) -> list[Grid]:
 
 
 def _content(path: Path) -> bytes:
+    if path.name.startswith("~$"):
+        real = path.name.removeprefix("~$")
+        raise WorkbookError(
+            f"{path.name} is a file by which Excel knows that a workbook is open",
+            "the workbook itself",
+            f"name {path.with_name(real)}"
+            if path.with_name(real).exists()
+            else "name the workbook beside it",
+            path.name,
+        )
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:

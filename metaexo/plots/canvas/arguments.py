@@ -10,7 +10,8 @@ import inspect
 import math
 import re
 from ast import literal_eval
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -151,12 +152,28 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for key, value in given.arguments.items():
             check = checks[key]
             if check is not None:
-                check(key, value)
+                default = signature.parameters[key].default
+                then = (
+                    "" if default in (None, "", inspect.Parameter.empty) else f", which is then {default!r}"
+                )
+                with _remedy(f"leave out {key}={then}"):
+                    check(key, value)
                 if not isinstance(value, str | Mapping) and key in lists:
                     given.arguments[key] = None if value is None else tuple(value)
-        return function(*given.args, **given.kwargs)
+        with _remedy(f"help(mx.plots.{name}) says what each argument may be"):
+            return function(*given.args, **given.kwargs)
 
     return wrapper
+
+
+@contextmanager
+def _remedy(words: str) -> Iterator[None]:
+    """Say what to do in an error about an argument that does not say it."""
+    try:
+        yield
+    except InputError as error:
+        error.remedy = error.remedy or words
+        raise
 
 
 def _describe_look(function: Callable[..., Any], signature: inspect.Signature) -> None:
@@ -378,7 +395,7 @@ def _table(name: str, value: Any) -> None:
 
 def _path(name: str, value: Any) -> None:
     if not isinstance(value, str | Path) or not str(value) or "\x00" in str(value):
-        raise InputError(f"{name} is {value!r}", "a path, as text or pathlib.Path")
+        raise _no(name, value, "a path, as text or pathlib.Path", f'write {name}="figure.svg"')
 
 
 def _place(name: str, value: Any) -> None:

@@ -72,7 +72,11 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
         asked = replace(asked, measure=_most(sheets, asked.where, notes))
     measure = asked.known_measure
     where = _with_apart(asked.where)
-    every = _effects(sheets, measure, where)
+    try:
+        every = _effects(sheets, measure, where)
+    except InputError:
+        _effects(sheets, measure, asked.where or where)  # says it of the condition as it was given
+        raise
     _check_factors(every, asked)
     groups = _groups(every, asked)
     several = len(groups) > 1
