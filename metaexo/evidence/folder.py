@@ -395,23 +395,6 @@ def _of_codebook(error: CodebookError) -> SheetProblem:
     return SheetProblem(CodebookError, error.given, error.needed, error.remedy, file)
 
 
-def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, pd.DataFrame]:
-    """Return a sheet in which the cells that have a problem are empty: nothing follows from them."""
-    at = {line: i for i, line in enumerate(sheet.lines)}
-    bad = [(at[p.line], p.column) for p in sheet.problems if p.line in at and p.column in sheet.plan.columns]
-    if not bad:
-        return sheet, frame
-    rows, frame = list(sheet.rows), frame.copy()
-    for i, column in bad:
-        rows[i] = {**rows[i], column: ""}
-    for column in {column for _, column in bad}:
-        empty = np.nan if sheet.plan.columns[column].is_number else None
-        values = frame[column].to_numpy(copy=True)
-        values[[i for i, name in bad if name == column]] = empty
-        frame[column] = values
-    return replace(sheet, rows=rows), frame
-
-
 def _files_of(folder: Path, codebook: Codebook) -> dict[str, Path]:
     """Return the files of the sheets of a folder: `studies.csv`, or both with any ending of a table."""
     exact = {name: folder / plan.file for name, plan in codebook.sheets.items()}
@@ -601,7 +584,7 @@ class _Reading:
             frame = to_values(sheet)
             if sheet.rows:
                 check_across(sheet, frame, None if flat else studies.get(plan.studies))
-                found = find_slips(*_without_bad_cells(sheet, frame), self.codebook.outcomes, self.folder)
+                found = find_slips(sheet, frame, self.codebook.outcomes, self.folder)
                 sheet.problems += [slip for slip in found if issubclass(slip.kind, MetaexoError)]
                 self.findings += [slip for slip in found if not issubclass(slip.kind, MetaexoError)]
                 self._note_cautions(plan, frame)

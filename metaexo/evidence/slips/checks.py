@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from metaexo.errors import (
 from metaexo.evidence.codebook import Outcome
 from metaexo.evidence.problems import MOST_LINES, SheetProblem
 from metaexo.evidence.reading import RawSheet
-from metaexo.evidence.slips import odd_rows, printed_effects, standard_errors, within_rows
+from metaexo.evidence.slips import odd_rows, printed_effects, standard_errors, whole_columns, within_rows
 from metaexo.evidence.slips.copies import ARM_NUMBERS, Copy, find_copies, numbers_of_arms
 from metaexo.evidence.slips.patterns import (
     FEWEST_DIGITS,
@@ -332,6 +333,7 @@ def _extremes(rows: Rows, v: Array, groups: tuple[str, ...], column: str) -> Sli
 
 SHARED = ". Studies that share a control group are one study: give them one name"
 SLIP_CHECKS: tuple[SlipCheck, ...] = (
+    *whole_columns.CHECKS,
     *within_rows.CHECKS,
     *printed_effects.CHECKS,
     *CHECKS,
@@ -366,5 +368,24 @@ def find_slips(
     sheet: RawSheet, frame: pd.DataFrame, outcomes: Mapping[str, Outcome], folder: Path | None = None
 ) -> list[SheetProblem]:
     """Return what looks wrong in a sheet, by every check that reads it."""
-    rows = Rows(sheet, frame, outcomes, folder)
-    return [slip for check in SLIP_CHECKS if sheet.plan.name in check.sheets for slip in check.problems(rows)]
+    raw = Rows(sheet, frame, outcomes, folder)
+    rows = Rows(*_without_bad_cells(sheet, frame), outcomes, folder)
+    here = [check for check in SLIP_CHECKS if sheet.plan.name in check.sheets]
+    return [slip for check in here for slip in check.problems(raw if check.raw else rows)]
+
+
+def _without_bad_cells(sheet: RawSheet, frame: pd.DataFrame) -> tuple[RawSheet, pd.DataFrame]:
+    """Return a sheet in which the cells that have a problem are empty: nothing follows from them."""
+    at = {line: i for i, line in enumerate(sheet.lines)}
+    bad = [(at[p.line], p.column) for p in sheet.problems if p.line in at and p.column in sheet.plan.columns]
+    if not bad:
+        return sheet, frame
+    rows, frame = list(sheet.rows), frame.copy()
+    for i, column in bad:
+        rows[i] = {**rows[i], column: ""}
+    for column in {column for _, column in bad}:
+        empty = np.nan if sheet.plan.columns[column].is_number else None
+        values = frame[column].to_numpy(copy=True)
+        values[[i for i, name in bad if name == column]] = empty
+        frame[column] = values
+    return replace(sheet, rows=rows), frame

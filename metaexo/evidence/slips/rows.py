@@ -114,6 +114,7 @@ class SlipCheck:
     sheets: tuple[str, ...]  # sheets that it reads
     find: Find  # from the rows to the slips
     reference: str = ""  # DOI of the paper it rests on; empty for plain sense
+    raw: bool = False  # whether it reads cells that have a problem by themselves too
 
     def problems(self, rows: Rows) -> Iterator[SheetProblem]:
         """Yield what is found in the rows of a sheet."""
@@ -144,11 +145,12 @@ class Checks(list[SlipCheck]):
         kind: type[MetaexoError] | type[Warning],
         reference: str = "",
         sheets: tuple[str, ...] = ("outcomes",),
+        raw: bool = False,
     ) -> Callable[[Find], Find]:
         """Return a decorator that makes a check of a function; see :class:`SlipCheck`."""
 
         def added(find: Find) -> Find:
-            self.append(SlipCheck(name, looks_for, kind, sheets, find, reference))
+            self.append(SlipCheck(name, looks_for, kind, sheets, find, reference, raw))
             return find
 
         return added

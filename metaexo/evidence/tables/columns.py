@@ -72,6 +72,7 @@ WAYS = {
     "n =": '"n = 10" was read as 10 in {cells} of {columns}',
     "n with a word": '"10 mice" was read as 10 in {cells} of {columns}',
     "powers of ten": "powers of ten were read in {cells} of {columns}",
+    "an interval": '"5 (range 2-9)" was read as it says, in {cells} of {columns}',
     "events / n": '"12/20" was read as events of n in {cells} of {columns}',
     "count with its percentage": '"12 (60 %)" was read as the count alone in {cells} of {columns}',
     "p with =": "{cells} of p-values without a relation {was} read as exact (p_relation is =)",

@@ -49,6 +49,7 @@ TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("n", "n"): ("events", "n"),
     ("ci",): ("ci_low", "ci_high"),
     ("iqr",): ("q1", "q3"),
+    ("range",): ("min", "max"),
 }
 """Statistics that stand in one cell, as headings name them, and the columns that they are."""
 OF_ARMS = frozenset(("mean", "sd", "n", "events", "median"))

@@ -47,11 +47,13 @@ from metaexo.evidence.tables.headings import (
     option,
 )
 from metaexo.evidence.tables.values import (
+    OF_WORD,
     Dialect,
     Trouble,
     Value,
     dialect_of,
     dialect_of_column,
+    ends_of,
     half_of,
     is_empty,
     number,
@@ -246,6 +248,8 @@ class _Table(Columns):
         self.folder = folder
         self.dialect = Dialect()  # of all numbers, and of each column by its position
         self.dialects: dict[int, Dialect] = {}
+        # what is asked once per column: by its remedy, and numbers that can be two
+        self._once: dict[tuple[Mapped, str], list[tuple[int, Trouble]]] = {}
         self._two_ways: dict[Mapped, list[tuple[int, str, tuple[str, str]]]] = {}
         self._twice = False  # whether numbers of one group stand side by side
         self.remarks = Remarks()
@@ -325,6 +329,20 @@ class _Table(Columns):
         for line, row in rows:
             last = self._row(line, row, mapped, own, last)
         self._ask_for_decimal_mark()
+        for (column, remedy), cells in self._once.items():
+            lines = tuple(line for line, _ in cells)
+            first = cells[0][1]
+            more = f" (and {plural(len(lines) - 1, 'more cell')} of the column)" if len(lines) > 1 else ""
+            self.problem(
+                first.kind,
+                first.what + more,
+                first.allowed,
+                remedy,
+                column.at,
+                lines[0],
+                lines if more else (),
+                column=column.columns[0],
+            )
 
     def _dialect_of(self, column: Mapped, rows: Sequence[tuple[int, list[str]]]) -> Dialect:
         """Return how numbers of a column are read: as the user says, as its cells say, or as those of all."""
@@ -636,7 +654,11 @@ class _Table(Columns):
             self._two_ways.setdefault(column, []).append((line, cell, values.two_ways))
             return
         if isinstance(values, Trouble):
-            self._cell_problem(self._apart(values, line, column), line, row, column)
+            trouble = self._apart(values, line, column)
+            if trouble is values and trouble.once:
+                self._once.setdefault((column, trouble.remedy), []).append((line, trouble))
+            else:
+                self._cell_problem(trouble, line, row, column)
             return
         for how in dict.fromkeys(value.how for value in values if value.how):
             if how == "empty":
@@ -684,6 +706,9 @@ class _Table(Columns):
             return self._p(row, cell, plans[0], found, dialect)
         if len(plans) == 1 and name.endswith("_events") and (two := share(cell)):
             return self._events_of(row, two, plans[0], found)
+        kind = name.rpartition("_")[2]
+        if len(plans) == 1 and kind in ("median", "mean") and (three := ends_of(cell, kind)):
+            return self._with_ends(*three, plans[0], found, dialect)
         if name == "timepoint" and number(cell, dialect) and (unit := unit_of_time(column.heading)):
             return [Value(f"{unit} {cell}", "word")]
         if len(plans) == 1 and not plans[0].is_number:
@@ -732,6 +757,29 @@ class _Table(Columns):
             )
         found[size] = n.text
         return [Value(events.text, "events / n")]
+
+    def _with_ends(
+        self,
+        ends: tuple[str, str],
+        texts: tuple[str, str, str],
+        plan: Column,
+        found: dict[str, str],
+        dialect: Dialect,
+    ) -> list[Value] | Trouble:
+        """Read "5 (range 2-9)" in a column of medians: the cell says what the interval is."""
+        arm = plan.name.rpartition("_")[0]
+        names = [f"{arm}_{end}" for end in ends]
+        read = [number(text, dialect) for text in texts]
+        if not {*names} <= {*self.plan.columns} or {*names} & self.layout.taken() or None in read:
+            return Trouble(
+                UnclearCellError,
+                f"{texts[0]} ({texts[1]} to {texts[2]}) stands beside columns of their own",
+                plan.allowed,
+                "write each number in its column",
+            )
+        values = [value.text for value in read if value is not None]
+        found |= zip(names, values[1:], strict=True)
+        return [Value(values[0], "an interval")]
 
     def _word(self, cell: str, plan: Column) -> list[Value] | Trouble:
         value = value_of(cell, plan, self.dialect, plan.name)
@@ -841,6 +889,7 @@ class _Table(Columns):
             self.plan.key,
             "treatment_n",
             "control_n",
+            *(f"{arm}_{end}" for arm in ARMS for ends in OF_WORD.values() for end in ends),
         )
         added = [name for name in made if name not in taken and any(name in row for row in rows)]
         self.raw.header += added

@@ -72,6 +72,14 @@ _INTERVAL = re.compile(
 _RANGE = re.compile(
     rf"[(\[]?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE
 )
+_WIDTH = re.compile(rf"(?:({_TOKEN})\s*[(\[]\s*)?(?:iqr|range)?\s*[:=]?\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE)
+_SAYS = re.compile(r"[(\[]\s*(?:95\s*%\s*)?(ci|iqr|range)\b", re.IGNORECASE)
+OF_WORD: Mapping[str, tuple[str, str]] = {
+    "ci": ("ci_low", "ci_high"),
+    "iqr": ("q1", "q3"),
+    "range": ("min", "max"),
+}
+"""What the ends of an interval are by the word before it."""
 _COUNT = re.compile(r"(\d+)\s*[(\[]\s*\d+(?:[.,]\d+)?\s*%\s*[)\]]")
 _COUNTED = re.compile(r"(\d{1,6})\s*[a-z(]", re.IGNORECASE)
 _ABOUT = re.compile(rf"(?:[~≈]|ca\.?|circa|about|approx(?:\.|imately)?)\s*({_TOKEN})", re.IGNORECASE)
@@ -112,6 +120,7 @@ class Trouble:
     nearest: str | None = None
     # numbers that stand in one cell, each with the columns that it may be
     several: tuple[tuple[tuple[str, ...], str], ...] = ()
+    once: bool = False  # whether it is asked once of all cells of a column
     two_ways: tuple[str, str] | None = None  # a number as thousands and as a decimal
 
 
@@ -253,8 +262,19 @@ def values_of(cell: str, columns: Sequence[Column], dialect: Dialect, heading: s
     if is_empty(cell):
         return [Value("", "empty")] * len(columns)
     text = plain(cell)
-    parts = _parts(text, [column.name for column in columns]) if len(text) <= LONGEST else None
-    wanted = _as_written([column.name for column in columns])
+    names = [column.name for column in columns]
+    parts = _parts(text, names) if len(text) <= LONGEST else None
+    wanted = _as_written(names)
+    says = interval_said(cell)
+    if says and not names[-1].endswith(OF_WORD[says][1]):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(cell)} says {says}, and its heading was read as {', '.join(names)}",
+            wanted,
+            "write each number in a column of its own",
+        )
+    if parts is None and names[-1].endswith(("_q3", "_max")) and _WIDTH.fullmatch(text):
+        return _of_width(text, heading, wanted, "IQR" if names[-1].endswith("_q3") else "range")
     if parts is None:
         return Trouble(
             UnclearCellError,
@@ -269,6 +289,42 @@ def values_of(cell: str, columns: Sequence[Column], dialect: Dialect, heading: s
             return found
         values.append(found)
     return values
+
+
+def _of_width(text: str, heading: str, wanted: str, what: str) -> Trouble:
+    """Return why the width of an interval is no interval: where it lies is not known."""
+    return Trouble(
+        UnclearCellError,
+        f"{shown(text)} has one number for the {what}: its width, from which its ends do not follow",
+        wanted,
+        "write both ends, as the paper has them; if it has the width alone, and the values are about "
+        "symmetric, the ends are the median minus and plus half of it: write these, and say so in the column "
+        f"note; or keep the column as your own: {option(heading, '')}",
+        once=True,
+    )
+
+
+def interval_said(cell: str) -> str:
+    """Return what a cell says that its interval is: "ci", "iqr", "range" or "".
+
+    Examples
+    --------
+    >>> interval_said("5 (IQR 2-9)"), interval_said("5 [range: 2 to 9]"), interval_said("5 (2-9)")
+    ('iqr', 'range', '')
+    """
+    found = _SAYS.search(cell) if len(cell) <= LONGEST else None
+    return found[1].lower() if found else ""
+
+
+def ends_of(cell: str, kind: str) -> tuple[tuple[str, str], tuple[str, str, str]] | None:
+    """Return what the ends of the interval beside a median or a mean are, and its three numbers.
+
+    None where the cell does not say what the interval is, or is of another form.
+    """
+    says = interval_said(cell)
+    match = _INTERVAL.fullmatch(plain(cell)) if says else None
+    fits = says in (("iqr", "range") if kind == "median" else ("ci",))
+    return (OF_WORD[says], (match[1], match[2], match[3])) if match and fits else None
 
 
 def _parts(text: str, names: Sequence[str]) -> tuple[str, ...] | None:
@@ -382,12 +438,16 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
     if ends and three:
         before = f"{arm}_" if column.name != arm else f"{column.name}_"
         low, high = (f"{before}{end}" for end in ends)
+        as_range = option(heading, f"{column.name} ({before}min to {before}max)")
+        other = f" (quartiles), {as_range} if they are smallest and largest value" if ends[0] == "q1" else ""
         return Trouble(
             UnclearCellError,
             f"{shown(text)} holds a number and an interval",
             allowed,
-            f"{option(heading, f'{column.name} ({low} to {high})')} if they are that, or a column for each",
+            f"{option(heading, f'{column.name} ({low} to {high})')} if they are that{other}, or a column for "
+            "each",
             several=(((column.name,), three[1]), ((low,), three[2]), ((high,), three[3])),
+            once=True,
         )
     if len(text) <= LONGEST and (_RANGE.fullmatch(text) or _INTERVAL.fullmatch(text)):
         return Trouble(
