@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metaexo.errors import InputError, UnknownChoiceError
+from metaexo.evidence.tables.cells import TEXTS, WORKBOOKS
 from metaexo.readable import shows_itself
 
 SUMMARY = "summary.md"
@@ -186,7 +187,9 @@ def digest_of_data(folder: Path) -> str:
     The digest is of names and contents, line ends aside, so it is the same on every machine.
     """
     total = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.json")]):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in (".json", *TEXTS, *WORKBOOKS)
+    ):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0")
         total.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return total.hexdigest()[:12]

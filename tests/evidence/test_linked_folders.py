@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import metaexo as mx
 from metaexo.cli import main
+from metaexo.report.collected import digest_of_data
 from tests.evidence.tables.making import text, workbook
 
 STUDIES = (
@@ -81,6 +82,9 @@ def test_two_worksheets_and_two_workbooks_give_the_same(tmp_path: Path) -> None:
         workbook(folder / f"{name}.xlsx", lines, title="Sheet1")
     assert effects(folder) == G
     assert mx.read_sheets(folder).reading.notes[0] == "read as linked sheets: studies.xlsx, outcomes.xlsx"
+    before = digest_of_data(folder)
+    workbook(folder / "studies.xlsx", rows["studies"][:-1], title="Sheet1")
+    assert digest_of_data(folder) != before
 
 
 def test_decimal_commas_settle_points_between_thousands(tmp_path: Path) -> None:
