@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.reference import conversion_rules, effect_rules, five_number_rules
 from tests.reference.adapters import effects as adapter
 from tests.reference.cases import Case, read_cases, reference_files
 from tests.reference.compare import compare
-from tests.reference.rules import rules_of, settle
+from tests.reference.rules import Rule, rules_of, settle
 
 HERE = Path(__file__).parent
 TEXT = (HERE / "DISAGREEMENTS.md").read_text(encoding="utf-8")
@@ -42,58 +43,65 @@ def answer(case: Case) -> dict:
     return adapter.TOPICS[case["topic"]](question, case["data"])
 
 
-def differing_cases() -> Iterator[Case]:
-    """Yield the stored cases that a rule settles: those that a plain comparison finds to differ."""
+def differing_cases() -> Iterator[tuple[Case, dict]]:
+    """Yield the stored cases that a plain comparison finds to differ, which rules settle, and our answers."""
     for path in reference_files(HERE / "data"):
         if path.name.split(".")[0].rsplit("__", 1)[-1] in TOPICS:
             for case in read_cases(path):
-                asked = bool(rules_of(case)) and case["results"] is not None
-                if asked and compare(answer(case), case["results"], case["rtol"], case["atol"]).different:
-                    yield case
+                if not rules_of(case) or case["results"] is None:
+                    continue
+                actual = answer(case)
+                if compare(actual, case["results"], case["rtol"], case["atol"]).different:
+                    yield case, actual
 
 
-CASES = {case["id"]: case for case in differing_cases()}
+@cache
+def cases() -> dict[Rule, list[tuple[Case, dict]]]:
+    """Return the stored cases, with our answers, by the rule that settles them."""
+    found: dict[Rule, list[tuple[Case, dict]]] = {rule: [] for rule in RULES}
+    for case, actual in differing_cases():
+        found[rules_of(case)[0]].append((case, actual))
+    return found
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_every_rule_is_explained_and_needed(rule) -> None:
     row = next(line for line in TEXT.splitlines() if f"(rule `{rule.__name__}`)" in line)
-    settled = [name for name, case in CASES.items() if rules_of(case)[0] is rule]
+    settled = [case["id"] for case, _ in cases()[rule]]
     assert settled
     told = [name.split("/")[-1] for name in settled if f"{name.split('/')[-1]}`" in row]
     assert told == [name.split("/")[-1] for name in settled]
 
 
 def test_no_rule_knows_a_data_set() -> None:
-    names = {name.split("/")[0] for name in CASES}
+    names = {case["id"].split("/")[0] for settled in cases().values() for case, _ in settled}
     for module in (effect_rules, conversion_rules, five_number_rules):
         source = Path(module.__file__).read_text(encoding="utf-8")
         assert not [name for name in names if name in source]
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_a_case_with_another_name_agrees_as_well(name: str) -> None:
-    case = CASES[name] | {"id": "other/topic/case", "dataset": "other"}
-    assert not settle(case, answer(case)).different
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_case_with_another_name_agrees_as_well(rule) -> None:
+    for case, _ in cases()[rule]:
+        other = case | {"id": "other/topic/case", "dataset": "other"}
+        assert not settle(other, answer(other)).different, case["id"]
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_a_wrong_number_of_ours_is_noticed(name: str) -> None:
-    case = CASES[name]
-    actual = answer(case)
-    for field in SPOILED:
-        if field not in case["results"]:
-            continue
-        spoiled = copy.deepcopy(actual)
-        values = np.array(spoiled[field], dtype=float)
-        largest = int(np.nanargmax(np.where(np.isfinite(values), np.abs(values), np.nan)))
-        values.ravel()[largest] = values.ravel()[largest] * 1.02 + (1 if field == "ai" else 0)
-        spoiled[field] = values
-        assert settle(case, spoiled).different, field
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_wrong_number_of_ours_is_noticed(rule) -> None:
+    for case, actual in cases()[rule]:
+        for field in (name for name in SPOILED if name in case["results"]):
+            spoiled = copy.deepcopy(actual)
+            values = np.array(spoiled[field], dtype=float)
+            largest = int(np.nanargmax(np.where(np.isfinite(values), np.abs(values), np.nan)))
+            values.ravel()[largest] = values.ravel()[largest] * 1.02 + (1 if field == "ai" else 0)
+            spoiled[field] = values
+            assert settle(case, spoiled).different, (case["id"], field)
 
 
 def test_a_reference_beyond_the_errors_of_its_simulation_is_noticed() -> None:
-    case = copy.deepcopy(next(case for case in CASES.values() if case["id"].endswith("range_only_bc")))
+    every = (case for settled in cases().values() for case, _ in settled)
+    case = copy.deepcopy(next(case for case in every if case["id"].endswith("range_only_bc")))
     case["results"]["mean"][3] *= 1.04
     assert settle(case, answer(case)).different
 
