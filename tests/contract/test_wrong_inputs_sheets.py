@@ -164,9 +164,9 @@ def answers(call: Callable[..., object], right: Mapping[str, Any], **wrong: obje
             call(**{**right, **wrong})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sheets() -> evidence.Sheets:
-    return mx.read_sheets(DATA)
+    return SHEETS
 
 
 def test_every_public_function_is_here() -> None:
