@@ -29,6 +29,7 @@ from metaexo.evidence.tables.headings import (
     Mapped,
     Meaning,
     Vocabulary,
+    arm_named,
     find_header,
     fold,
     map_columns,
@@ -60,6 +61,10 @@ CENTRES = frozenset(("mean", "median", "events"))
 """Statistics of which one stands in every arm."""
 BEFORE = frozenset(("pre", "before", "baseline"))
 """Words that may name the arm that stands before treatment."""
+OF_GROUPS = frozenset(
+    ("group", "groups", "arm", "arms", "condition", "treatment", "intervention", "cohort", "gruppe")
+)
+"""Words of the heading of a column that says of which group a row is."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 WAYS = {
     "decimal comma": "decimal commas were read in {cells} of {columns}",
@@ -156,6 +161,14 @@ def _way(how: str, where: Counter[str]) -> str:
     columns = ", ".join(repr(name) for name in where)
     return (
         words.replace("{cells}", plural(number, "cell")).replace("{was}", was).replace("{columns}", columns)
+    )
+
+
+def _options(columns: Mapping[tuple[str, ...], Mapped], arm: str) -> str:
+    """Return the options that make the columns of a group those of an arm."""
+    return " ".join(
+        option(column.heading, " ± ".join(f"{arm}_{part}" for part in TOGETHER.get(parts, parts)))
+        for parts, column in columns.items()
     )
 
 
@@ -288,6 +301,18 @@ class Columns:
             if cells := self._sample(column.at):
                 yield column, cells
 
+    def _texts_of_pairs(self) -> Iterator[tuple[Mapped, list[str]]]:
+        """Return the columns of texts that hold means and their spread, such as those of a group "Model"."""
+        for column in list(self.layout.mapped):
+            texts = column.columns and not any(self.plan.columns[name].is_number for name in column.columns)
+            if (
+                texts
+                and not column.by_user
+                and (cells := self._sample(column.at))
+                and all(map(is_pair, cells))
+            ):
+                yield column, cells
+
     def _arms_alone(self) -> None:
         """Ask what stands in a column whose heading names an arm alone, unless "12/20" says it."""
         taken = self.layout.taken()
@@ -374,16 +399,26 @@ class Columns:
         )
 
     def _arms_not_known(self) -> None:
-        """Ask of groups whose name is not known, where one arm at least has no numbers."""
+        """Ask of groups whose name is not known: one may be an arm that is missing, or the true control."""
         taken = self.layout.taken()
         missing = [arm for arm in ARMS if not {f"{arm}_{part}" for part in OF_ARMS} & taken]
-        if not missing or "effect" in taken:
+        controls = [
+            column
+            for column in self.layout.mapped
+            if {f"control_{part}" for part in (*OF_ARMS, *SPREADS)} & {*column.columns}
+        ]
+        if "effect" in taken or (not missing and any(column.by_user for column in controls)):
             return
         groups: dict[str, dict[tuple[str, ...], Mapped]] = {}
-        for column, cells in self._unread():
+        for column, cells in [*self._unread(), *self._texts_of_pairs()]:
             said = meaning(column.heading, self.plan.columns, self.words)
             group = without_statistics(column.heading, self.words)
-            if said.statistics and not set(group.split()) & (self.words.distractors - BEFORE):
+            distractors = self.words.distractors - BEFORE if missing else self.words.distractors
+            if set(group.split()) & distractors or (said.arm and not missing):
+                continue
+            if not missing and not said.statistics and is_pair(cells[0]):
+                groups.setdefault(group, {})["mean", "sd"] = column
+            elif said.statistics:
                 filled = [cell for cell in cells if number(cell, Dialect()) or is_pair(cell) or share(cell)]
                 if len(filled) > len(cells) / 2:
                     groups.setdefault(group, {})[said.statistics] = column
@@ -394,15 +429,27 @@ class Columns:
             and len({part for parts in columns for part in parts}) > 1
         ]
         for columns in found[:MOST_NAMED]:
-            self._arm_not_known(columns, missing)
+            if missing:
+                self._arm_not_known(columns, missing)
+            else:
+                self._third_group(columns, controls)
+
+    def _third_group(self, columns: Mapping[tuple[str, ...], Mapped], controls: Sequence[Mapped]) -> None:
+        """Ask which of two groups is the control: healthy animals are none where others had the disease."""
+        names = ", ".join(repr(column.heading) for column in columns.values())
+        centre = next(column for parts, column in columns.items() if CENTRES & set(parts))
+        instead = " ".join(option(column.heading, "") for column in controls)
+        self.problem(
+            UnclearColumnError,
+            f"{names} {'is' if len(columns) == 1 else 'are'} of a third group: where it had the disease and "
+            f"no exosomes, it is the control, and not {controls[0].heading!r}",
+            "one control beside the exosomes",
+            f"{option(centre.heading, '')} if {controls[0].heading!r} is of the control; {instead} "
+            f"{_options(columns, 'control')} if {centre.heading!r} is",
+            centre.at,
+        )
 
     def _arm_not_known(self, columns: Mapping[tuple[str, ...], Mapped], missing: Sequence[str]) -> None:
-        def options(arm: str) -> str:
-            return " ".join(
-                option(column.heading, " ± ".join(f"{arm}_{part}" for part in TOGETHER.get(parts, parts)))
-                for parts, column in columns.items()
-            )
-
         names = ", ".join(repr(column.heading) for column in columns.values())
         words = {"treatment": "the exosomes", "control": "the control"}
         centre = next(column for parts, column in columns.items() if CENTRES & set(parts))
@@ -416,34 +463,57 @@ class Columns:
             UnclearColumnError,
             f"{names} are of a group that is not known, and without them {only}",
             "headings that name the arm (Exosome mean, Control mean)",
-            "; ".join(f"{options(arm)} if they are of {words[arm]}" for arm in missing)
+            "; ".join(f"{_options(columns, arm)} if they are of {words[arm]}" for arm in missing)
             + before
             + f"; {option(centre.heading, '')} if they are of neither",
             centre.at,
         )
 
     def _row_per_group(self) -> None:
-        """Refuse a table with a row per group: its rows are no comparisons."""
+        """Refuse a table with a row per group, and ask where it may be one: its rows are no comparisons."""
         if not any(column.note for column in self.layout.mapped):
             return
         for column in self.layout.mapped:
-            if column.columns:
+            of_source = column.columns == ("source_reported",)
+            if column.columns and (column.by_user or not of_source):
                 continue
             cells = dict.fromkeys(self._sample(column.at))
-            arms = {self._arm_of(cell) for cell in cells if len(cell) <= LONGEST_HEADING}
-            if set(ARMS) <= arms:
-                shown_ = ", ".join(repr(cell) for cell in list(cells)[:4])
-                self.problem(
-                    UnclearColumnError,
-                    f"the table has a row per group: {column.heading!r} holds {shown_}",
-                    "a row per comparison, with the numbers of both groups in it",
-                    "put each control beside its comparison: columns Control mean, Control SD, Control n",
-                    column.at,
-                )
+            known = [cell for cell in cells if len(cell) <= LONGEST_HEADING]
+            if of_source:  # "none (PBS)" in the place of a source
+                known = [cell for cell in known if source_category(cell) == NOT_REPORTED]
+            arms = {self._arm_of(cell) for cell in known}
+            sure = set(ARMS) <= arms and not of_source
+            heading = {*tokens(column.heading)} & OF_GROUPS and not of_source
+            may = not column.by_user and (heading or {*ARMS} & arms) and self._differs_within(column.at)
+            if not sure and not may:
+                continue
+            shown_ = ", ".join(repr(cell) for cell in list(cells)[:4])
+            has = "has" if sure else "may have"
+            own = option(column.heading, "source_reported" if of_source else "")
+            settled = "" if sure else f"; {own} if no row is of a control"
+            self.problem(
+                UnclearColumnError,
+                f"the table {has} a row per group: {column.heading!r} holds {shown_}",
+                "a row per comparison, with the numbers of both groups in it",
+                "put each control beside its comparison: columns Control mean, Control SD, Control n"
+                + settled,
+                column.at,
+            )
+
+    def _differs_within(self, at: int) -> bool:
+        """Return whether most studies have several rows, with several words in a column."""
+        key = next((c.at for c in self.layout.mapped if {self.plan.key, "first_author"} & {*c.columns}), None)
+        words: dict[str, list[str]] = {}
+        for row in self.grid.rows[self.layout.start :]:
+            if key is not None and max(key, at) < len(row) and row[key] and row[at]:
+                words.setdefault(fold(row[key]), []).append(row[at])
+        texts = [cell for cells in words.values() for cell in cells if number(cell, Dialect()) is None]
+        several = [cells for cells in words.values() if len({*map(fold, cells)}) > 1]
+        return bool(texts) and len(several) > len(words) / 2
 
     def _arm_of(self, cell: str) -> str:
         said = meaning(cell, {}, self.words)
-        return "" if said.statistics else said.arm
+        return "" if said.statistics else said.arm or arm_named(cell, self.words)
 
     def _study_column(self) -> None:
         """Take Author and Year as the study where no column names it."""

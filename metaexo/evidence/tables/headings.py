@@ -63,6 +63,15 @@ NUMBERED = ("1", "2")
 """Numbers that stand for arms."""
 GENERIC = ("treated", "treat", "treatment")
 """Words of the treated arm that a control may have too: "PBS-treated"."""
+NOT_BEFORE = frozenset(
+    ("without", "no", "non", "not", "minus", "lacking", "ohne", "kein", "keine", "sans", "sin")
+)
+NOT_BEHIND = frozenset(("minus", "free", "depleted", "negative", "deficient", "frei"))
+"""Words before and behind a word of the treated arm by which it is another: "without exosomes", "EV-free"."""
+MINUS = re.compile(r"(?<=[^\W\d_])[-\u2212\u2013](?=[\s)\]]|$)")
+"""A minus behind a word: "exo-" beside "exo+"."""
+PACKAGES = (re.compile(r"(?:mean|sd|events|total) [12]"), re.compile(r"(?:m|sd|n)[12]i"))
+"""Headings with 1 for the treated and 2 for the control, as RevMan and metafor have them."""
 SAYS = {"treatment": "the exosomes", "control": "the control"}
 SIZES = ("treatment_n", "control_n")
 TOTALS = frozenset(("total", "overall", "both", "combined", "all", "altogether", "gesamt", "insgesamt"))
@@ -170,6 +179,7 @@ def tokens(heading: str) -> list[str]:
     """
     text = unicodedata.normalize("NFKC", re.sub("[™®©]", "", heading[:LONGEST_HEADING]))
     text = re.sub(r"\+\s*/?\s*[-\u2212\u2013]", "±", text)
+    text = MINUS.sub(" minus ", re.sub(r"\bw/o\b", "without", text))
     text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
     return re.findall(r"[^\W\d_]+|\d+|[±%/()\[\]]", text.casefold())
 
@@ -226,6 +236,7 @@ def _without_brackets(found: Sequence[str]) -> tuple[list[str], list[str]]:
 def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabulary) -> Meaning:
     """Return the arm and the statistics of a heading, with the words that are not understood."""
     arms: list[str] = []
+    absent: list[str] = []  # words that say that a group has no exosomes
     numbered: list[str] = []  # "1" and "2", which are arms where nothing else is
     statistics: list[str] = []
     left: list[str] = []
@@ -242,7 +253,9 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
         for size in range(min(LONGEST_PHRASE, len(found) - i), 0, -1):
             phrase = " ".join(found[i : i + size])
             if phrase in words.statistics:
-                amount = phrase == "total" and not arms and not numbered and i + 1 < len(found)
+                amount = (
+                    phrase == "total" and not arms and not numbered and {*found[i + 1 : i + 2]} - {*NUMBERED}
+                )
                 if amount or (statistics and not joined):
                     left.append(phrase)  # "total exosomes" is an amount, "exosome total" a group
                 else:
@@ -251,7 +264,9 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
                 break
             in_unit = depth > 0 and phrase.isdigit() and found[i - 1] not in "(["
             if phrase in words.arms and not in_unit:
-                (numbered if phrase.isdigit() else arms).append(phrase)
+                denied = _denied(found, i, size, words)
+                kept = numbered if phrase.isdigit() else absent if denied else arms
+                kept += denied or [phrase]
                 break
         else:
             size = 1
@@ -260,14 +275,28 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
             elif depth > 0:
                 unit.append(token)
         i += size
+    left, unit = ([word for word in several if word not in absent] for several in (left, unit))
     if arms:
         left += numbered  # "exosome 2" may be a second dose
+    if not {words.arms[phrase] for phrase in arms} & {"control"}:
+        left += absent  # "without exosomes" may be the control, and "PBS (no exosomes)" is
     if set(statistics) <= {"n", "events"} and statistics:
         left += unit  # a count has no unit
     of_arms = {words.arms[phrase] for phrase in arms or numbered}
     return _joined(of_arms, tuple(statistics), tuple(left), " ".join(unit), known) or Meaning(
         (), min(of_arms, default=""), tuple(statistics), left=tuple(left) or tuple(found)
     )
+
+
+def _denied(found: Sequence[str], at: int, size: int, words: Vocabulary) -> list[str]:
+    """Return the words by which the treated arm named at a place is said not to be it; none if it is."""
+    phrase = found[at : at + size]
+    if words.arms[" ".join(phrase)] != "treatment":
+        return []
+    before, behind = found[max(at - 1, 0) : at], found[at + size : at + size + 1]
+    if {*before} & NOT_BEFORE:
+        return [*before, *phrase]
+    return [*phrase, *behind] if {*behind} & NOT_BEHIND else []
 
 
 def arm_named(text: str, words: Vocabulary) -> str:
@@ -278,8 +307,12 @@ def arm_named(text: str, words: Vocabulary) -> str:
     >>> words = load_headings()
     >>> arm_named("PBS-treated (no exosomes)", words), arm_named("size of the EV group", words)
     ('control', 'treatment')
+    >>> arm_named("without exosomes", words)
+    ''
     """
-    said = [token for token in tokens(text.partition("(")[0]) if len(token) > 1 and token in words.arms]
+    found = tokens(text.partition("(")[0])
+    named = [at for at, token in enumerate(found) if len(token) > 1 and token in words.arms]
+    said = [found[at] for at in named if not _denied(found, at, 1, words)]
     arms = {words.arms[token] for token in said if token not in GENERIC} or {words.arms[t] for t in said}
     return arms.pop() if len(arms) == 1 else ""
 
@@ -435,6 +468,12 @@ def map_columns(
     mapper.refuse_doubles()
 
 
+def _of_package(headings: Iterable[str]) -> bool:
+    """Return whether headings are those of RevMan or of metafor, whose group 1 is the treated one."""
+    names = [*map(fold, headings)]
+    return any(all(form.fullmatch(name) for name in names) for form in PACKAGES)
+
+
 class _Mapper:
     """One pass over the headings of a table."""
 
@@ -569,10 +608,28 @@ class _Mapper:
                     self.words,
                     arms=MappingProxyType({k: v for k, v in self.words.arms.items() if k != number}),
                 )
-        if bare and not (said and not self.numbers):
+        parts = {part for name in bare for part in meaning(name, self.known, self.words).statistics}
+        if bare and not said and parts != {"n"} and not _of_package(bare):
+            self._ask_of_numbers(bare)
+        elif bare and not (said and not self.numbers):
             first, second = (SAYS[self.words.arms[number]] for number in NUMBERED)
             because = f"as {why} says" if why else "as nothing says which is which"
             self.layout.notes.append(f"1 was taken as {first} and 2 as {second} in the headings, {because}")
+
+    def _ask_of_numbers(self, bare: Sequence[str]) -> None:
+        """Ask which arm 1 is: in many papers group 1 is the control, and every sign would turn."""
+        heading = bare[0]
+        number = next(token for token in tokens(heading) if token in NUMBERED)
+        part = meaning(heading, self.known, self.words).columns[0].partition("_")[2]
+        names = ", ".join(map(repr, bare[:LONGEST_PHRASE]))
+        self.problem(
+            UnclearColumnError,
+            self.full.index(heading),
+            f"nothing says which of 1 and 2 has the exosomes in {names}",
+            "headings that name the arm (Exosome mean, Control mean)",
+            "; ".join(f"{option(heading, f'{arm}_{part}')} if {number} is {SAYS[arm]}" for arm in ARMS)
+            + ": that settles the other headings, too",
+        )
 
     def _is_numbered(self, heading: str) -> bool:
         """Return whether a number alone says which arm a heading is of."""
