@@ -76,6 +76,13 @@ WAYS = {
     "has half",
     "n =": '"n = 10" was read as 10 in {cells} of {columns}',
     "n with a word": '"10 mice" was read as 10 in {cells} of {columns}',
+    "n per group": '"8 per group" was read as 8 in {cells} of {columns}',
+    "a mark after the number": "marks and letters after numbers were left out in {cells} of {columns}: "
+    '"81.0**" and "5.1 a" were read as 81.0 and 5.1',
+    "a spread in signs": '"±1.2" or "(1.2)" was read as 1.2 in {cells} of {columns}',
+    "raised decimal point": '"81·0" was read as 81.0 in {cells} of {columns}',
+    "half a width": '"5.0 ± 1.2" was read as 5.0 (3.8 to 6.2) in {cells} of {columns}, as the heading says '
+    "that the interval stands there",
     "powers of ten": "powers of ten were read in {cells} of {columns}",
     "an interval": '"5 (range 2-9)" was read as it says, in {cells} of {columns}',
     "events / n": '"12/20" was read as events of n in {cells} of {columns}',
@@ -381,6 +388,8 @@ class Columns:
             return
         heading = column.heading
         root = "; of a variance write the square root" if {"variance", "var"} & set(said) else ""
+        if {"cv", "rsd"} & set(said):
+            root = "; of a coefficient of variation in per cent write mean × CV / 100"
         remedy = (
             f"{option(heading, f'{arm}_sd')} if it is the SD, {option(heading, f'{arm}_se')} if it is the SE"
             f"{root}; {option(heading, '')} if it is neither"

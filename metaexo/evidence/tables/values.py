@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 
 from metaexo.errors import MetaexoError, NotANumberError, UnclearCellError
@@ -59,14 +60,17 @@ _POWER = re.compile(r"(.+?)\s*[x×*·]\s*10\s*\^\s*([+-]?\d+)", re.IGNORECASE)
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _HIGH = re.compile(r"(?<=10)([⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 _TOKEN = r"[+-]?(?:\d[\d.,' \u2019]*\d|\d|[.,]\d+)(?:[eE][+-]?\d+)?"
+_LABEL = r"(?:s\.?d\.?|s\.?e\.?(?:m\.?)?|n)(?![^\W\d_])"
+"""What a cell may say of a number in it: a heading that says otherwise is wrong of this cell."""
 _TWO = re.compile(
-    rf"({_TOKEN})\s*(±|\+\s*/?\s*-|[(\[])\s*(?:sd|sem|se|n)?\s*=?\s*({_TOKEN})\s*[)\]]?", re.IGNORECASE
+    rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*(?P<before>{_LABEL})?\s*[=:]?\s*({_TOKEN})\s*(?P<after>{_LABEL})?\s*[)\]]?",
+    re.IGNORECASE,
 )
 _SHARE = re.compile(
     rf"({_TOKEN})\s*(?:/|\bof\b|\bout of\b)\s*({_TOKEN})\s*(?:[(\[][^()\[\]]*%\s*[)\]])?", re.IGNORECASE
 )
 _INTERVAL = re.compile(
-    rf"({_TOKEN})\s*[(\[]\s*(?:95\s*%\s*ci:?|iqr:?|range:?)?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]",
+    rf"({_TOKEN})\s*[(\[]\s*(?P<before>(?:\d\d\s*%\s*)?ci|iqr|range)?\s*[=:]?\s*({_TOKEN})\s*(?:to|bis|;|,\s|\s-\s|-|–|—)\s*({_TOKEN})\s*[)\]]",
     re.IGNORECASE,
 )
 _RANGE = re.compile(
@@ -80,6 +84,19 @@ OF_WORD: Mapping[str, tuple[str, str]] = {
     "range": ("min", "max"),
 }
 """What the ends of an interval are by the word before it."""
+_MARKS = re.compile(r"(?<=[\d%)\]])\s*[*†‡§¶#]+(?!\s*[\d.,])")
+_LETTERS = re.compile(r"(?<=[\d)\]])\s?(?:[abc]|[a-f](?:,?\s?[a-f])+)$")
+MARKED = "a mark after the number"
+_PER_GROUP = re.compile(
+    r"(?:n\s*=\s*)?(\d{1,6})\s*(?:mice|rats|animals|patients)?\s*(?:/\s*(?:group|arm)|(?:per|in each|each)"
+    r"\s*(?:group|arm)?)",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(rf"(?:±|\+\s*/?\s*-)\s*({_TOKEN})|[(\[]\s*({_TOKEN})\s*[)\]]")
+"""A spread that stands alone, with the signs that it has behind a mean."""
+_NOTHING_OR_ZERO = frozenset(("nd", "n.d.", "n.d", "not determined", "not detected", "not detectable"))
+_RAISED = re.compile(r"(?<=\d)[·∙‧](?=\d)")
+"""The decimal point of some journals."""
 _COUNT = re.compile(r"(\d+)\s*[(\[]\s*\d+(?:[.,]\d+)?\s*%\s*[)\]]")
 _COUNTED = re.compile(r"(\d{1,6})\s*[a-z(]", re.IGNORECASE)
 _ABOUT = re.compile(rf"(?:[~≈]|ca\.?|circa|about|approx(?:\.|imately)?)\s*({_TOKEN})", re.IGNORECASE)
@@ -90,7 +107,7 @@ _OF_ONE_KIND = re.compile(
 _WITH_UNIT = re.compile(rf"({_TOKEN})\s*[^\W\d_][\w/²³^]{{0,11}}")
 _SIZE = re.compile(r"n\s*=\s*(\d{1,6})", re.IGNORECASE)
 _THIRD = re.compile(
-    rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*({_TOKEN})\s*[)\]]?\s*[(\[,;]\s*(?:n\s*=\s*)?(\d+)\s*[)\]]?",
+    rf"({_TOKEN})\s*(?:±|\+\s*/?\s*-|[(\[])\s*(?P<before>{_LABEL})?\s*[=:]?\s*({_TOKEN})\s*(?P<after>{_LABEL})?\s*[)\]]?\s*[(\[,;]\s*(?:n\s*=\s*)?(\d+)\s*[)\]]?",
     re.IGNORECASE,
 )
 _P = re.compile(r"(?:p(?:\s*-?\s*value)?)?\s*(<=|>=|<|>|=|≤|≥|⩽|⩾)?\s*(\S.*)", re.IGNORECASE)
@@ -209,6 +226,8 @@ def number(cell: str, dialect: Dialect) -> Value | None:
         return _power(number(power[1], dialect), int(power[2]))
     if any(letter.isdigit() and not letter.isascii() for letter in text):
         return None
+    if len(_RAISED.findall(text)) == 1 and _PLAIN.fullmatch(point := _RAISED.sub(".", text)):
+        return Value(point.removeprefix("+"), "raised decimal point")
     if _THREE.fullmatch(text):
         return _three(text, dialect)
     if _PLAIN.fullmatch(text):
@@ -261,33 +280,32 @@ def values_of(cell: str, columns: Sequence[Column], dialect: Dialect, heading: s
         return found if isinstance(found, Trouble) else [found]
     if is_empty(cell):
         return [Value("", "empty")] * len(columns)
-    text = plain(cell)
     names = [column.name for column in columns]
-    parts = _parts(text, names) if len(text) <= LONGEST else None
+    whole = plain(cell) if len(cell) <= LONGEST else ""
+    text = unmarked(whole)
+    match = _form(names).fullmatch(text)
+    if match is None and (half := _half_width(text, names, dialect)) is not None:
+        return half
     wanted = _as_written(names)
-    says = interval_said(cell)
-    if says and not names[-1].endswith(OF_WORD[says][1]):
-        return Trouble(
-            UnclearCellError,
-            f"{shown(cell)} says {says}, and its heading was read as {', '.join(names)}",
-            wanted,
-            "write each number in a column of its own",
-        )
-    if parts is None and names[-1].endswith(("_q3", "_max")) and _WIDTH.fullmatch(text):
+    if match is None and names[-1].endswith(("_q3", "_max")) and _WIDTH.fullmatch(text):
         return _of_width(text, heading, wanted, "IQR" if names[-1].endswith("_q3") else "range")
-    if parts is None:
+    if match is None:
         return Trouble(
             UnclearCellError,
             f"{shown(cell)} is not of the form {wanted}",
             wanted,
             "write it in this form, or give each number a column of its own",
         )
+    if (said := _said_otherwise(match, names, heading)) is not None:
+        return said
     values = []
-    for part, column in zip(parts, columns, strict=True):
+    for part, column in zip(_numbers(match), columns, strict=True):
         found = value_of(part, column, dialect, heading)
         if isinstance(found, Trouble):
             return found
         values.append(found)
+    if text != whole:
+        values[0] = replace(values[0], how=values[0].how or MARKED)
     return values
 
 
@@ -324,27 +342,96 @@ def ends_of(cell: str, kind: str) -> tuple[tuple[str, str], tuple[str, str, str]
     says = interval_said(cell)
     match = _INTERVAL.fullmatch(plain(cell)) if says else None
     fits = says in (("iqr", "range") if kind == "median" else ("ci",))
-    return (OF_WORD[says], (match[1], match[2], match[3])) if match and fits else None
+    if match is None or not fits:
+        return None
+    number, low, high = _numbers(match)
+    return OF_WORD[says], (number, low, high)
 
 
-def _parts(text: str, names: Sequence[str]) -> tuple[str, ...] | None:
-    kinds = [
-        name.removeprefix("treatment_").removeprefix("control_").removeprefix("effect_") for name in names
-    ]
+def _kinds(names: Sequence[str]) -> list[str]:
+    """Return the statistics of columns, whatever they are of."""
+    return [re.sub("^(?:treatment|control|effect)_", "", name) for name in names]
+
+
+def _form(names: Sequence[str]) -> re.Pattern[str]:
+    """Return the form of a cell that holds several columns."""
+    kinds = _kinds(names)
     if len(kinds) == 2 and kinds[0] in ("events", "n"):
-        match = _SHARE.fullmatch(text)
-        return match.groups() if match else None
-    if len(kinds) == 2 and kinds[0] in ("ci_low", "q1", "min"):
-        match = _RANGE.fullmatch(text)
-        return match.groups() if match else None
+        return _SHARE
     if len(kinds) == 2:
-        match = _TWO.fullmatch(text)
-        return (match[1], match[3]) if match else None
-    if kinds[-1] == "n":
-        match = _THIRD.fullmatch(text)
-        return match.groups() if match else None
-    match = _INTERVAL.fullmatch(text)
-    return match.groups() if match else None
+        return _RANGE if kinds[0] in ("ci_low", "q1", "min") else _TWO
+    return _THIRD if kinds[-1] == "n" else _INTERVAL
+
+
+def _numbers(match: re.Match[str]) -> tuple[str, ...]:
+    """Return the numbers of a cell, without what is said of them."""
+    labels = match.re.groupindex.values()
+    return tuple(text for i, text in enumerate(match.groups(), 1) if i not in labels)
+
+
+def _said_of(match: re.Match[str]) -> str:
+    """Return what a cell says of its last numbers: "SD", "SE", "n", "95% CI"; "" if it says nothing."""
+    said = [match[name] for name in match.re.groupindex if match[name]]
+    return said[0].strip() if said else ""
+
+
+def _said_otherwise(match: re.Match[str], names: Sequence[str], heading: str) -> Trouble | None:
+    """Ask where a cell says of its numbers that they are something else than its heading says."""
+    label = _said_of(match)
+    word = re.sub(r"[^a-z]", "", label.casefold())
+    level = re.match(r"\d\d", label)
+    of_heading = re.search(r"(\d\d)\s*%", heading)
+    wanted = _kinds(names)[1:]
+    parts = LABELS.get(word, ())
+    same = not word or {*parts} <= {*wanted}
+    if same and (level is None or level[0] == (of_heading[1] if of_heading else "95")):
+        return None
+    arm = names[0].partition("_")[0]
+    own = [names[0], *(f"{arm}_{part}" for part in parts), *names[len(names) if wanted[-1] != "n" else -1 :]]
+    remedy = f"write what the heading says, and the size in a column {arm}_n"
+    if same:
+        remedy = "write the interval of the level that the heading says"
+    elif word != "n":
+        remedy = (
+            f"{option(heading, _joined_as(own))} if all cells of the column are that; take {label!r} out if "
+            "it is a slip; if cells differ, give each kind a column of its own"
+        )
+    return Trouble(
+        UnclearCellError,
+        f"{shown(match.string)} says {label}, and its heading was read as {', '.join(names)}",
+        f"cells that say what their heading says: {_as_written(names)}",
+        remedy,
+    )
+
+
+def _joined_as(names: Sequence[str]) -> str:
+    """Return columns as --map names those of one cell."""
+    if len(names) == 2 or names[-1].endswith("_n"):
+        return f"{names[0]} ± {names[1]}" + (f" ({names[2]})" if len(names) > 2 else "")
+    return f"{names[0]} ({names[1]} to {names[2]})"
+
+
+def _half_width(text: str, names: Sequence[str], dialect: Dialect) -> list[Value] | None:
+    """Return mean and interval of "78.2 ± 7.6" where the heading says that an interval stands there."""
+    two = _TWO.fullmatch(text)
+    if two is None or _kinds(names)[1:] != ["ci_low", "ci_high"] or _said_of(two):
+        return None
+    if not re.search(r"±|\+\s*/?\s*-", text):
+        return None
+    centre, half = (number(part, dialect) for part in _numbers(two))
+    if centre is None or half is None:
+        return None
+    middle, width = Decimal(centre.text), Decimal(half.text)
+    return [Value(centre.text, "half a width"), Value(str(middle - width)), Value(str(middle + width))]
+
+
+LABELS: Mapping[str, tuple[str, ...]] = {
+    "sd": ("sd",),
+    **dict.fromkeys(("se", "sem"), ("se",)),
+    "n": ("n",),
+    **OF_WORD,
+}
+"""What cells say of their numbers, and the statistics that it means."""
 
 
 def _as_written(names: Sequence[str]) -> str:
@@ -374,12 +461,31 @@ def value_of(cell: str, column: Column, dialect: Dialect, heading: str) -> Value
         return _percent(cell if isinstance(cell, Percent) else text, column, dialect)
     if column.quantity == "sample_size" and (size := _SIZE.fullmatch(text)):
         return Value(size[1], "n =")
+    if column.quantity == "sample_size" and (size := _PER_GROUP.fullmatch(text)):
+        return Value(size[1], "n per group")
     if column.quantity == "sample_size" and (size := _OF_ONE_KIND.fullmatch(text)):
         return Value(size[1], "n with a word")
     counted = _COUNT.fullmatch(text) if column.name.endswith("_events") and len(text) <= LONGEST else None
     if counted:
         return Value(counted[1], "count with its percentage")
+    alone = _ALONE.fullmatch(text) if column.name.endswith(("_sd", "_se")) else None
+    if alone and (found := number(alone[1] or alone[2], dialect)) is not None:
+        return replace(found, how=found.how or "a spread in signs")
+    bare = unmarked(text) if len(text) <= LONGEST else text
+    if bare != text and (found := number(bare, dialect)) is not None:
+        return replace(found, how=found.how or MARKED)
     return _not_a_number(text, column, dialect, heading)
+
+
+def unmarked(text: str) -> str:
+    """Return a text without the marks of footnotes and of tests that stand after its numbers.
+
+    Examples
+    --------
+    >>> unmarked("81.0**"), unmarked("78.2* ± 9.1 a,b"), unmarked("5 mm"), unmarked("1.5*10^9")
+    ('81.0', '78.2 ± 9.1', '5 mm', '1.5*10^9')
+    """
+    return _LETTERS.sub("", _MARKS.sub("", text))
 
 
 def _percent(text: str, column: Column, dialect: Dialect) -> Value | Trouble:
@@ -414,25 +520,8 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             f"write {whole} or {point}",
             two_ways=(whole, point),
         )
-    two = _TWO.fullmatch(text) if len(text) <= LONGEST and column.name.endswith("_mean") else None
-    if two:
-        return Trouble(
-            UnclearCellError,
-            f"{shown(text)} holds a mean and an SD or an SE, and nothing says which",
-            f"{allowed}; or a heading that says what stands there",
-            f"{option(heading, f'{arm}_mean ± {arm}_sd')} if it is the SD, "
-            f"{option(heading, f'{arm}_mean ± {arm}_se')} if it is the SE",
-            several=(((column.name,), two[1]), ((f"{arm}_sd", f"{arm}_se"), two[3])),
-        )
-    share = _SHARE.fullmatch(text) if len(text) <= LONGEST else None
-    if share and column.name.endswith(("_events", "_n")):
-        return Trouble(
-            UnclearCellError,
-            f"{shown(text)} holds a count and a size",
-            allowed,
-            f"{option(heading, f'{arm}_events / {arm}_n')}, or a column for each",
-            several=(((f"{arm}_events",), share[1]), ((f"{arm}_n",), share[2])),
-        )
+    if (found := _pair_or_share(text, column, heading)) is not None:
+        return found
     ends = _ENDS.get(column.name.partition("_")[2] or column.name)
     three = _INTERVAL.fullmatch(text) if ends and len(text) <= LONGEST else None
     if ends and three:
@@ -446,7 +535,7 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
             allowed,
             f"{option(heading, f'{column.name} ({low} to {high})')} if they are that{other}, or a column for "
             "each",
-            several=(((column.name,), three[1]), ((low,), three[2]), ((high,), three[3])),
+            several=tuple(zip(((column.name,), (low,), (high,)), _numbers(three), strict=True)),
             once=True,
         )
     if len(text) <= LONGEST and (_RANGE.fullmatch(text) or _INTERVAL.fullmatch(text)):
@@ -477,6 +566,55 @@ def _not_a_number(text: str, column: Column, dialect: Dialect, heading: str) -> 
         nearest = with_unit[1]
         remedy = f"write {nearest} alone; the unit belongs in a column of its own"
     return Trouble(NotANumberError, f"{shown(text)} is not a number", allowed, remedy, nearest)
+
+
+def _pair_or_share(text: str, column: Column, heading: str) -> Trouble | None:
+    """Ask of two numbers where one should stand, and of words that may be a number."""
+    arm, allowed = column.name.partition("_")[0], column.allowed
+    if text.casefold() in _NOTHING_OR_ZERO:
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} may be nothing known (not determined) or nothing found (not detected)",
+            allowed,
+            "leave the cell empty if it was not measured; of a value below the limit of detection write what "
+            "the paper took for it, and say so in the note",
+        )
+    two = _TWO.fullmatch(text) if len(text) <= LONGEST and column.name.endswith("_mean") else None
+    if two:
+        parts = LABELS.get(re.sub(r"[^a-z]", "", _said_of(two).casefold()), ("sd", "se"))
+        others = tuple(f"{arm}_{part}" for part in parts)
+        words = {"sd": "the SD", "se": "the SE"}
+        ways = [
+            f"{option(heading, f'{arm}_mean ± {arm}_{part}')} if it is {words[part]}"
+            for part in parts
+            if part in words
+        ]
+        said = f"as it says, {_said_of(two)}" if _said_of(two) else "an SD or an SE, and nothing says which"
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds a mean and {said}",
+            f"{allowed}; or a heading that says what stands there",
+            ", ".join(ways) or "give each number a column of its own",
+            several=(((column.name,), two[1]), (others, two[3])),
+        )
+    share = _SHARE.fullmatch(text) if len(text) <= LONGEST else None
+    if share and column.name.endswith("_n") and "event" not in heading.casefold():
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds two numbers, and a size is one",
+            allowed,
+            f"write {share[1]} if {share[1]} of {share[2]} were measured (n is the number behind the mean); "
+            f"if it is {share[1]} with the event of {share[2]}, name the heading events / n",
+        )
+    if share and column.name.endswith(("_events", "_n")):
+        return Trouble(
+            UnclearCellError,
+            f"{shown(text)} holds a count and a size",
+            allowed,
+            f"{option(heading, f'{arm}_events / {arm}_n')}, or a column for each",
+            several=(((f"{arm}_events",), share[1]), ((f"{arm}_n",), share[2])),
+        )
+    return None
 
 
 def half_of(total: Value | Trouble, cell: str) -> Value | Trouble:
