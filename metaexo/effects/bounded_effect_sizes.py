@@ -41,7 +41,7 @@ ENDS = ("lower", "upper", "v_lower", "v_upper")
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class BoundedEffects(Immutable):
     """Effects of a table, one entry per row: a point where it follows, otherwise an interval.
 

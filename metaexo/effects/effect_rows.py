@@ -15,6 +15,7 @@ from metaexo.effects.check import look_up
 from metaexo.effects.derivation import REPORTED, Derivation, Origin
 from metaexo.errors import InputError, RowNumberError, ShapeError, UnknownChoiceError, UnknownNameError
 from metaexo.formatting import one_line, plural
+from metaexo.immutable import ByContents
 from metaexo.inputs import check_aligned, check_flag, describe, is_blank, is_number, read_entries
 from metaexo.ledger import Ledger, without_rows
 from metaexo.other_names import Answering
@@ -30,7 +31,7 @@ NOT_TAKEN = "not in this refit"
 Key = TypeVar("Key", bound=Hashable)
 
 
-class EffectRows(Answering, ABC):
+class EffectRows(ByContents, Answering, ABC):
     """Base of :class:`metaexo.EffectSizes`, :class:`metaexo.effects.BoundedEffectSizes` and `EventCounts`.
 
     A heir is a frozen dataclass; it says which columns it has beside these, and how it is made anew.

@@ -35,6 +35,7 @@ from metaexo.evidence.to_effects import (
 )
 from metaexo.evidence.views import VIEWS
 from metaexo.formatting import printed
+from metaexo.immutable import ByContents
 from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.ledger import Ledger
 from metaexo.readable import LONGEST_REPR, cut, table_view
@@ -55,7 +56,7 @@ NO_NUMBERS, NO_RESULT = "a result in words", "what describes a study, and no res
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sheets:
+class Sheets(ByContents):
     """The evidence sheets of a folder.
 
     Every table has a first column `line`, the row in its file as a spreadsheet counts (from 1), and every

@@ -24,7 +24,7 @@ CONSIDERABLE_I2 = 0.75
 
 
 @shows_itself
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certainty(Immutable):
     """The certainty of a result; ``str()`` gives the word.
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from metaexo.errors import InputError, RowsWithoutEffectWarning, UnknownChoiceError
 from metaexo.formatting import safe_cells, without_html
+from metaexo.immutable import ByContents
 from metaexo.inputs import check_choice
 from metaexo.plots import save
 from metaexo.readable import shows_itself
@@ -62,8 +63,8 @@ _NAME = re.compile(r"[a-z0-9_]+")
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
-class Analysis:
+@dataclass(frozen=True, eq=False, slots=True)
+class Analysis(ByContents):
     """What one analysis script works with; handed to its ``main``.
 
     Parameters

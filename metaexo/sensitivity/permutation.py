@@ -97,7 +97,7 @@ MOST_SLOW, DRAWS_SLOW = 1_000, 999
 FEWEST = 19
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PermutedTest(Readable):
     """One of the tests of a permutation test: of a coefficient, of a term, or of all moderators.
 

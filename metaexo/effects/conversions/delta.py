@@ -22,7 +22,7 @@ HALVINGS = 5
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class DeltaResult(Immutable):
     """Functions of estimates, with standard errors by the delta method.
 

@@ -57,7 +57,7 @@ MODELS = ("quantile-estimation", "box-cox", "mln", "blue")
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class QuantileEstimates(Immutable):
     """Means and standard deviations estimated from quantiles, one entry per sample.
 

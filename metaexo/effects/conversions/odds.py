@@ -261,7 +261,7 @@ MOST_PEOPLE = 10_000_000
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Tables(Immutable):
     """Rebuilt 2 x 2 tables, one entry per study.
 

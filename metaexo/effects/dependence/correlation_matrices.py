@@ -100,7 +100,7 @@ def _covariance(r: Array, one: tuple[int, int], other: tuple[int, int]) -> float
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class MatrixRegression(Immutable):
     """A regression computed from a correlation or covariance matrix.
 

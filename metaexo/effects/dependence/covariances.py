@@ -54,7 +54,7 @@ class WithinCluster:
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Block(Immutable):
     """Rows of one cluster and the covariance matrix of their sampling errors.
 

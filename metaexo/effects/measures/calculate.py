@@ -37,7 +37,7 @@ CHECKED = ("p_value", "f", "point_biserial", "treatment_n", "control_n")  # of a
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Calculated(Immutable):
     """Effects of all rows, those that could not be computed included.
 

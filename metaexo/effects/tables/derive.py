@@ -70,7 +70,7 @@ EFFECT_NAMES = {
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class DerivedEffects(Immutable):
     """Effects derived from a table, one entry per row of the table.
 

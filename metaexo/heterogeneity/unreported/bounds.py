@@ -63,7 +63,7 @@ ANOTHER = "another level"
 
 
 @shows_itself
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AssignmentBound(Immutable):
     """The range of one quantity over all assignments.
 

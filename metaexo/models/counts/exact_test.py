@@ -20,7 +20,7 @@ ROUNDING = 1e-12
 KINDS = ("central", "probability", "mid-p")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class ExactTest(Readable):
     """An exact test of a common odds ratio or rate ratio.
 

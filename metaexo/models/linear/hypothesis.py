@@ -35,7 +35,7 @@ LEAST_DF = 1.0 - ROUNDING
 FEW_DF = 2.0 - ROUNDING
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class TestResult(Readable):
     """One hypothesis test.
 

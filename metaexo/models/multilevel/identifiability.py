@@ -66,7 +66,7 @@ class TermCheck:
         return f"{self.name}: {plural(self.levels, 'level')}, {plural(self.comparisons or 0, 'comparison')}"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class IdentifiableTerms(ReadableLines):
     """Which of the random terms that were asked for can be estimated.
 

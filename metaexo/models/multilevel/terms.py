@@ -10,7 +10,7 @@ import numpy as np
 
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
-from metaexo.immutable import Immutable
+from metaexo.immutable import ByContents, Immutable
 from metaexo.inputs import as_word, check_choice, read_numbers
 from metaexo.models.linear.grouping import column_values, grouping
 from metaexo.numeric.mixed.structures import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @shows_itself
 @dataclass(frozen=True, eq=False)
-class RandomTerm:
+class RandomTerm(ByContents):
     """One random term of a multilevel model.
 
     Use it for what a plain word cannot say: effects of several outcomes or times that differ and correlate

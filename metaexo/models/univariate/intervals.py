@@ -62,7 +62,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class HeterogeneityInterval(Readable):
     """Bounds for tau2 and for what follows from it.
 
@@ -267,7 +267,7 @@ FAR = 12.0  # standard deviations beyond which a normal variable is not looked a
 TOLERANCE = 1e-12
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class HenmiCopas(Readable):
     """A fixed-effect estimate with an interval that allows for heterogeneity.
 

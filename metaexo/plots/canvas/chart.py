@@ -321,7 +321,7 @@ class Panel:
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Chart(Plan):
     """What a chart shows: one panel or several.
 

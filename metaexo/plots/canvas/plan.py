@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 
 from metaexo.calls import bound
 from metaexo.errors import InputError
+from metaexo.immutable import ByContents
 from metaexo.plots.canvas.arguments import axes_of_figure, checked
 from metaexo.plots.canvas.theme import Theme
 from metaexo.readable import shows_itself
@@ -30,8 +31,8 @@ RETURNS = re.compile(r"Returns\n-------\n.*?(?=\n\n\w+\n-+\n|\Z)", re.DOTALL)
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(ABC):
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Plan(ByContents, ABC):
     """What a figure shows, before it is drawn.
 
     Attributes

@@ -46,7 +46,7 @@ BUBBLES = {
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EvidenceMap(Grid):
     """What an evidence-gap map shows: a :class:`metaexo.plots.Grid` of counts.
 

@@ -66,7 +66,7 @@ class Beside:
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Grid(Plan):
     """What a grid of cells shows.
 

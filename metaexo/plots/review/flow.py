@@ -75,7 +75,7 @@ class FlowChain:
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class FlowPlan(Plan):
     """What a flow diagram shows.
 

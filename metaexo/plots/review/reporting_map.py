@@ -36,7 +36,7 @@ WRITTEN = {"n/a": NOT_APPLICABLE, "does not apply": NOT_APPLICABLE, "not accessi
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ReportingMap(Grid):
     """What a map of reporting shows: a :class:`metaexo.plots.Grid` of studies by items.
 

@@ -203,7 +203,7 @@ def _key(judgement: Judgement, shape: str = "circle") -> Key:
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RiskSummary(Plan):
     """What bars of the judgements per domain show.
 

@@ -84,7 +84,7 @@ class Box:
 
 
 @shows_itself
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class TablePlan(Plan):
     """All that a table shows, with its places in points from the upper left corner.
 
