@@ -61,6 +61,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "t": "\t"}
+_WRITTEN_AS = {"\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 _PATTERN_SIGNS = re.compile(r"[\\^$*+?{}\[\]|()]")
 _NUMBER_LIKE = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 
@@ -118,6 +119,19 @@ _FUNCTIONS = (
 )
 _OPTIONS: Mapping[str, tuple[str, ...]] = {"contains": ("case", "na", "regex"), "between": ("inclusive",)}
 _SIDES = {"both": (">=", "<="), "neither": (">", "<"), "left": (">=", "<"), "right": (">", "<=")}
+
+
+def quoted(text: str) -> str:
+    r"""Return a text as a condition holds it, in quotes, whatever signs are in it.
+
+    Examples
+    --------
+    >>> print(quoted("day 7"), quoted("Crohn's"))
+    'day 7' "Crohn's"
+    """
+    mark = '"' if "'" in text and '"' not in text else "'"
+    signs = _WRITTEN_AS | {mark: f"\\{mark}"}
+    return f"{mark}{''.join(signs.get(sign, sign) for sign in text)}{mark}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,18 @@ def word_for_all(names: Iterable[str]) -> str:
     return "all strata" if any(name.strip().casefold() == "all" for name in names) else "all"
 
 
+def columns_beside(factors: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Return factor to its column in a table that has other columns: its name, unless one of them has it.
+
+    Examples
+    --------
+    >>> columns_beside(["source", "k"], ["k", "m"])
+    {'source': 'source', 'k': 'k (level)'}
+    """
+    taken = set(others)
+    return {factor: f"{factor} (level)" if factor in taken else factor for factor in factors}
+
+
 def read_factors_named(by: object, most: int | None = None) -> tuple[str, ...]:
     """Return the names of one factor or several, each once, and at most so many."""
     several = by.tolist() if isinstance(by, np.ndarray) or type(by).__name__ == "Index" else by  # type: ignore[attr-defined]

@@ -135,7 +135,7 @@ def write_report(
     with usual_settings():
         report = make_report(
             source, measure, by=by, outcomes=outcomes, where=where, better=better, columns=columns,
-            sheet=sheet, method=method, test=test, level=level,
+            sheet=sheet, method=method, test=test, level=level, out=out,
         )  # fmt: skip
         if out is not None:
             write_files(report, out)
@@ -155,8 +155,12 @@ def make_report(
     method: str = "REML",
     test: str = "knapp-hartung-adhoc",
     level: float = 0.95,
+    out: str | Path | None = None,
 ) -> Report:
-    """Return the report on a table of studies; see :func:`metaexo.report.write_report`."""
+    """Return the report on a table of studies; see :func:`metaexo.report.write_report`.
+
+    `out`: the folder that it is to be written to, from which the script finds the table.
+    """
     asked = read_asked(measure, by, outcomes, where, better, method, test, level)
     warned: list[str] = []
     with quiet(warned):
@@ -177,7 +181,7 @@ def make_report(
         answer=answer_to_all(questions.parts),
         sections=tuple(sections),
         traces=tuple(trace for part in questions.parts for trace in traces_of(sheets, part)),
-        script=script_of(questions, counted, str(path.resolve()), columns, sheet),
+        script=script_of(questions, counted, path, None if out is None else Path(out), columns, sheet),
         facts=_facts(path, questions, questions.asked),
     )
 

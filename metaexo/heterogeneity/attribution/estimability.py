@@ -14,7 +14,14 @@ import numpy as np
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import plural, text_table
-from metaexo.heterogeneity.levels import FactorTable, rank, read_factors, readable, repeated_levels
+from metaexo.heterogeneity.levels import (
+    FactorTable,
+    columns_beside,
+    rank,
+    read_factors,
+    readable,
+    repeated_levels,
+)
 from metaexo.inputs import whole_number
 from metaexo.readable import ReadableLines
 from metaexo.types import Array, Mask
@@ -218,8 +225,9 @@ class Estimability(ReadableLines):
         """Return one row per combination: its levels, k, m, group, estimable."""
         import pandas as pd
 
+        columns = columns_beside(self.by, ("k", "m", "group", "estimable"))
         rows = [
-            {**dict(zip(self.by, cell.levels, strict=True)), "k": cell.k, "m": cell.m}
+            {**dict(zip(columns.values(), cell.levels, strict=True)), "k": cell.k, "m": cell.m}
             | {"group": None if cell.group is None else cell.group + 1, "estimable": cell.estimable}
             for cell in self.cells
         ]

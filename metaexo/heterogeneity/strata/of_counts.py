@@ -15,6 +15,7 @@ from metaexo.errors import InputError, MetaexoError
 from metaexo.formatting import MISSING, level_words, number, plural, printed
 from metaexo.heterogeneity.levels import (
     as_number,
+    columns_beside,
     factor_levels,
     is_unreported,
     natural_key,
@@ -181,10 +182,15 @@ class CountStrata(LinearResults):
         """
         import pandas as pd
 
-        rows = [{**s.levels, **_record(s.name, s.counts, s.fit, s.pooled, s.note)} for s in self.strata]
-        whole = self.overall
-        key = dict.fromkeys((*self.by, "stratum"), self._key_of_all)
-        rows.append({**key, **_record(self._key_of_all, whole.counts, whole, whole.pooled(self.level), "")})
+        whole, name = self.overall, self._key_of_all
+        last = _record(name, whole.counts, whole, whole.pooled(self.level), "")
+        columns = columns_beside(self.by, (*last, "ratio", "ratio_low", "ratio_high"))
+        rows = [
+            {columns[factor]: level for factor, level in s.levels.items()}
+            | _record(s.name, s.counts, s.fit, s.pooled, s.note)
+            for s in self.strata
+        ]
+        rows.append({**dict.fromkeys(columns.values(), name), **last})
         frame = pd.DataFrame(rows)
         return with_ratios(frame) if whole.measure.display_log else frame
 

@@ -11,7 +11,7 @@ from metaexo.effects.conversions.scales import back_pooled
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import InputError
 from metaexo.formatting import MISSING, interval, level_words, number, percent, plural, text_table
-from metaexo.heterogeneity.levels import STUDY, rows_by_factor, word_for_all
+from metaexo.heterogeneity.levels import STUDY, columns_beside, rows_by_factor, word_for_all
 from metaexo.heterogeneity.strata.comparisons import pairwise, trend
 from metaexo.heterogeneity.strata.fit import StrataFit, Stratum
 from metaexo.inputs import check_choice, read_words
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 WORDS = ("stratum", "note")
 COUNTS = ("k", "m", "clusters")
+RATIOS = ("ratio", "ratio_low", "ratio_high")
 # Marks the effect of a single study in the tables for readers.
 ALONE = "(one study)"
 
@@ -40,11 +41,13 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
     """Return one row per stratum, and one for all; see `StratifiedResults.to_frame`."""
     import pandas as pd
 
+    taken = (*WORDS, *COUNTS, *RATIOS, *_numbers(None, None, None, None))
+    columns = columns_beside(results.by, taken)
     several = results.df_by_coefficient
     df = {} if several is None else dict(zip(results.design.names, several.tolist(), strict=True))
     rows: list[dict[str, Any]] = [
         {
-            **s.levels,
+            **{columns[factor]: level for factor, level in s.levels.items()},
             "stratum": s.name,
             "k": s.k,
             "m": s.m,
@@ -58,11 +61,11 @@ def strata_frame(results: StrataFit) -> pd.DataFrame:
     if fit is not None:
         whole = _numbers(fit, results.overall_pooled, overall_heterogeneity(results), results.overall_df)
         name = key_of_all(results)
-        key = {**dict.fromkeys(results.by, name), "stratum": name}
+        key = {**dict.fromkeys(columns.values(), name), "stratum": name}
         counts = {"k": fit.k, "m": fit.m, "clusters": clusters_of_all(results)}
         rows.append({**key, **counts, **whole, "note": "; ".join(_cautions_of_all(results, name))})
     table = pd.DataFrame(rows)
-    words = {*results.by, *WORDS, *COUNTS}
+    words = {*columns.values(), *WORDS, *COUNTS}
     table = table.astype({name: float for name in table.columns if name not in words})
     if results.measure.display_log:
         table = with_ratios(table, before="prediction_low")

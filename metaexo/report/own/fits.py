@@ -26,11 +26,12 @@ def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
     """
     levels = [factor_levels(effects, factor).tolist() for factor in by]
     studies = list(effects.study or effects.row_ids)
-    cells = [" | ".join(cell) for cell in zip(studies, *levels, strict=True)]
-    if len(set(cells)) == len(cells):
+    cells = list(zip(studies, *levels, strict=True))
+    number = {cell: str(i) for i, cell in enumerate(dict.fromkeys(cells))}
+    if len(number) == len(cells):
         return effects
     with quiet([]):
-        same = effects.with_columns(study=cells)
+        same = effects.with_columns(study=[number[cell] for cell in cells])
         rows = aggregate(same, blocks=covariances(same), weighted=False)
         rows = rows.with_columns(study=rows.column("study_name").tolist())
     return rows.with_labels(_labels(rows, by))

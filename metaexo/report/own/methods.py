@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from metaexo.effects import Measure
 from metaexo.effects.measure import DOI
@@ -274,9 +276,9 @@ import metaexo as mx
 from metaexo.heterogeneity.levels import factor_levels, is_unreported
 
 warnings.simplefilter("ignore", mx.errors.MetaexoWarning)  # the report says what they warn of
-FILE = {path!r}
+{file}
 MEASURE, METHOD, TEST, LEVEL = {measure!r}, {method!r}, {test!r}, {level!r}
-BY = {by!r}
+BY = {by!r}  # column: its name in the names of the tables
 QUESTIONS = {{  # name: which rows, and whether effects are turned so that positive means benefit
 {questions}
 }}
@@ -292,11 +294,11 @@ def covariances(es):
 
 def one_row_each(es, by=()):
     """Average the effects of each study, or those of it with the same levels of the factors."""
-    levels = [factor_levels(es, name) for name in by]
-    cells = [" | ".join(row) for row in zip(es.study, *levels)]
-    if len(set(cells)) == len(cells):
+    cells = list(zip(es.study, *(factor_levels(es, name) for name in by)))
+    number = {{cell: str(i) for i, cell in enumerate(dict.fromkeys(cells))}}
+    if len(number) == len(cells):
         return es
-    rows = es.with_columns(study=cells)
+    rows = es.with_columns(study=[number[cell] for cell in cells])
     rows = mx.aggregate(rows, blocks=covariances(rows), weighted=False)
     return rows.with_columns(study=rows.column("study_name").tolist())
 
@@ -318,13 +320,15 @@ for name, (where, turned) in QUESTIONS.items():
 def script_of(
     questions: Questions,
     counted: Section | None,
-    path: str,
+    path: Path,
+    folder: Path | None,
     columns: Mapping[str, str] | None,
     sheet: str | None,
 ) -> str:
     """Return the script that makes the numbers of these questions.
 
-    counted: the section on safety. path: the file or folder that was read. columns, sheet: how it was read.
+    counted: the section on safety. path: the file or folder that was read. folder: where the script goes,
+    if that is known. columns, sheet: how it was read.
     """
     asked = questions.asked
     read = f"mx.read_sheets(FILE{_how(columns, sheet)})"
@@ -333,12 +337,26 @@ def script_of(
         for part, where in zip(questions.parts, questions.conditions, strict=True)
     ]
     head = HEAD.format(
-        version=versions()["metaexo"], path=path, measure=asked.known_measure.code, method=asked.method,
-        test=asked.test, level=asked.level, by=list(asked.by), questions="\n".join(rows),
+        version=versions()["metaexo"], file=_file(path, folder), measure=asked.known_measure.code,
+        method=asked.method,
+        test=asked.test, level=asked.level, by=questions.parts[0].names, questions="\n".join(rows),
         correlation=CORRELATION,
         read=read, better="" if asked.better is None else f", better={asked.better!r}",
     )  # fmt: skip
     return "\n".join([head.rstrip("\n"), *_numbers(questions), *_end(*_harms(counted)), ""])
+
+
+def _file(path: Path, folder: Path | None) -> str:
+    """Return the lines that say where the table is, seen from the script, so that both can be handed on."""
+    where = path.resolve()
+    try:
+        seen = where if folder is None else Path(os.path.relpath(where, folder.resolve()))
+    except ValueError:  # on another drive
+        seen = where
+    return "\n".join([
+        f"FILE = Path(__file__).parent / {seen.as_posix()!r}",
+        "FILE = FILE if FILE.exists() else Path(__file__).parent / FILE.name  # handed on with this script",
+    ])  # fmt: skip
 
 
 def _harms(counted: Section | None) -> tuple[list[str], list[str]]:
@@ -359,21 +377,21 @@ def _numbers(questions: Questions) -> list[str]:
     """Return the lines that make the tables, those that some question has."""
     parts, asked = questions.parts, questions.asked
     lines = [
-        "    for factor in BY:",
+        "    for factor, called in BY.items():",
         "        rows = one_row_each(es, [factor])  # a study has one row in each stratum",
         "        strata = mx.stratify(rows, factor, method=METHOD, test=TEST, level=LEVEL)",
-        '        tables[name + "by_" + factor] = strata.to_frame()',
+        '        tables[name + "by_" + called] = strata.to_frame()',
     ]
     if any(part.dependent for part in parts):
         lines += [
             "        if rows.m < rows.k:  # the test between is robust by study, which no stratum needs",
             "            each = mx.stratify(rows, factor, 'separate', METHOD, TEST, LEVEL, cluster=None)",
-            '            tables[name + "by_" + factor] = each.to_frame()[: len(each.strata)]',
+            '            tables[name + "by_" + called] = each.to_frame()[: len(each.strata)]',
         ]
     lines += [
         "        if strata.between is not None:",
         f"            tests = strata.between_tests({SEED}, {PERMUTATIONS})",
-        '            tables[name + "tests_by_" + factor] = tests.to_frame()',
+        '            tables[name + "tests_by_" + called] = tests.to_frame()',
     ]
     lines = lines if asked.by else []
     frequent = [part for part in parts if not rare_events(part)]
@@ -394,16 +412,17 @@ def _numbers(questions: Questions) -> list[str]:
         lines += [
             "    rows = one_row_each(es, BY)",
             "    levels = {one: factor_levels(rows, one) for one in BY}",
-            "    counts = pd.DataFrame(levels).groupby(BY).size()",
+            "    counts = pd.DataFrame(levels).groupby([*BY]).size()",
         ]
-    for crossed, more in ((True, '.unstack().add_prefix(f"{BY[1]}: ")'), (False, '.rename("studies")')):
+    studies = "number of studies" if "studies" in asked.by else "studies"
+    for crossed, more in ((True, '.unstack().add_prefix(f"{[*BY][1]}: ")'), (False, f".rename({studies!r})")):
         has = [len(asked.by) > 1 and is_crossed(part) is crossed for part in pooled]
         lines += _where(pooled, has, [f'tables[name + "crossing"] = counts{more}.reset_index()'])
     method = "'REML'" if asked.method == "EE" else "METHOD"
     lines += _where(pooled, [part.attribution is not None for part in pooled], [
         "known = [not any(map(is_unreported, one)) for one in zip(*levels.values())]",
         "found = mx.attribute_heterogeneity(",
-        f"    rows.select(known), BY, draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED},",
+        f"    rows.select(known), [*BY], draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED},",
         f"    level=LEVEL, method={method})",
         "if found.explained is not None:",
         '    tables[name + "attribution"] = found.to_frame()',

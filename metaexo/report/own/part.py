@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING
 
 from metaexo import sensitivity
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 """Effects from which on small-study effects are tested; fewer tell nothing (Sterne et al. 2011)."""
+
+
+LONGEST_NAME = 40
+"""Letters of a name of files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +70,11 @@ class Part:
     def called(self, name: str) -> str:
         """Return the name of a table, a figure or a section of this part."""
         return f"{self.name}_{name}" if self.name else name
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Factor to its name in the names of tables and figures."""
+        return dict(zip(self.asked.by, names_once(self.asked.by, "factor"), strict=True))
 
     @cached_property
     def studies(self) -> EffectSizes:
@@ -243,6 +255,28 @@ def first_of_each_study(bounds: BoundedEffectSizes) -> BoundedEffectSizes:
     return bounds.select(rows, "another bound of the same study is taken")
 
 
-def name_of(text: str) -> str:
-    """Return a text as a name of files: small letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9]+", "_", text.casefold()).strip("_")[:40].strip("_") or "part"
+def names_once(texts: Iterable[str], without: str) -> list[str]:
+    """Return texts as names of files, each once: small letters, digits and underscores.
+
+    `without`: the name of a text that has none of them. Greek letters are named.
+
+    Examples
+    --------
+    >>> names_once(["SMA", "sma", "SMA 2", "α-SMA", "Größe", "创面"], "question")
+    ['sma', 'sma_2', 'sma_2_2', 'alpha_sma', 'grosse', 'question']
+    """
+    found: list[str] = []
+    for text in texts:
+        plain = "".join(_plain(sign) for sign in unicodedata.normalize("NFKD", text.casefold()))
+        name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:LONGEST_NAME].strip("_") or without
+        more = (f"{name}_{number}" for number in count(2))
+        found.append(name if name not in found else next(one for one in more if one not in found))
+    return found
+
+
+def _plain(sign: str) -> str:
+    """Return a letter without accents; of a Greek letter its name."""
+    if unicodedata.combining(sign):
+        return ""
+    name = unicodedata.name(sign, "")
+    return name.rpartition(" ")[2].lower() if name.startswith("GREEK SMALL LETTER ") else sign

@@ -6,12 +6,13 @@ of its own, and where there are many, the one who asks has to choose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metaexo.conditions import quoted
 from metaexo.effects import BoundedEffectSizes, EffectSizes, Measure, get_measure
 from metaexo.effects.tables.bounds import BOUNDED
 from metaexo.errors import InputError, MetaexoError, TooFewStudiesError, UnknownChoiceError
@@ -23,7 +24,7 @@ from metaexo.inputs import is_blank
 from metaexo.ledger import Ledger
 from metaexo.report.own.asked import MOST_NUMBERS, Asked
 from metaexo.report.own.fits import quiet
-from metaexo.report.own.part import Part, name_of
+from metaexo.report.own.part import Part, names_once
 from metaexo.types import Mask
 
 if TYPE_CHECKING:
@@ -79,9 +80,8 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
         raise
     _check_factors(every, asked)
     groups = _groups(every, asked)
-    several = len(groups) > 1
     varying = _varying([columns for columns, _ in groups])
-    parts, conditions, said = [], [], list[str]()
+    parts, names, conditions, said = [], [], [], list[str]()
     for columns, rows in groups:
         needed = [_needed(every, sheets, name, value) for name, value in columns.items()]
         condition = " and ".join(filter(None, [*needed, where]))
@@ -92,22 +92,17 @@ def questions_of(sheets: Sheets, asked: Asked) -> Questions:
         labels = {} if data is None else {str(k): v for k, v in data[rows].iloc[0].items()}
         outcomes = () if "outcome" in columns else tuple(dict.fromkeys(effects.column("outcome_label")))
         title = _title(columns, labels)
-        name = name_of(" ".join(str(columns.get(one, "")) for one in varying)) if several else ""
+        names.append(" ".join(str(columns.get(one, "")) for one in varying))
         bounds = _bounds(sheets, measure, condition, turned, asked, effects)
         parts.append(
-            Part(name, title, asked, effects, bounds, outcomes if len(outcomes) > 1 else ()),
+            Part("", title, asked, effects, bounds, outcomes if len(outcomes) > 1 else ()),
         )
         conditions.append(condition)
     notes += _kept_apart(every)
-    return Questions(asked, tuple(_names_once(parts)), tuple(conditions), _ledger(every), tuple(notes))
-
-
-def _names_once(parts: list[Part]) -> Iterator[Part]:
-    """Yield the parts with names that occur once each."""
-    seen: dict[str, int] = {}
-    for part in parts:
-        seen[part.name] = seen.get(part.name, 0) + 1
-        yield part if seen[part.name] == 1 else replace(part, name=f"{part.name}_{seen[part.name]}")
+    if len(parts) > 1:
+        named = zip(parts, names_once(names, "question"), strict=True)
+        parts = [replace(part, name=name) for part, name in named]
+    return Questions(asked, tuple(parts), tuple(conditions), _ledger(every), tuple(notes))
 
 
 # -- the measure ---------------------------------------------------------------------------------------------
@@ -320,7 +315,9 @@ DOMAINS = {"clinical": "in people", "preclinical": "in animals or cells", "isola
 
 def _is(column: str, value: object) -> str:
     """Return the condition that a column holds a value, or is blank."""
-    return f"is_blank({column})" if value is None else f"{column} == {value!r}"
+    if value is None:
+        return f"is_blank({column})"
+    return f"{column} == {quoted(value) if isinstance(value, str) else repr(value)}"
 
 
 def _with_apart(where: str | None) -> str:

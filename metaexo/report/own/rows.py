@@ -49,6 +49,8 @@ SAME = ("outcome_label", "model", "indication", "species", "timepoint", "design"
         "control_label", "use")  # fmt: skip
 """Columns that are said once where all rows have the same."""
 WORDS = ("design", "species", "indication")
+RESULTS = ("label", "study", "effect_shown", "low_shown", "high_shown", "y", "v", "how", "risk_of_bias")
+"""Columns of the table that are ours: a column of the user's with such a name has another one there."""
 
 
 def _plain(word: object) -> object:
@@ -109,8 +111,9 @@ def characteristics_table(part: Part) -> ReportTable:
         column = data[name].reset_index(drop=True)
         if _is_same(part, name, column):
             continue
-        frame[name] = column.map(_plain) if name in WORDS else column
-        headings[name] = heading
+        own = f"{name} (as given)" if name in RESULTS else name
+        frame[own] = column.map(_plain) if name in WORDS else column
+        headings[own] = heading
     if bias := bias_column(es):
         frame["risk_of_bias"] = [with_sign(one) for one in judgements(es, bias)]
         headings["risk_of_bias"] = "Risk of bias"

@@ -33,6 +33,7 @@ from metaexo.report.own.words import (
     with_interval,
 )
 
+ALL = "All studies"
 MOST_NAMED = 4
 MOST_ROWS = 60  # of a forest on one page
 MOST_LEVELS = 10  # of a factor on a map of combinations
@@ -63,7 +64,7 @@ def strata_section(part: Part, factor: str) -> Section:
     if tests is not None:
         blocks.append(_tests_table(part, factor))
         blocks += [Words(sentence(typeset(text)), "caution") for text in tests.cautions()]
-    return Section(part.called(f"by_{factor}"), f"By {factor_words(factor)}", tuple(blocks))
+    return Section(part.called(f"by_{part.names[factor]}"), f"By {factor_words(factor)}", tuple(blocks))
 
 
 def _several_words(part: Part, factor: str) -> str:
@@ -108,7 +109,7 @@ def forest_by(part: Part, factor: str | None) -> ReportFigure | Words:
         favours=favours if of_groups else None, level=part.asked.level, title=title,
         pages=rows.k > MOST_ROWS, overall=once, weights="overall" if once else "stratum",
     )  # fmt: skip
-    name = part.called("forest" if factor is None else f"forest_by_{factor}")
+    name = part.called("forest" if factor is None else f"forest_by_{part.names[factor]}")
     return ReportFigure(name, title, _seen(part, factor), figure_of(ax))
 
 
@@ -148,7 +149,8 @@ def strata_table(part: Part, factor: str) -> ReportTable:
         ]
     few = frame["m"] < FEWEST_TO_PREDICT
     frame.loc[few, ["prediction_low_shown", "prediction_high_shown"]] = math.nan
-    frame.loc[len(by_name) :, "stratum"] = "All studies"
+    same = any(name.strip().casefold() == ALL.casefold() for name in by_name)
+    frame.loc[len(by_name) :, "stratum"] = f"{ALL} together" if same else ALL
     frame["note"] = frame["note"].map(typeset).map(_capital)
     headings = {
         "stratum": factor_words(factor).capitalize(), "m": "Studies", "k": "Rows",
@@ -159,8 +161,8 @@ def strata_table(part: Part, factor: str) -> ReportTable:
     formats = {f"{name}_shown": ".2f" for name in names} | {"tau2": ".3f", "i2": "%"}
     frame.attrs = {}
     return ReportTable(
-        part.called(f"by_{factor}"), f"Pooled effect by {factor_words(factor)}", frame, headings, formats,
-        notes=tuple(notes), null=null_shown(part.every),
+        part.called(f"by_{part.names[factor]}"), f"Pooled effect by {factor_words(factor)}", frame,
+        headings, formats, notes=tuple(notes), null=null_shown(part.every),
     )  # fmt: skip
 
 
@@ -175,8 +177,8 @@ def _tests_table(part: Part, factor: str) -> ReportTable:
     }  # fmt: skip
     formats = {"statistic": ".2f", "df1": ".0f", "df2": ".1f", "pvalue": "p"}
     return ReportTable(
-        part.called(f"tests_by_{factor}"), f"Do effects differ by {factor_words(factor)}?", frame, headings,
-        formats,
+        part.called(f"tests_by_{part.names[factor]}"), f"Do effects differ by {factor_words(factor)}?",
+        frame, headings, formats,
     )  # fmt: skip
 
 
@@ -471,6 +473,7 @@ def crossing_table(part: Part) -> ReportTable:
     import pandas as pd
 
     by = list(part.asked.by)
+    studies = "number of studies" if "studies" in by else "studies"
     counts = pd.DataFrame({name: factor_levels(part.rows, name) for name in by}).groupby(by).size()
     headings = {name: factor_words(name).capitalize() for name in by}
     if is_crossed(part):
@@ -479,8 +482,8 @@ def crossing_table(part: Part) -> ReportTable:
         what = f"studies of each {factor_words(by[0])} (rows) by {factor_words(by[1])} (columns)"
         dash = f" {MISSING}: no study has this combination." if frame.isna().any(axis=None) else ""
     else:
-        frame, dash = counts.rename("studies").reset_index(), ""
-        headings |= {"studies": "Studies"}
+        frame, dash = counts.rename(studies).reset_index(), ""
+        headings |= {studies: "Studies"}
         what = "studies of each combination; those that no study has are not listed"
     note = (
         f"Numbers of {what}.{dash} Where one of them comes with one of the other only, they are confounded."
