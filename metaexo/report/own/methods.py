@@ -533,9 +533,8 @@ def _end(kinds: Sequence[str], labels: Sequence[str]) -> list[str]:
         ]
     return [
         *lines,
-        'folder = Path("numbers")',
-        "folder.mkdir(exist_ok=True)",
+        'Path("numbers").mkdir(exist_ok=True)',
         "for name, table in tables.items():",
-        '    table.to_csv(folder / f"{name}.csv", index=False)',
+        '    table.to_csv(f"numbers/{name}.csv", index=False)',
         '    print(f"numbers/{name}.csv: {len(table)} rows")',
     ]
