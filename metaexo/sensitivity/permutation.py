@@ -38,6 +38,7 @@ Genetics and Molecular Biology 9, 39. https://doi.org/10.2202/1544-6115.1585
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -256,7 +257,7 @@ class PermutationTest(Readable):
         """What was arranged, and how often, in words."""
         units = f"{self.units} whole clusters" if self.units < self.k else f"{self.units} effects"
         many = self.arrangements
-        count = f"{many:,}" if many < 1e9 else f"more than 10^{len(str(many)) - 1}"
+        count = f"{many:,}" if many < 1e9 else f"more than 10^{math.floor(math.log10(many))}"
         what = ARRANGED[self.scheme].format(units)
         if self.exact:
             return f"exact permutation test: all {count} {what}"

@@ -14,6 +14,7 @@ effects from the smaller model and fits both models to each draw.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
@@ -175,8 +176,8 @@ class BetweenPermutation(Immutable):
         """How the labels were permuted, and the smallest possible p-value, in words."""
         unit = ("study", "studies") if self.cluster == "study" else ("cluster", "clusters")
         drawn = "all" if self.exact else f"{self.fitted - 1} drawn of"
-        digits = len(str(self.arrangements))
-        many = str(self.arrangements) if digits <= MOST_DIGITS else f"about 10^{digits - 1}"
+        digits = math.log10(self.arrangements)  # of whole numbers of any size
+        many = str(self.arrangements) if digits < MOST_DIGITS else f"about 10^{math.floor(digits)}"
         words = (
             f"{drawn} {many} arrangements of the labels of {plural(self.permuted, *unit)}; the smallest "
             f"possible {p_value(self.smallest)}"

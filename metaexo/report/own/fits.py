@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import numpy as np
 
 from metaexo.effects import (
     Block,
@@ -35,6 +37,14 @@ def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
         rows = aggregate(same, blocks=covariances(same), weighted=False)
         rows = rows.with_columns(study=rows.column("study_name").tolist())
     return rows.with_labels(_labels(rows, by))
+
+
+def in_order(effects: EffectSizes, by: Sequence[str] = ()) -> EffectSizes:
+    """Return effects in the order of their studies and levels: what is drawn depends on no other."""
+    levels = [factor_levels(effects, factor).tolist() for factor in by]
+    cells = list(zip(effects.study or effects.row_ids, *levels, strict=True))
+    order = sorted(range(effects.k), key=cells.__getitem__)
+    return effects if order == list(range(effects.k)) else effects._taken(np.array(order), None)
 
 
 def covariances(effects: EffectSizes) -> tuple[Block, ...]:

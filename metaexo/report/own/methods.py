@@ -274,6 +274,7 @@ import pandas as pd
 
 import metaexo as mx
 from metaexo.heterogeneity.levels import factor_levels, is_unreported
+from metaexo.report.own.fits import in_order
 
 warnings.simplefilter("ignore", mx.errors.MetaexoWarning)  # the report says what they warn of
 {file}
@@ -390,8 +391,9 @@ def _numbers(questions: Questions) -> list[str]:
         ]
     lines += [
         "        if strata.between is not None:",
-        f"            tests = strata.between_tests({SEED}, {PERMUTATIONS})",
-        '            tables[name + "tests_by_" + called] = tests.to_frame()',
+        "            tests = mx.stratify(in_order(rows, [factor]), factor, 'separate', METHOD, TEST, LEVEL)",
+        '            tables[name + "tests_by_" + called] = '
+        f"tests.between_tests({SEED}, {PERMUTATIONS}).to_frame()",
     ]
     lines = lines if asked.by else []
     frequent = [part for part in parts if not rare_events(part)]
@@ -422,7 +424,7 @@ def _numbers(questions: Questions) -> list[str]:
     lines += _where(pooled, [part.attribution is not None for part in pooled], [
         "known = [not any(map(is_unreported, one)) for one in zip(*levels.values())]",
         "found = mx.attribute_heterogeneity(",
-        f"    rows.select(known), [*BY], draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED},",
+        f"    in_order(rows.select(known), BY), [*BY], draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED},",
         f"    level=LEVEL, method={method})",
         "if found.explained is not None:",
         '    tables[name + "attribution"] = found.to_frame()',
@@ -476,7 +478,6 @@ def _others(questions: Questions) -> list[str]:
         "    others = [(studies, method, test) for method, test in (",
         *(f"        ({method!r}, {test!r})," for method, test in pairs_of(asked)),
         "    )]",
-        "    pairs = len(others)",
     ]
     for word in words:
         if word in SELECTED:
@@ -489,10 +490,11 @@ def _others(questions: Questions) -> list[str]:
         "    found = [asdict(pooled(*one).pooled()) if one[0].m > 1 else {} for one in others]",
     ]
     if any(part.averaged for part in parts):
+        place = len(pairs_of(asked))
         lines += [
             "    if studies.k < es.k:",
             '        multilevel = mx.Multilevel(es, "study/effect", V=covariances(es)).fit(level=LEVEL)',
-            '        found.insert(pairs, asdict(multilevel.robust("study").pooled()))',
+            f'        found.insert({place}, asdict(multilevel.robust("study").pooled()))',
         ]
     return [*lines, '    tables[name + "sensitivity"] = pd.DataFrame(found)']
 

@@ -22,7 +22,7 @@ from metaexo.models import CensoredRandomEffects, RandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.report.own.asked import DRAWS, PERMUTATIONS, SEED, Asked
-from metaexo.report.own.fits import one_row_each, quiet
+from metaexo.report.own.fits import in_order, one_row_each, quiet
 from metaexo.report.own.other import other_analyses
 from metaexo.sensitivity import LeaveOneOut
 
@@ -154,7 +154,7 @@ class Part:
         method, test, level = self._choices
         with quiet(self.said):
             return {
-                factor: stratify(rows, factor, method=method, test=test, level=level)
+                factor: stratify(in_order(rows, (factor,)), factor, method=method, test=test, level=level)
                 for factor, rows in self.rows_by.items()
             }
 
@@ -170,13 +170,15 @@ class Part:
 
     @cached_property
     def reporting(self) -> EffectSizes | None:
-        """The rows of :attr:`rows` that report all factors; None where there are none.
+        """The rows of :attr:`rows` that report all factors, by study; None where there are none.
 
         "Not reported" is no level that could explain anything.
         """
         levels = [factor_levels(self.rows, factor) for factor in self.asked.by]
         known = [not any(map(is_unreported, row)) for row in zip(*levels, strict=True)]
-        return self.rows.select(known, "a factor is not reported") if any(known) else None
+        if not any(known):
+            return None
+        return in_order(self.rows.select(known, "a factor is not reported"), self.asked.by)
 
     @cached_property
     def attribution(self) -> AttributionResults | None:

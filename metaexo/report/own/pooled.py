@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from metaexo.formatting import level_words, number, p_value, percent, plural
+from metaexo.formatting import MISSING, level_words, number, p_value, percent, plural
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.report.certainty import FEW
 from metaexo.report.content import Block, ReportTable, Section, Words
@@ -106,8 +106,11 @@ def heterogeneity_table(part: Part, fit: RandomEffectsResults) -> ReportTable:
     scale = " on the scale of logarithms" if part.every.measure.display_log else ""
     notes = [f"τ² is the variance of true effects between studies{scale}; I² is the share of the variation "
              "between the effects that is not chance."]  # fmt: skip
+    frame = heterogeneity_frame(fit)
+    if "i2_low" in frame and frame["i2_low"].isna().all():
+        notes.append(f"{MISSING}: no interval, because the effects agree better than chance usually allows.")
     return ReportTable(
-        part.called("heterogeneity"), "Heterogeneity", heterogeneity_frame(fit), headings, formats,
+        part.called("heterogeneity"), "Heterogeneity", frame, headings, formats,
         notes=tuple(notes),
     )  # fmt: skip
 
@@ -119,8 +122,13 @@ def heterogeneity_frame(fit: RandomEffectsResults) -> pd.DataFrame:
     row = {"tau2": fit.tau2, "tau": fit.tau, "i2": fit.i2}
     if fit.is_random and (fit.effects.v > 0).all():
         found = fit.conf_int_heterogeneity()
-        (_, row["tau2_low"], row["tau2_high"]) = found.tau2
-        (_, row["i2_low"], row["i2_high"]) = found.i2
+        for name, (_, low, high) in (("tau2", found.tau2), ("i2", found.i2)):
+            # an empty interval, of effects that agree better than chance allows, is none
+            row |= (
+                {f"{name}_low": low, f"{name}_high": high}
+                if low < high
+                else dict.fromkeys((f"{name}_low", f"{name}_high"), math.nan)
+            )
     q = fit.q
     row |= {"q": q.statistic, "q_df": q.df[0], "q_pvalue": q.pvalue}
     return pd.DataFrame([row])
@@ -206,9 +214,9 @@ def heterogeneity_sentence(part: Part) -> str:
     row = heterogeneity_frame(fit).iloc[0]
     q = f"Q test {p_value(row['q_pvalue'])}"
     i2 = f"I² = {percent(row['i2'])}"
-    if "i2_low" in row and row["i2_low"] == row["i2_high"]:
+    if "i2_low" in row and math.isnan(row["i2_low"]):
         i2 += ", its interval cannot be given"  # the effects agree better than chance usually lets them
-    elif "i2_low" in row and not math.isnan(row["i2_low"]):
+    elif "i2_low" in row:
         i2 += f", {level_words(part.asked.level)} CI {percent(row['i2_low'])} to {percent(row['i2_high'])}"
     if fit.method == "EE":
         return f"All studies are taken to share one true effect, as was asked for ({i2}; {q})."

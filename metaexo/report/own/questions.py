@@ -257,6 +257,8 @@ def _chosen(data: pd.DataFrame, outcomes: Sequence[str]) -> tuple[Mask, Mask]:
             if name in data
         }
         column = next((name for name, rows in found.items() if rows.any()), None)
+        if column is not None and _is_family(data, word, found[column]):
+            column = "outcome_family"
         if column is None:
             if set(data["outcome"].dropna()) == {ONE_OUTCOME}:
                 raise InputError(
@@ -268,6 +270,17 @@ def _chosen(data: pd.DataFrame, outcomes: Sequence[str]) -> tuple[Mask, Mask]:
         chosen |= found[column]
         family |= found[column] & (column == "outcome_family")
     return chosen, family
+
+
+def _is_family(data: pd.DataFrame, word: str, rows: Mask) -> bool:
+    """Return whether a word is the name of a family with more outcomes than these rows, which it names too.
+
+    The word of an outcome in the sheet asks for that outcome alone.
+    """
+    if "outcome_family" not in data or bool((data["outcome"] == word).any()):
+        return False
+    family = (data["outcome_family"] == word).to_numpy(dtype=bool)
+    return bool((family & ~rows).any() and (family | ~rows).all())
 
 
 def _too_many(every: EffectSizes, groups: list[tuple[dict[str, object], Mask]]) -> InputError:

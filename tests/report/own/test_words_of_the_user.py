@@ -164,3 +164,42 @@ def test_a_column_called_as_the_numbers_of_studies_is_a_factor(tmp_path: Path) -
     rows = [{"studies": f"s{i % 2}", "group": f"g{i // 2 % 2}"} for i in range(8)]
     report = mx.write_report(write(tmp_path / "t.csv", rows), "SMD", by=("studies", "group"), out=None)
     assert table(report, "by_group").frame["m"].tolist() == [4, 4, 8]
+
+
+def test_the_order_of_the_rows_changes_no_number(tmp_path: Path) -> None:
+    """Permuted labels are drawn, so the studies have to stand in an order of their own."""
+    rows = [
+        {
+            "Study": f"Li {2001 + i}", "Source": ("adipose MSC", "UC-MSC")[i % 2], "Exosome n": 10 + i,
+            "Isolation": ("UC", "SEC")[i // 3 % 2], "Exosome mean": 5 + (1.3 * i) % 2,
+        }
+        for i in range(14)
+    ]  # fmt: skip
+    tables = []
+    for name, order in (("t", rows), ("u", rows[::-1]), ("v", rows[5:] + rows[:5])):
+        report = mx.write_report(write(tmp_path / f"{name}.csv", order), "SMD", out=None)
+        names = ("tests_by_source", "tests_by_isolation", "attribution")
+        tables.append([table(report, one).frame for one in names])
+    assert "drawn of" in tables[0][0]["note"].iloc[2]
+    for others in tables[1:]:
+        for one, other in zip(tables[0], others, strict=True):
+            assert one["pvalue"].to_list() == pytest.approx(other["pvalue"].to_list(), nan_ok=True)
+
+
+def test_an_interval_that_there_is_not_is_an_empty_cell(tmp_path: Path) -> None:
+    rows = [{"Exosome mean": 6.0, "Exosome n": 10} for _ in range(6)]
+    report = mx.write_report(write(tmp_path / "t.csv", rows), "SMD", by=(), out=None)
+    found = table(report, "heterogeneity")
+    assert "its interval cannot be given" in report.answer[1]
+    for name in ("tau2_low", "tau2_high", "i2_low", "i2_high"):
+        assert found.texts(name) == ["–"]
+        assert found.frame[name].isna().all()
+    assert any("no interval" in note for note in found.notes)
+
+
+def test_a_family_of_outcomes_is_more_than_the_outcome_of_its_name(tmp_path: Path) -> None:
+    rows = [{"Outcome": ("Wound closure (%)", "wound closure")[i % 2]} for i in range(6)]
+    path = write(tmp_path / "t.csv", rows)
+    for asked, k in (("Wound closure", 6), ("wound_closure", 3), ("wound_closure_pct", 3)):
+        report = mx.write_report(path, "SMD", by=(), outcomes=asked, out=None)
+        assert table(report, "pooled").frame["k"].item() == k
