@@ -424,8 +424,8 @@ def _numbers(questions: Questions) -> list[str]:
     lines += _where(pooled, [part.attribution is not None for part in pooled], [
         "known = [not any(map(is_unreported, one)) for one in zip(*levels.values())]",
         "found = mx.attribute_heterogeneity(",
-        f"    in_order(rows.select(known), BY), [*BY], draws={DRAWS}, permutations={PERMUTATIONS}, seed={SEED},",
-        f"    level=LEVEL, method={method})",
+        f"    in_order(rows.select(known), BY), [*BY], draws={DRAWS}, permutations={PERMUTATIONS},",
+        f"    seed={SEED}, level=LEVEL, method={method})",
         "if found.explained is not None:",
         '    tables[name + "attribution"] = found.to_frame()',
     ])  # fmt: skip
