@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +32,7 @@ CELL_LINES = ("tumour_cell_line", "other_cell_line")
 BROAD = ((UMBRELLA, *CELL_LINES), ("primary_cell",), ("tissue", "other"))
 """Sources that count where nothing more precise is named, the more precise first: "plasma of patients with
 melanoma" is plasma, and "lung carcinoma cells" are no tissue."""
-BLOOD = "plasma_serum"
+BLOOD, PLATELET = "plasma_serum", "platelet"
 PELLETING_FORCE = 70_000
 """Centrifugal force, in g, from which a spin pellets small vesicles and counts as ultracentrifugation."""
 CLEARING_FORCE = 1_000
@@ -44,11 +44,36 @@ OF_CELLS = re.compile(
 )
 """Words that say that the vesicles are those of cells of a body fluid, not of the fluid."""
 
+_HANDLED = (
+    "cultured|expanded|grown|treated|pretreated|primed|preconditioned|stimulated|loaded|coated|supplemented"
+)
+DENIED_BEFORE = re.compile(
+    r"(?<!and )(?<!or )\b(?:no|non|not|without|excluding|except|instead of|rather than) "
+    r"(?:(?:from|of|the) )*$"
+)
+DENIED_BEHIND = re.compile(r" (?:free|depleted|negative)\b")
+"""What stands before or behind a word that is named because it is not there: "non-adipose", "serum-free"."""
+CULTURE_BEFORE = re.compile(rf"\b(?:{_HANDLED}|incubated) (?:in|with|by|on) (?:\w+ ){{0,2}}$")
+CULTURE_BEHIND = re.compile(
+    rf" (?:albumin|medium|media)\b| membrane (?:coated|hybrid|camouflaged|fused|cloaked)\b"
+    rf"| (?:{_HANDLED})\b(?! (?:in|with|by|on|for|under|at|using|and|then)\b)(?= \w)"
+)
+MEDIUM = re.compile(r"\b(?:in|with) (?:\d+ )?(?:(?:human|pooled|autologous) )*$")
+"""What stands around a word that says what cells lived in or were coated with: no source beside another."""
+SERUM_OF_MEDIUM = frozenset(("fbs", "fetal bovine serum"))
+INDUCED = "ipsc"
+FROM = ("derived", "cell derived", "cells derived")
+ALTERNATIVES = re.compile(r"\b(?:or|vs|versus)\b")
+
 SPECIES = "(?:hu|[hmrbpc])"
 """What stands before the short name of cells: hADSC, mBMSC, rMSC, bMSC, pMSC, cMSC."""
+FIRST_WITHOUT_SPACES = "\u2e80"
+"""First letter of the writing systems that put no spaces between words, such as Chinese."""
 LIKE = 0.8
 MOST_READ = 20_000
 MOST_PATTERNS = 8192
+SHORT, LIKE_SHORT = 7, 0.86
+"""Words of fewer letters than this must be more alike: "liver" is no "olive"."""
 NEAREST_IN = 200
 """Letters of a text in which a near word is looked for."""
 _AMERICAN = (("tumour", "tumor"), ("foet", "fet"), ("haem", "hem"), ("leukaem", "leukem"), ("oedem", "edem"))
@@ -190,11 +215,15 @@ class Vocabulary:
     def nearest(self, text: str) -> str | None:
         """Return the category whose synonym is most like a word, or a few words, of a text; None if none is.
 
+        Of a text that says what something is not ("non-adipose MSC") there is none.
+
         Examples
         --------
         >>> load_vocabulary("isolation").nearest("ultracentrifugashun at 100k")
         'ultracentrifugation'
         """
+        if denied(text, self):
+            return None
         words = normal_form(text[:NEAREST_IN]).split()
         parts = {
             " ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, min(i + 4, len(words) + 1))
@@ -203,7 +232,9 @@ class Vocabulary:
             (difflib.SequenceMatcher(None, part, word).ratio(), word)
             for part in parts
             if len(part) > 3
-            for word in difflib.get_close_matches(part, self._words, n=1, cutoff=LIKE)
+            for word in difflib.get_close_matches(
+                part, self._words, n=1, cutoff=LIKE if len(part) >= SHORT else LIKE_SHORT
+            )
         )
         best = max(found, default=None)
         return self._words[best[1]] if best else None
@@ -219,6 +250,8 @@ def _pattern(word: str, acronym: bool) -> re.Pattern[str]:
     """Return what finds a synonym: joined or apart, one or several, with the species before it."""
     before = f"(?:{SPECIES} ?)?" if acronym else ""
     body = re.escape(word).replace("\\ ", " ?")
+    if word >= FIRST_WITHOUT_SPACES:
+        return re.compile(body)
     after = "" if word.endswith("s") or not word[-1:].isascii() else "(?: ?s)?" if acronym else "s?"
     return re.compile(rf"(?<!\w){before}{body}{after}(?!\w)")
 
@@ -346,13 +379,19 @@ def steps_of(found: Iterable[Mention]) -> tuple[str, ...]:
 def isolation_mentions(text: str, vocabulary: Vocabulary) -> tuple[list[Mention], bool]:
     """Return what a text names of isolation steps, and whether only words that count alone name them.
 
-    A centrifugal force that pellets vesicles is a mention of ultracentrifugation.
+    A centrifugal force that pellets vesicles is a mention of ultracentrifugation; a step that was not done
+    ("UC, not SEC") is none.
     """
     normal = unicodedata.normalize("NFKC", text).casefold()
     plain = _FORCE.sub(
         lambda match: " ultracentrifugation " if _force(match) >= PELLETING_FORCE else " ", normal
     )
-    found = [mention for mention in vocabulary.found(plain) if mention.category != PREPARATORY]
+    whole = normal_form(plain)
+    found = [
+        mention
+        for mention in vocabulary.found(plain)
+        if mention.category != PREPARATORY and not _is_denied(whole, mention)
+    ]
     only_alone = all(mention.alone for mention in found)
     if not only_alone:
         found = [mention for mention in found if not mention.alone]
@@ -587,9 +626,51 @@ def source_category(text: str, folder: Path | None = None) -> str:
 
 
 def source_mentions(text: str, vocabulary: Vocabulary) -> list[Mention]:
-    """Return the sources that a text names, in its order."""
+    """Return the sources that a text names, in its order.
+
+    What is named because it is not there ("serum-free", "non-adipose") is none; what cells were grown in,
+    treated or coated with is none beside another source; iPSC are no longer the cells they were made of.
+    """
     cells = vocabulary.of_cells(text)
-    return [replace(found, category=cells.get(found.at, found.category)) for found in vocabulary.found(text)]
+    whole = normal_form(text)
+    named = [replace(found, category=cells.get(found.at, found.category)) for found in vocabulary.found(text)]
+    named = [mention for mention in named if not _is_denied(whole, mention)]
+    named = [one for i, one in enumerate(named) if not _made_into(whole, one, named[i + 1 : i + 2])]
+    return [mention for mention in named if not _is_of_culture(whole, mention, named)] or named
+
+
+def denied(text: str, vocabulary: Vocabulary) -> list[Mention]:
+    """Return what a text names because it is not there, but for a medium without it ("serum-free").
+
+    Examples
+    --------
+    >>> [mention.words for mention in denied("UC (not SEC)", load_vocabulary("isolation"))]
+    ['sec']
+    """
+    whole = normal_form(text)
+    found = [mention for mention in vocabulary.found(text) if mention.category != PREPARATORY]
+    return [mention for mention in found if DENIED_BEFORE.search(whole[: mention.at])]
+
+
+def _is_denied(whole: str, mention: Mention) -> bool:
+    """Return whether the normal form of a text says that what it mentions is not there."""
+    before, behind = DENIED_BEFORE.search(whole[: mention.at]), DENIED_BEHIND.match(whole, mention.end)
+    return bool(before or behind)
+
+
+def _is_of_culture(whole: str, mention: Mention, named: Sequence[Mention]) -> bool:
+    """Return whether a mention says what the cells of a text lived in or were handled with."""
+    before = whole[: mention.at]
+    cells = any(other.at < mention.at and other.category not in (BLOOD, PLATELET) for other in named)
+    medium = cells and mention.category in (BLOOD, PLATELET) and MEDIUM.search(before)
+    around = CULTURE_BEFORE.search(before) or CULTURE_BEHIND.match(whole, mention.end)
+    return bool(medium or around or mention.words in SERUM_OF_MEDIUM)
+
+
+def _made_into(whole: str, one: Mention, then: Sequence[Mention]) -> bool:
+    """Return whether the next cells, if any, were made of these: "fibroblast-derived iPSC"."""
+    between = [whole[one.end : other.at].strip() for other in then if other.category == INDUCED]
+    return any(words in FROM or (not words and one.words.endswith("derived")) for words in between)
 
 
 def breadth(category: str) -> int:

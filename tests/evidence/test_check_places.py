@@ -134,7 +134,7 @@ def test_the_report_fits_the_terminal_and_says_first_and_last_what_results(
 ) -> None:
     lines = check.report(width=width).splitlines()
     assert max(len(line) for line in lines if not line.startswith("Next: ")) <= width
-    assert lines[0] == lines[-2] == "6 studies, 6 rows: 5 give an SMD; 0 errors, 4 warnings."
+    assert lines[0] == lines[-2] == "6 studies, 6 rows: 5 give an SMD; 0 errors, 6 warnings."
     assert lines[1] == lines[-1]
     assert lines[1].startswith(f"Next: metaexo report {check.folder} --measure SMD")
     text = " ".join(" ".join(lines).split())

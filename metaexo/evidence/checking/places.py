@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from metaexo.errors import nearest_word
 from metaexo.evidence.vocabulary import (
+    ALTERNATIVES,
     COMBINED,
     NOT_REPORTED,
     NOT_TOLD,
@@ -19,6 +20,7 @@ from metaexo.evidence.vocabulary import (
     Kind,
     Vocabulary,
     breadth,
+    denied,
     isolation_category,
     isolation_mentions,
     load_vocabulary,
@@ -57,6 +59,7 @@ SAYS_NOTHING = frozenset(
     for word in line.split()
 )
 """Words that neither name a source nor a step, so that a part made of them is no part that was not read."""
+NO_CATEGORY = "no category of the vocabulary"
 SHORTEST = 3
 MOST_NEAREST = 100
 """Unknown words for which the nearest category is looked for."""
@@ -103,7 +106,8 @@ class Place:
     @property
     def needs_a_look(self) -> bool:
         """Whether the words were not known, read only broadly, or read only in part."""
-        return self.how in ("not known", "broad word") or bool(self.unused)
+        given = self.how == "given" and not self.unused.startswith(NO_CATEGORY)
+        return self.how in ("not known", "broad word") or (bool(self.unused) and not given)
 
 
 Said = tuple[str, str, str, int]
@@ -174,7 +178,7 @@ def _read(kind: Kind, words: str, given: str, vocabulary: Vocabulary) -> tuple[s
         other = given not in led and category != NOT_REPORTED and breadth(category) == 0
         said = f"the words alone would go to {vocabulary.label(category)}" if other else ""
         if given not in vocabulary:
-            said = "no category of the vocabulary: a stratum of its own"
+            said = f"{NO_CATEGORY}: a stratum of its own"
         return given, "given", "", said
     if category == NOT_REPORTED:
         told = bool(words) and not NOT_TOLD.search(words)
@@ -191,6 +195,7 @@ def _source(words: str, vocabulary: Vocabulary) -> tuple[str, bool, str, str]:
     rank = breadth(category)
     others = {m.words: m.category for m in mentions if m.category != category and breadth(m.category) == rank}
     passed = [f'"{as_written(words, part)}" ({vocabulary.label(word)})' for part, word in others.items()]
+    passed += _denied(words, vocabulary)
     if mentions:
         passed += _not_read(words, lambda part: bool(vocabulary.found(part)))
     return category, category == UMBRELLA, as_written(words, decided), _passed_over(passed)
@@ -201,17 +206,15 @@ def _isolation(words: str, vocabulary: Vocabulary) -> tuple[str, bool, str, str]
     mentions, _ = isolation_mentions(words, vocabulary)
     category = isolation_category(steps_of(mentions))
     decided = list(dict.fromkeys(_step_as_written(words, m.words) for m in mentions))
-    passed: list[str] = []
+    passed = _denied(words, vocabulary)
     if mentions:
-        passed = _not_read(words, lambda part: bool(vocabulary.found(part) or _steps(part, vocabulary)))
+        passed += _not_read(words, lambda part: bool(vocabulary.found(part) or _steps(part, vocabulary)))
     each = (isolation_mentions(part, vocabulary) for part in words.split(";"))
     broad = any(found and only_alone for found, only_alone in each)
-    return (
-        category,
-        broad,
-        " + ".join(decided if category == COMBINED else decided[:1]),
-        _passed_over(passed),
-    )
+    unused = _passed_over(passed)
+    if category == COMBINED and (sign := ALTERNATIVES.search(words.casefold())):
+        unused = ", ".join(filter(None, (f'"{sign[0]}" names alternatives, and no combination', unused)))
+    return category, broad, " + ".join(decided if category == COMBINED else decided[:1]), unused
 
 
 def _steps(words: str, vocabulary: Vocabulary) -> tuple[str, ...]:
@@ -235,6 +238,21 @@ def _not_read(words: str, is_read: Callable[[str], bool]) -> list[str]:
 
 def _has_letters(part: str) -> bool:
     return sum(letter.isalpha() for letter in part) >= SHORTEST
+
+
+def _denied(words: str, vocabulary: Vocabulary) -> list[str]:
+    return [f'"{as_written(words, found.words)}" (said not to be it)' for found in denied(words, vocabulary)]
+
+
+def passed_over(kind: Kind, words: str, folder: Path | None) -> str:
+    """Return what of the words for a source or an isolation did not count for its category; "" if nothing.
+
+    Examples
+    --------
+    >>> passed_over("source", "BMSC and ADSC", None), passed_over("source", "serum-free BMSC", None)
+    ('"ADSC" (Adipose MSC) did not count', '')
+    """
+    return _read(kind, words, "", load_vocabulary(kind, folder))[3]
 
 
 def _passed_over(parts: list[str]) -> str:

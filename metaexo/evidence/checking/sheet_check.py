@@ -380,7 +380,7 @@ def _where(places: Sequence[Place], kind: Kind, noted: bool) -> list[str]:
     for label, group in labels.items():
         studies = {study for place in here if place.label == label for study in place.studies}
         lines.append(f"{label}: {plural(len(studies), 'study', 'studies')}")
-        given = [place for place in group if place.how == "given" and not place.needs_a_look]
+        given = [place for place in group if place.how == "given" and not place.unused]
         if given:
             names = tuple(dict.fromkeys(study for place in given for study in place.studies))
             lines.append(f"    {HOW['given']}: {_named(names)}")

@@ -29,6 +29,7 @@ from metaexo.errors import (
     ZeroPValueWarning,
     ZeroSDWarning,
 )
+from metaexo.evidence.checking.places import passed_over
 from metaexo.evidence.slips.grim import decimals, grim, grim_median, grimmer, nearest_means
 from metaexo.evidence.slips.odd_rows import rows_exchanged
 from metaexo.evidence.slips.patterns import mean_near_zero
@@ -67,6 +68,8 @@ NAMES_OF = {
 LIKE_COLUMN = 0.8
 EXAMPLES = {"source": "such as adipose_msc", "isolation": "such as ultracentrifugation"}
 ONE_GROUP = ("single_arm", "post_vs_pre")
+UNKNOWN, BROADLY = "no category", "unspecific"
+"""What the vocabulary says of words that lead to no category, or to a broad one."""
 ARM_NUMBERS = ("mean", "median", "events", "min", "max")
 
 
@@ -243,21 +246,26 @@ def _unclear(rows: Rows, kind: Kind) -> Slips:
     vocabulary = load_vocabulary(kind, rows.folder)
     told, settled = rows.words(reported), rows.words(category)
     open_ = dict.fromkeys(text for text, given in zip(told, settled, strict=True) if text and not given)
-    said = {text: unclear(kind, text, rows.folder) for text in open_}
+    said = {text: unclear(kind, text, rows.folder) or passed_over(kind, text, rows.folder) for text in open_}
     strange = [text for text, what in said.items() if what]
-    near = {text: vocabulary.nearest(text) if i < MOST_NEAREST else None for i, text in enumerate(strange)}
+    unlike = [text for text in strange if said[text] in (BROADLY, UNKNOWN)][:MOST_NEAREST]
+    near = {text: vocabulary.nearest(text) for text in unlike}
     taken = {text: _category(kind, text, rows.folder) for text in strange}
     for i, (text, given) in enumerate(zip(told, settled, strict=True)):
         if given or not said.get(text):
             continue
-        unknown = said[text] == "no category"
-        nearest = None if near[text] == taken[text] else near[text]
+        unknown = said[text] == UNKNOWN
+        nearest = near.get(text)
+        nearest = None if nearest == taken[text] else nearest
+        read = (
+            f"names the {kind} only broadly" if said[text] == BROADLY else f"is read in part ({said[text]})"
+        )
         yield Slip(
             i,
             reported,
             f"{text!r} names no {kind} of the vocabulary, so the row counts as not reported"
             if unknown
-            else f"{text!r} names the {kind} only broadly: it counts as {vocabulary.label(taken[text])!r}",
+            else f"{text!r} {read}: it counts as {vocabulary.label(taken[text])!r}",
             f"words of vocabulary/{kind}.csv, or a category in {category}",
             f"write the category in a column {category} ({nearest or EXAMPLES[kind]}), or say it in other "
             f"words; words of your own can stand in vocabulary/{kind}.csv beside the sheets",
