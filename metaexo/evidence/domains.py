@@ -1,9 +1,14 @@
-"""Whom a result was seen in, people or animals, where the sheet leaves the column domain empty."""
+"""Whom a result was seen in: people or animals, by the words of papers and of the columns that say it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metaexo.evidence.codebook import vocabulary_rows
+from metaexo.evidence.vocabulary import Term, Vocabulary, denied
 from metaexo.inputs import is_blank
 
 if TYPE_CHECKING:
@@ -18,6 +23,60 @@ OF_DESIGNS = {
     "in_vitro": PRECLINICAL,
 }
 """Designs that say it whatever the species: human cells in a dish are no people."""
+WORDS = Path(__file__).with_name("domains.csv")
+"""Words of papers for the words of the columns species, design and domain."""
+NARROWER = {"rct_parallel": ("rct_split_body", "animal_controlled")}
+"""Designs that count where a text names both: a split face and animals are randomised, too."""
+
+
+def word_meant(column: str, cell: str, words: Collection[str]) -> str | None:
+    """Return the word of the codebook that a cell of species, design or domain means.
+
+    None if it means none, or several. column: name of the column. words: those that the sheet allows.
+
+    Examples
+    --------
+    >>> word_meant("species", "New Zealand rabbits", ("human", "rabbit", "rat"))
+    'rabbit'
+    >>> word_meant("design", "randomized, split-face", ("rct_parallel", "rct_split_body"))
+    'rct_split_body'
+    >>> word_meant("species", "mice and patients", ("human", "mouse")) is None
+    True
+    """
+    vocabulary = _vocabulary(column, tuple(words))
+    if not vocabulary.terms or denied(cell, vocabulary):
+        return None
+    found = {mention.category for mention in vocabulary.found(cell)}
+    found -= {word for word in found if found.intersection(NARROWER.get(word, ()))}
+    return found.pop() if len(found) == 1 else None
+
+
+def domain_meant(column: str, cell: str) -> str | None:
+    """Return whether a cell of species or domain means people or animals; None if it says neither.
+
+    Examples
+    --------
+    >>> domain_meant("species", "db/db mouse"), domain_meant("domain", "RCT"), domain_meant("domain", "day 7")
+    ('preclinical', 'clinical', None)
+    """
+    word = word_meant(column, cell, [known for of, known, _ in _words() if of == column])
+    return word if column == "domain" else _by(None, word)
+
+
+@lru_cache(maxsize=1)
+def _words() -> tuple[tuple[str, str, str], ...]:
+    rows = vocabulary_rows(WORDS, ("read_as", "column", "synonyms"))
+    return tuple((row["column"], row["read_as"], row["synonyms"]) for row in rows)
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(column: str, words: tuple[str, ...]) -> Vocabulary:
+    terms = (
+        Term(word, word, of, tuple(synonyms.split("|")))
+        for of, word, synonyms in _words()
+        if of == column and word in words
+    )
+    return Vocabulary({term.category: term for term in terms})
 
 
 def domains_of(data: pd.DataFrame) -> list[str | None]:

@@ -153,6 +153,7 @@ def _report_failure(sheet: RawSheet, column: Column, check: str, i: int) -> None
     elif check == "word":
         near = _nearest(column, cell)
         remedy = f"write {near!r} if that is what was meant" if near else "write one of the allowed words"
+        remedy += "; 'other' if it is none of them" if near is None and "other" in column.words else ""
         what = f"{_shown(cell)} is not a word of {column.name!r}"
         sheet.report_cell(UnknownWordError, i, column.name, what, remedy=remedy, nearest=near)
     else:
@@ -166,6 +167,10 @@ def _shown(cell: str) -> str:
     return repr(cell if len(cell) <= LONGEST_SHOWN else f"{cell[:LONGEST_SHOWN]} ...")
 
 
+OPPOSITE = ("non", "pre")
+"""Beginnings by which a word says the opposite of one that is spelt alike."""
+
+
 def _nearest(column: Column, cell: str) -> str | None:
     """Return the allowed word that a cell means, through the synonyms where the column has a vocabulary."""
     meant, cell = None, cell[:LONGEST_SHOWN]
@@ -177,7 +182,9 @@ def _nearest(column: Column, cell: str) -> str | None:
         meant = _measure_meant(column, cell)
     if meant in column.words and meant != "not_reported":
         return meant
-    return nearest_word(cell, column.words)
+    near = nearest_word(cell, column.words)
+    turned = near and any((mark in near) != (mark in cell.lower()) for mark in OPPOSITE)
+    return None if turned else near
 
 
 def _measure_meant(column: Column, cell: str) -> str | None:

@@ -29,10 +29,8 @@ SUBJECTS: dict[str, str] = {
     "rct_split_body": "people",
     "animal_controlled": "animals",
     "in_vitro": "cells",
-    "mouse": "animals",
-    "rat": "animals",
-    "dog": "animals",
-    "pig": "animals",
+    **dict.fromkeys(("mouse", "rat", "rabbit", "dog", "pig", "horse", "sheep"), "animals"),
+    **dict.fromkeys(("guinea_pig", "hamster", "monkey"), "animals"),
 }
 """Words of the columns design, domain and species, and whom the result was seen in."""
 

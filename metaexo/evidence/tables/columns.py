@@ -16,6 +16,7 @@ from metaexo.errors import (
     UnclearColumnError,
 )
 from metaexo.evidence.codebook import Codebook, SheetPlan
+from metaexo.evidence.domains import domain_meant
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import Placed, RawSheet, letters
 from metaexo.evidence.tables.asides import MOST_NAMED
@@ -61,6 +62,8 @@ CENTRES = frozenset(("mean", "median", "events"))
 """Statistics of which one stands in every arm."""
 BEFORE = frozenset(("pre", "before", "baseline"))
 """Words that may name the arm that stands before treatment."""
+WHOM = frozenset(("species", "domain", "design"))
+"""Columns that say whether a row is of people or of animals."""
 OF_GROUPS = frozenset(
     ("group", "groups", "arm", "arms", "condition", "treatment", "intervention", "cohort", "gruppe")
 )
@@ -298,6 +301,7 @@ class Columns:
         self._effect_measure()
         self._no_numbers()
         self._what_divides()
+        self._whom()
 
     def _unread(self) -> Iterator[tuple[Mapped, list[str]]]:
         """Return the columns that nothing is known of, with cells, unless something is asked of them."""
@@ -575,6 +579,34 @@ class Columns:
             "group: where a column holds those without the event, add the two)",
             unread[0].at,
         )
+
+    def _whom(self) -> None:
+        """Ask of a column with people and animals, where none says which: they are never pooled."""
+        if self.layout.taken() & WHOM:
+            return
+        self.notes.append(
+            "no column names the species, the design or the domain: nothing says whether these are people or "
+            "animals"
+        )
+        models = [one for one in self.layout.mapped if one.columns == ("model",) and not one.by_user]
+        for column, cells in [*self._unread(), *((one, self._sample(one.at)) for one in models)]:
+            texts = [cell for cell in cells if len(cell) <= LONGEST_HEADING]
+            said = {name: [domain_meant(name, cell) for cell in texts] for name in ("species", "domain")}
+            name = max(said, key=lambda name: len(said[name]) - said[name].count(None))
+            known = [domain for domain in said[name] if domain]
+            if len({*known}) < 2 or len(known) <= len(cells) / 2:
+                continue
+            words = ", ".join(map(shown, list(dict.fromkeys(cells))[:3]))
+            own = "model" if column.columns else ""
+            self.problem(
+                UnclearColumnError,
+                f"{column.heading!r} holds people and animals ({words}), and no column names the species: "
+                "they would be pooled",
+                "a column Species, or Domain (clinical, preclinical)",
+                f"{option(column.heading, name)} if it says whom the rows are of; "
+                f"{option(column.heading, own)} if not",
+                column.at,
+            )
 
     def _what_divides(self) -> None:
         """Say where no column names the source or the isolation, and which may."""

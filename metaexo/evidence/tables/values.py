@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from metaexo.errors import MetaexoError, NotANumberError, UnclearCellError
 from metaexo.evidence.codebook import Column
+from metaexo.evidence.domains import word_meant
 from metaexo.evidence.tables.cells import Number, Percent
 from metaexo.evidence.tables.headings import fold, option
 
@@ -710,17 +711,9 @@ def _word(cell: str, column: Column) -> Value | Trouble:
         return Value("", "empty")
     words = _words(column.words)
     meant = words.get(_joined(cell)) or (_BETTER.get(fold(cell)) if column.name == "better" else None)
-    meant = meant if meant is not None or column.name != "species" else _species(cell, column.words)
+    meant = meant if meant is not None else word_meant(column.name, cell[:LONGEST], column.words)
     meant = meant if meant is not None else (_YES.get(fold(cell)) if column.name == "paired" else None)
     return Value(meant, "word") if meant in column.words else Value(str(cell))
-
-
-def _species(cell: str, words: tuple[str, ...]) -> str | None:
-    """Return the one species that a text names: "C57BL/6 mice" is mouse; None of several, or of none."""
-    plurals = {"mice": "mouse", "patients": "human", "humans": "human", "people": "human"}
-    named = re.findall(r"[^\W\d_]+", cell[:LONGEST].casefold())
-    found = {plurals.get(word, word.removesuffix("s")) for word in named} & set(words)
-    return found.pop() if len(found) == 1 else None
 
 
 _BETTER: Mapping[str, str] = {
