@@ -28,8 +28,10 @@ studies  CV 0.25   CV 0.8   mean and SD  of one arm      SD, n    mean, n    arm
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.errors import ExchangedNumbersWarning
 from metaexo.evidence.slips.rows import ARMS, Checks, Rows, Slip, Slips
@@ -51,7 +53,7 @@ PARTS = {"mean": "mean", "sd": "SD", "n": "n"}
 FIRST = "look at two or three of the papers"
 
 
-def _numbers(rows: Rows) -> tuple[dict[str, Array], list[str]]:
+def _numbers(rows: Rows) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Return the numbers of both arms, a row each, of comparisons that have them all, and their studies."""
     usable = np.isin(rows.words("contrast"), ("exosome_vs_control", ""))
     usable &= np.array([not said for said in rows.words("caution")], dtype=bool)
@@ -59,9 +61,8 @@ def _numbers(rows: Rows) -> tuple[dict[str, Array], list[str]]:
     found = {part: np.stack([rows.numbers(f"{arm}_{part}") for arm in ARMS], axis=1) for part in PARTS}
     usable &= np.all([np.isfinite(values).all(axis=1) for values in found.values()], axis=0)
     at = np.flatnonzero(usable)
-    return {part: values[at] for part, values in found.items()} | {"at": at}, [
-        rows.sheet.study(int(i)) for i in at
-    ]
+    kept = {part: values[at] for part, values in found.items()} | {"at": at}
+    return kept, [rows.sheet.study(int(i)) for i in at]
 
 
 @CHECKS.add(
