@@ -404,14 +404,16 @@ def _reported_effect(made: _InProgress, record: Measure, facts: Facts) -> None:
     if not where.any():
         return
     low, high, effect = numbers["effect_ci_low"], numbers["effect_ci_high"], numbers["effect"]
-    se = se_from_ci(low, high, level=facts.level, log=record.display_log)
+    n1, n2 = numbers["treatment_n"], numbers["control_n"]
+    factor = np.where(kinds == "cohens_d", hedges_factor(n1 + n2 - 2), 1.0)
+    factor = np.where(np.isfinite(factor), factor, 1.0)  # without n it is taken as it stands
+    se = se_from_ci(low, high, level=facts.level, log=record.display_log) * factor
     if record.display_log:
         effect = np.log(np.where(effect > 0, effect, np.nan))
     else:
-        made.put(where, effect, numbers["effect_se"] ** 2)
-    made.put(where, effect, se**2, FORMULAS["se_from_ci"])
+        made.put(where, effect * factor, (factor * numbers["effect_se"]) ** 2)
+    made.put(where, effect * factor, se**2, FORMULAS["se_from_ci"])
     if record.code == "SMD":
-        n1, n2 = numbers["treatment_n"], numbers["control_n"]
         d = np.where(kinds == "cohens_d", effect, effect / hedges_factor(n1 + n2 - 2))
         done = calculate_quietly(record, {"d": d, "treatment_n": n1, "control_n": n2})
         independent = facts.words["paired"] != "yes"

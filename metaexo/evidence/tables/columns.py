@@ -40,6 +40,7 @@ from metaexo.evidence.tables.headings import (
     tokens,
     without_statistics,
 )
+from metaexo.evidence.tables.scales import RATIOS
 from metaexo.evidence.tables.values import Dialect, is_count, is_empty, is_pair, number, share, shown
 from metaexo.evidence.vocabulary import (
     NOT_REPORTED,
@@ -86,6 +87,18 @@ WAYS = {
     "raised decimal point": '"81·0" was read as 81.0 in {cells} of {columns}',
     "half a width": '"5.0 ± 1.2" was read as 5.0 (3.8 to 6.2) in {cells} of {columns}, as the heading says '
     "that the interval stands there",
+    "p of one side": "{cells} of {columns} {was} doubled: the heading says that they are one-sided",
+    "variance of an effect": "the square root of {cells} of {columns} was taken: the heading says variance",
+    "risk difference in per cent": "{cells} of {columns} {was} divided by 100, with what stands beside: they "
+    "are in per cent",
+    "logarithm of a ratio": "{cells} of {columns} {was} taken as on the scale of logarithms: the ratio is "
+    "exp of it, and its 95 % interval exp(logarithm ± 1.96 SE) where the SE stands beside it",
+    "interval of another level": "the intervals of {cells} of {columns} were turned into those of 95 %, "
+    "with the same standard error",
+    "Cohen's d": "{cells} of {columns}, Cohen's d, {was} multiplied by the correction of Hedges, with what "
+    "stands beside, which makes Hedges' g",
+    "Cohen's d without n": "{cells} of {columns}, Cohen's d, {was} taken as Hedges' g: the n of both groups "
+    "is not there, and the effects of small studies are some per cent too large",
     "powers of ten": "powers of ten were read in {cells} of {columns}",
     "an interval": '"5 (range 2-9)" was read as it says, in {cells} of {columns}',
     "events / n": '"12/20" was read as events of n in {cells} of {columns}',
@@ -299,6 +312,7 @@ class Columns:
         self._row_per_group()
         self._study_column()
         self._effect_measure()
+        self._se_of_ratio()
         self._no_numbers()
         self._what_divides()
         self._whom()
@@ -555,6 +569,25 @@ class Columns:
             self.plan.columns["effect_measure"].allowed,
             'name the heading by the measure ("SMD", "OR", "MD"), or add a column "Effect measure"',
             column.at,
+        )
+
+    def _se_of_ratio(self) -> None:
+        """Ask of the SE beside a ratio whether it is that of the logarithm, which alone gives an effect."""
+        taken = self.layout.taken()
+        measure = self.layout.constants.get("effect_measure", "")
+        if measure not in RATIOS or "effect_ci_low" in taken or "effect_se" not in taken:
+            return
+        of = {name: column for column in self.layout.mapped for name in column.columns}
+        if of["effect_se"].scale.log or of["effect"].scale.log:
+            return
+        self.problem(
+            UnclearColumnError,
+            f"{of['effect_se'].heading!r} beside {of['effect'].heading!r} does not say whether it is the "
+            "standard error of the logarithm",
+            "the SE of the logarithm, or the interval of the ratio",
+            'name the heading "SE (log)" if it is that of the logarithm, as programs print it; else give the '
+            "interval in columns CI low and CI high",
+            of["effect_se"].at,
         )
 
     def _no_numbers(self) -> None:

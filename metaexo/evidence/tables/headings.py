@@ -23,6 +23,7 @@ from metaexo.evidence.codebook import Column, Stamp, stamp, vocabulary_rows
 from metaexo.evidence.problems import SheetProblem
 from metaexo.evidence.reading import letters
 from metaexo.evidence.tables.cells import Grid
+from metaexo.evidence.tables.scales import AMBIGUOUS, AS_IT_STANDS, Scale, scale_of
 
 OURS = Path(__file__).with_name("headings.csv")
 OWN = Path("vocabulary", "heading.csv")
@@ -49,13 +50,91 @@ TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("n", "n"): ("events", "n"),
     ("ci",): ("ci_low", "ci_high"),
     ("iqr",): ("q1", "q3"),
+    ("ci_low", "ci"): ("ci_low",),
+    ("ci_high", "ci"): ("ci_high",),
     ("range",): ("min", "max"),
 }
 """Statistics that stand in one cell, as headings name them, and the columns that they are."""
 OF_ARMS = frozenset(("mean", "sd", "n", "events", "median"))
 """Statistics of which one at least stands in a table of arms."""
+TESTS = ("t", "f")
+COHEN = ("cohens d", "cohen d", "cohen s d")
+NUMBERS_ALONE = frozenset(
+    ("effect", "effect_se", "effect_ci_low", "effect_ci_high", "p_value", "difference", "statistic", "df")
+)
+"""Columns of which a word in brackets may change what the number is."""
+BESIDE = frozenset(
+    [
+        *(
+            "%",
+            "mm",
+            "cm",
+            "m",
+            "µm",
+            "μm",
+            "um",
+            "nm",
+            "g",
+            "mg",
+            "kg",
+            "ng",
+            "pg",
+            "ml",
+            "fold",
+            "points",
+            "score",
+        ),
+        *(
+            "day",
+            "days",
+            "d",
+            "week",
+            "weeks",
+            "month",
+            "months",
+            "hours",
+            "h",
+            "years",
+            "vs",
+            "versus",
+            "minus",
+        ),
+        *(
+            "test",
+            "t",
+            "student",
+            "students",
+            "welch",
+            "s",
+            "anova",
+            "unpaired",
+            "exact",
+            "iv",
+            "mh",
+            "random",
+            "fixed",
+        ),
+        *(
+            "effects",
+            "model",
+            "adjusted",
+            "adj",
+            "unadjusted",
+            "crude",
+            "hedges",
+            "g",
+            "reported",
+            "as",
+            "printed",
+        ),
+        *("from", "paper", "calculated", "computed", "and", "to", "between"),
+    ]
+)
+"""Words in brackets beside an effect or a p-value that leave its number what it is."""
+IN_DOUBT = frozenset(("variance", "var", "pooled", "cv"))
+"""Words in brackets beside a statistic of an arm that make it another one."""
 OF_EFFECT = {"se": "effect_se", "ci_low": "effect_ci_low", "ci_high": "effect_ci_high"}
-OF_GROUP = re.compile(r"\s*[(\[]\s*n\s*=\s*\d+\s*[)\]]", re.IGNORECASE)
+OF_GROUP = re.compile(r"\s*[(\[]\s*n\s*=\s*(\d+)\s*[)\]]", re.IGNORECASE)
 """The size of a group in its heading."""
 IN_ONE_CELL = ("±", "(", "[", "/", "of")
 """What joins two statistics of one cell in a heading."""
@@ -106,6 +185,7 @@ class Meaning:
     measure: str = ""  # what the effects of the column are
     left: tuple[str, ...] = ()  # words that are not understood
     unit: str = ""
+    scale: Scale = AS_IT_STANDS
 
     @property
     def sure(self) -> bool:
@@ -124,6 +204,7 @@ class Mapped:
     by_user: bool = False
     decimal: str = ""  # the decimal mark of its numbers, where the user says it
     note: str = ""
+    scale: Scale = AS_IT_STANDS  # of its numbers, as the heading says
 
 
 @dataclass(slots=True)
@@ -136,6 +217,7 @@ class Layout:
     groups: list[str]
     mapped: list[Mapped] = field(default_factory=list)
     constants: dict[str, str] = field(default_factory=dict)  # columns that a heading gives for every row
+    sizes: dict[str, str] = field(default_factory=dict)  # of the arms, that a heading gives for every row
     notes: list[str] = field(default_factory=list)
     problems: list[SheetProblem] = field(default_factory=list)
 
@@ -199,24 +281,85 @@ def meaning(heading: str, known: Mapping[str, Column], words: Vocabulary) -> Mea
     if heading in known:
         return Meaning((heading,))
     found = tokens(heading)
+    rest, scale = scale_of(found)
+    if rest != found:
+        said = _meaning(rest, known, words)
+        columns = said.columns or (
+            () if said.arm else tuple(OF_EFFECT.get(part, part) for part in said.statistics)
+        )
+        doubtful = scale.log and {*rest} & {*AMBIGUOUS} and "effect" in columns
+        if doubtful:  # a risk ratio, or a response ratio
+            return Meaning(("effect",), left=("log",))
+        if not said.left and columns and scale.fits(columns, said.measure):
+            return replace(said, scale=scale.joined(said.scale))
+    return _meaning(found, known, words)
+
+
+def _meaning(found: Sequence[str], known: Mapping[str, Column], words: Vocabulary) -> Meaning:
+    """Return what the words of a heading say."""
     plain = [token for token in found if token not in "()[]/"]
     bare, unit = _without_brackets(found)
     by_name = {" ".join(tokens(name)): name for name in known}
-    within = _statistics(unit, known, words).statistics
+    in_brackets = _statistics(unit, known, words)
+    within = in_brackets.statistics
     beside = tuple(f"effect_{part}" for part in TOGETHER.get(within, within) if part in OF_EFFECT)
     for phrase, inside in ((" ".join(plain), ()), (" ".join(bare), tuple(unit))):
         measure = words.measures.get(phrase, "")
+        scale = Scale(cohen=phrase in COHEN)
+        said = " ".join(inside)
+        if said in words.measures and (measure or words.columns.get(phrase) == "effect"):
+            scale = Scale(cohen=said in COHEN)
+            return Meaning(("effect",), measure=measure or words.measures[said], scale=scale)
         if inside and within:  # "mean (SD)": what stands in brackets is no unit
             if beside and (measure or words.columns.get(phrase) == "effect"):
-                return Meaning(("effect", *beside), measure=measure)
+                left = _not_known([*in_brackets.left], words)
+                scale = replace(scale, percent=measure == "risk_difference" and _in_percent(inside))
+                return Meaning(("effect", *beside), measure=measure, left=left, scale=scale)
             continue
-        if phrase in by_name:
-            return Meaning((by_name[phrase],), unit=" ".join(inside))
-        if measure:
-            return Meaning(("effect",), measure=measure, unit=" ".join(inside))
-        if phrase in words.columns and words.columns[phrase] in known:
-            return Meaning((words.columns[phrase],), unit=" ".join(inside))
-    return _statistics(found, known, words)
+        name = "effect" if measure else by_name.get(phrase) or words.columns.get(phrase, "")
+        if name not in known or (inside and name.startswith(ARMS) and known[name].is_number):
+            continue
+        left = _not_known(inside, words) if name in NUMBERS_ALONE else ()
+        percent = measure == "risk_difference" and _in_percent(inside)
+        test = phrase.split()[0] if name == "statistic" and phrase.split()[0] in TESTS else ""
+        scale = replace(scale, percent=percent, test=test)
+        return Meaning((name,), measure=measure, left=left, unit=said, scale=scale)
+    return _of_measure(plain, known, words) or _statistics(found, known, words)
+
+
+def _in_percent(inside: Sequence[str]) -> bool:
+    """Return whether a unit is per cent: that of "95 %" is the level of an interval."""
+    return any(word == "%" and not (i and inside[i - 1].isdigit()) for i, word in enumerate(inside))
+
+
+def _not_known(inside: Sequence[str], words: Vocabulary) -> tuple[str, ...]:
+    """Return the words in brackets beside an effect or a p-value that may make it another number."""
+    arms = [word for word in inside if word in words.arms and len(word) > 1]
+    turned = bool(arms) and words.arms[arms[0]] == "control"
+    return tuple(
+        word
+        for i, word in enumerate(inside)
+        if (word in arms and turned)
+        or (word not in arms and not word.isdigit() and word not in BESIDE | words.fillers)
+        or _is_first_day(inside, i)
+    )
+
+
+def _is_first_day(inside: Sequence[str], i: int) -> bool:
+    """Return whether a word is the 0 of "day 0", before treatment."""
+    return inside[i] == "0" and i > 0 and inside[i - 1] in ("day", "d", "week", "hour", "h", "month")
+
+
+def _of_measure(plain: Sequence[str], known: Mapping[str, Column], words: Vocabulary) -> Meaning | None:
+    """Return the meaning of "SE of SMD" or "OR CI low": what stands beside an effect."""
+    for size in range(min(LONGEST_PHRASE, len(plain) - 1), 0, -1):
+        for i in range(len(plain) - size + 1):
+            if " ".join(plain[i : i + size]) in words.measures:
+                said = _statistics([*plain[:i], *plain[i + size :]], {}, words)
+                names = tuple(OF_EFFECT.get(part, "") for part in said.statistics)
+                if names and not said.left and not said.arm and {*names} <= {*known}:
+                    return Meaning(names)
+    return None
 
 
 def _without_brackets(found: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -276,6 +419,7 @@ def _statistics(found: Sequence[str], known: Mapping[str, Column], words: Vocabu
                 unit.append(token)
         i += size
     left, unit = ([word for word in several if word not in absent] for several in (left, unit))
+    left += [word for at, word in enumerate(unit) if word in IN_DOUBT or _is_first_day(unit, at)]
     if arms:
         left += numbered  # "exosome 2" may be a second dose
     if not {words.arms[phrase] for phrase in arms} & {"control"}:
@@ -461,9 +605,11 @@ def map_columns(
     mapper = _Mapper(grid, layout, known, words, file)
     mapper.by_user(columns)
     mapper.by_words()
+    mapper.of_one_letter()
     mapper.measure_of_nothing()
     mapper.sizes_of_both()
     mapper.without_arm()
+    mapper.sizes_in_headings()
     mapper.near()
     mapper.refuse_doubles()
 
@@ -488,6 +634,7 @@ class _Mapper:
         self.groups = groups
         self.found: dict[int, Mapped] = {}
         self.unclear: dict[int, Meaning] = {}
+        self.sizes: list[tuple[re.Match[str], str, str]] = []  # in headings: size, heading, and arm
         self.numbers: Mapping[str, str] = {}  # the arms of 1 and 2, where the table says them
         self.filled = [
             any(at < len(row) and row[at] for row in grid.rows[layout.start :]) for at in range(width)
@@ -546,9 +693,18 @@ class _Mapper:
                 continue
             names, shared = targets(said, self.known)
             mark = decimal_mark(said)
-            self.found[there[0]] = Mapped(there[0], self.full[there[0]], names, shared, True, mark)
+            at, scale = there[0], self._scale_of(self.full[there[0]], names)
+            self.found[at] = Mapped(at, self.full[at], names, shared, True, mark, scale=scale)
             if shared == "each" and set(names) == {*SIZES} and {*tokens(self.full[there[0]])} & TOTALS:
                 self._ask_of_total(there[0], "and --map takes it as the size of each group")
+
+    def _scale_of(self, heading: str, names: tuple[str, ...]) -> Scale:
+        """Return the scale of the numbers of a column that the user names, and keep its measure."""
+        said = meaning(heading, self.known, self.words)
+        if "effect" in names and said.measure:
+            self.layout.constants["effect_measure"] = said.measure
+        scale = said.scale.joined(scale_of(tokens(heading))[1])
+        return scale if scale.fits(names, said.measure) else said.scale
 
     def by_words(self) -> None:
         """Take every heading of which all words are understood."""
@@ -562,19 +718,21 @@ class _Mapper:
             if metafor and fold(name) in COUNTED:
                 self.found[at] = Mapped(at, self.full[at], (COUNTED[fold(name)],))
                 continue
-            said = self._meaning(name)
+            own = OF_GROUP.search(name)
+            said = self._meaning(name.replace(own[0], "") if own else name)
             group = self.groups[at]
-            if group and (size := OF_GROUP.search(group)):
-                self.layout.notes.append(
-                    f"{size[0].strip()!r} in the heading {group!r} was not read: sizes stand in rows"
-                )
+            size = OF_GROUP.search(group) if group else None
+            if size:
+                self.sizes.append((size, group, self._meaning(group).arm))
                 self.full[at] = self.full[at].replace(size[0], "").strip()
             if group and not (said.sure and (said.arm or not said.statistics)):
                 said = self._meaning(self.full[at])
             if said.sure and set(said.columns) <= given and not self.filled[at]:
                 continue  # an empty column of what the user says stands elsewhere
             if said.sure:
-                self.found[at] = Mapped(at, self.full[at], said.columns)
+                self.found[at] = Mapped(at, self.full[at], said.columns, scale=said.scale)
+                if own:
+                    self.sizes.append((own, name, said.arm))
                 if said.measure:
                     self.layout.constants["effect_measure"] = said.measure
             else:
@@ -666,6 +824,28 @@ class _Mapper:
                 if arm := arm_named(text, self.words):
                     yield number, arm, f"the worksheet {sheet!r}"
 
+    def of_one_letter(self) -> None:
+        """Take g or d beside its SE or interval as the effect, and t or F beside sizes as the test."""
+        taken = {name for column in self.found.values() for name in column.columns}
+        centres = {f"{arm}_{part}" for arm in ARMS for part in ("mean", "median", "events")} & taken
+        spreads = [
+            said for said in self.unclear.values() if said.statistics and not said.arm and not said.left
+        ]
+        beside = any({*said.statistics} <= {*OF_EFFECT} for said in spreads) or {*OF_EFFECT.values()} & taken
+        tested = {*SIZES} <= taken and not {"treatment_sd", "treatment_se"} & taken
+        for at in list(self.unclear):
+            letter = " ".join(tokens(self.full[at]))
+            if letter in ("g", "d") and not centres and "effect" not in taken and beside and self.filled[at]:
+                self.found[at] = Mapped(at, self.full[at], ("effect",), scale=Scale(cohen=letter == "d"))
+                self.layout.constants["effect_measure"] = "standardised_mean_difference"
+                taken.add("effect")
+            elif letter in TESTS and tested and len(centres) != 1 and "statistic" not in taken:
+                self.found[at] = Mapped(at, self.full[at], ("statistic",), scale=Scale(test=letter))
+                taken.add("statistic")
+            else:
+                continue
+            del self.unclear[at]
+
     def measure_of_nothing(self) -> None:
         """Leave a column "Measure" as it is where no column has effects: it may name what was measured."""
         taken = {name for column in self.found.values() for name in column.columns}
@@ -685,6 +865,9 @@ class _Mapper:
             heading = self.full[at]
             if {*SIZES} <= taken:
                 self.unclear[at] = Meaning()  # the total of two sizes that are there
+            elif self._of_each(at) and not {*SIZES} & taken:
+                self.found[at] = Mapped(at, heading, SIZES, "each")
+                del self.unclear[at]
             elif EACH.search(heading) and not {*said.left} - {*tokens("each every je pro")}:
                 if not {*SIZES} & taken:
                     self.found[at] = Mapped(at, heading, SIZES, "each")
@@ -692,6 +875,26 @@ class _Mapper:
             elif said.left and {*said.left} <= TOTALS and not {*SIZES} & taken:
                 self._ask_of_total(at, "and no heading names the size of each group")
                 self.unclear[at] = Meaning()
+
+    def sizes_in_headings(self) -> None:
+        """Take the size that a heading gives for all rows, where no column has that of its arm."""
+        taken = {name for column in self.found.values() for name in column.columns}
+        for arm in ("", *ARMS):
+            here = [(size, heading) for size, heading, of in self.sizes if of == arm]
+            one = len({size[1] for size, _ in here}) == 1 and arm and f"{arm}_n" not in taken
+            for size, heading in here:
+                said = f"{size[0].strip()!r} in the heading {heading!r} was"
+                why = (
+                    "taken as the size of the group in every row" if one else "not read: sizes stand in rows"
+                )
+                self.layout.notes.append(f"{said} {why}")
+                if one:
+                    self.layout.sizes[f"{arm}_n"] = size[1]
+
+    def _of_each(self, at: int) -> bool:
+        """Return whether the cells of a column say that they are the sizes of each group: "8 per group"."""
+        cells = [row[at] for row in self.grid.rows[self.layout.start :] if at < len(row) and row[at]]
+        return all(EACH.search(cell[:LONGEST_HEADING]) for cell in cells)
 
     def _ask_of_total(self, at: int, but: str) -> None:
         """Ask for the size of each group, where a heading has that of both: it would count twice."""
@@ -707,12 +910,13 @@ class _Mapper:
 
     def without_arm(self) -> None:
         """Give statistics without an arm to the effect, or to the only arm there is."""
+        taken = {name for column in self.found.values() for name in column.columns}
         bare = {
             at: said.statistics
             for at, said in self.unclear.items()
             if said.statistics and not said.arm and not said.left and self._is_of_arms(said.statistics)
+            if "effect" in taken or not (said.scale.square or said.scale.log)
         }
-        taken = {name for column in self.found.values() for name in column.columns}
         said = {name for column in self.found.values() if column.by_user for name in column.columns}
         controls = {f"control_{part}" for part in OF_ARMS}  # where the user says of all, the rest is treated
         arms = {f"{arm}_{part}" for arm in ARMS for part in OF_ARMS} & taken
@@ -725,7 +929,8 @@ class _Mapper:
                 columns = tuple(f"treatment_{part}" for part in statistics)
                 self.found[at] = Mapped(at, self.full[at], columns, note="of one group")
             elif effect and all(part in OF_EFFECT for part in statistics):
-                self.found[at] = Mapped(at, self.full[at], tuple(OF_EFFECT[part] for part in statistics))
+                names, scale = tuple(OF_EFFECT[part] for part in statistics), self.unclear[at].scale
+                self.found[at] = Mapped(at, self.full[at], names, scale=scale)
             elif not effect or arms:
                 continue
             bare.pop(at)
@@ -800,12 +1005,23 @@ class _Mapper:
             if said.left and said.columns:
                 verb = "is" if len(said.left) == 1 else "are"
                 left = f": {', '.join(map(repr, said.left))} {verb} not understood"
+            turned = ""
+            if likely == "effect" and "log" in said.left:
+                turned = (
+                    ' a ratio; of logarithms write "log risk ratio", "log response ratio" or "log OR" as '
+                    "its heading"
+                )
+            elif likely == "effect" and {*said.left} & {*self.words.arms}:
+                turned = (
+                    " exosomes minus control, or exosomes by control; of the reverse change the sign of each "
+                    "number (of a ratio write 1 divided by it) and the heading"
+                )
             self.problem(
                 UnclearColumnError,
                 at,
                 f"{heading!r} may be {likely}, and is not certain to be{left}",
                 "a heading that says it, or an option that does",
-                f"{option(heading, likely)} if it is; {option(heading, '')} if it is not",
+                f"{option(heading, likely)} if it is{turned}; {option(heading, '')} if it is not",
                 likely,
             )
 
@@ -831,7 +1047,7 @@ class _Mapper:
                 if said.arm == "treatment"
                 else name.replace("control_", "treatment_")
             )
-            doubtful = set(said.left) & self.words.distractors
+            doubtful = {*said.left} & self.words.distractors if name not in NUMBERS_ALONE else ()
             return name if not doubtful or other in taken else None
         if said.statistics or (said.arm and not said.left):
             return None

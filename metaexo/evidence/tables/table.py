@@ -46,6 +46,7 @@ from metaexo.evidence.tables.headings import (
     meaning,
     option,
 )
+from metaexo.evidence.tables.scales import Impossible, Scale, on_our_scale
 from metaexo.evidence.tables.values import (
     OF_WORD,
     Dialect,
@@ -253,6 +254,8 @@ class _Table(Columns):
         self._two_ways: dict[Mapped, list[tuple[int, str, tuple[str, str]]]] = {}
         self._twice = False  # whether numbers of one group stand side by side
         self.remarks = Remarks()
+        self._in_percent: set[str] = set()  # columns of the row whose cells have a percent sign
+        self._of_logarithm = False  # whether the row says that its effect is a logarithm
         self.studies: dict[str, tuple[str, int]] = {}
         self.outcomes: dict[str, str] = {}
         self.skipped: dict[tuple[int, int], None] = {}  # cells of which something else is said already
@@ -566,6 +569,7 @@ class _Table(Columns):
         """Read one row; return its study, which the next may continue."""
         found: dict[str, str] = {}
         signs: dict[str, bool] = {}
+        self._in_percent, self._of_logarithm = set(), False
         for column in mapped:
             cell = row[column.at] if column.at < len(row) else ""
             if not cell or (line, column.at) in self.skipped:
@@ -583,10 +587,30 @@ class _Table(Columns):
             elif at < len(row) and row[at]:
                 found[name] = str(row[at])
         self._one_sign(line, row, signs)
+        self._on_our_scale(line, row, mapped, found)
         study = self._study(line, row, found, last)
         self.raw.lines.append(line)
         self.raw.rows.append(found)
         return study
+
+    def _on_our_scale(
+        self, line: int, row: list[str], mapped: Sequence[Mapped], found: dict[str, str]
+    ) -> None:
+        """Turn numbers on another scale into those of their columns, and say so."""
+        scales = {name: column.scale for column in mapped for name in column.columns if column.scale}
+        if self._of_logarithm:
+            scales["effect"] = replace(scales.get("effect", Scale()), log=1.0)
+        if not scales and not self._in_percent and "effect" not in found:
+            return
+        measure = found.get("effect_measure") or self.layout.constants.get("effect_measure", "")
+        places = {name: column for column in mapped for name in column.columns}
+        for told in on_our_scale(found, scales, measure, self._in_percent):
+            if isinstance(told, Impossible):
+                trouble = Trouble(UnclearCellError, told.what, told.allowed, told.remedy)
+                self._cell_problem(trouble, line, row, places[told.column])
+                continue
+            how, name = told
+            self.remarks.wrote(how, places[name].heading)
 
     def _study(self, line: int, row: list[str], found: dict[str, str], last: str) -> str:
         key = self.plan.key
@@ -660,10 +684,13 @@ class _Table(Columns):
             else:
                 self._cell_problem(trouble, line, row, column)
             return
+        if values[0].how.startswith("percent"):
+            self._in_percent |= {*column.columns}
+        self._of_logarithm |= values[0].how == "measure of logarithms"
         for how in dict.fromkeys(value.how for value in values if value.how):
             if how == "empty":
                 self.remarks.emptied[cell.strip()] += 1
-            elif how in ("word", "outcome", "measure"):
+            elif how in ("word", "outcome", "measure", "measure of logarithms"):
                 self.remarks.renamed[plans[0].name, str(cell), values[0].text] += 1
             else:
                 self.remarks.wrote(how, column.heading)
@@ -792,8 +819,9 @@ class _Table(Columns):
             return [Value(meant, "outcome")] if meant else [value]
         if plan.words and value.text and value.text not in plan.words:
             if plan.name == "effect_measure":
-                said = meaning(value.text, {}, self.words).measure
-                return [Value(said, "measure")] if said in plan.words else [value]
+                said = meaning(value.text, {"effect": plan}, self.words)
+                how = "measure of logarithms" if said.scale.log else "measure"
+                return [Value(said.measure, how)] if said.sure and said.measure in plan.words else [value]
             label = self._labels.get(fold(value.text))
             return [Value(label, "word")] if label in plan.words else [value]
         return [value]
@@ -875,6 +903,15 @@ class _Table(Columns):
                 "no column says which direction is better: effects are not turned, and a positive effect "
                 "means a higher value with exosomes"
             )
+        for name, size in self.layout.sizes.items():
+            arm = name.removesuffix("n")
+            for row in rows:
+                if any(
+                    other.startswith(arm) and self.plan.columns[other].is_number
+                    for other in row
+                    if other in self.plan.columns
+                ):
+                    row.setdefault(name, size)
         for column, word in self.layout.constants.items():
             for row in rows:
                 if row.get("effect"):
@@ -889,6 +926,9 @@ class _Table(Columns):
             self.plan.key,
             "treatment_n",
             "control_n",
+            "reported_as",
+            "effect_ci_low",
+            "effect_ci_high",
             *(f"{arm}_{end}" for arm in ARMS for ends in OF_WORD.values() for end in ends),
         )
         added = [name for name in made if name not in taken and any(name in row for row in rows)]
