@@ -11,7 +11,6 @@ from typing import Literal
 from metaexo.errors import InputError
 from metaexo.evidence import Sheets, read_sheets
 from metaexo.formatting import plural
-from metaexo.heterogeneity.levels import factor_levels
 from metaexo.inputs import describe
 from metaexo.ledger import versions
 from metaexo.report.collected import digest_of_data
@@ -21,7 +20,7 @@ from metaexo.report.files import earlier_report, write_files
 from metaexo.report.own.answer import answer_section, answer_to_all
 from metaexo.report.own.asked import Asked, read_asked
 from metaexo.report.own.counts import counts_section, rare_events, safety_section
-from metaexo.report.own.fits import quiet
+from metaexo.report.own.fits import levels_of, quiet
 from metaexo.report.own.methods import methods_section, script_of
 from metaexo.report.own.part import Part
 from metaexo.report.own.pooled import pooled_section
@@ -206,7 +205,7 @@ def _sections(part: Part, several: bool) -> list[Section]:
 
 def _varies(part: Part, factor: str) -> bool:
     """Return whether the rows of a part have several levels of a factor."""
-    return len(set(factor_levels(part.every, factor))) > 1
+    return len(set(levels_of(part.every, factor))) > 1
 
 
 def _title(parts: tuple[Part, ...]) -> str:

@@ -302,6 +302,9 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
     return grid
 
 
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+"""Blanks of other widths, and signs without any: what is pasted from a PDF or a word processor holds them."""
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 """Signs of a number format that are shown as they stand: 0"%" shows 30 as 30%, and only 0% scales."""
 
@@ -322,11 +325,12 @@ def _shown(cell: Any, value: object) -> str:
         return value.date().isoformat()
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
-    return _unmarked(str(value).strip()[: LONGEST_CELL + 1])
+    return _seen(str(value)[: LONGEST_CELL + 1])
 
 
-def _unmarked(text: str) -> str:
-    """Return a text without the apostrophe by which a spreadsheet knows it for a text."""
+def _seen(cell: str) -> str:
+    """Return the text of a cell: without the apostrophe that makes it one, and what nobody sees."""
+    text = _SPACES.sub(" ", _UNSEEN.sub("", cell)).strip()
     marked = text[:1] == "'" and (text[1:2].isdigit() or text[1:].startswith(FORMULA_SIGNS))
     return text[1:].strip() if marked else text
 
@@ -466,7 +470,7 @@ def _split(grid: Grid, text: str) -> Grid:
     line = 0
     try:
         for line, cells in enumerate(_records(text, grid.separator), 1):
-            stripped = [_unmarked(cell.strip()) for cell in cells[:MOST_COLUMNS]]
+            stripped = [_seen(cell) for cell in cells[:MOST_COLUMNS]]
             while stripped and not stripped[-1]:
                 stripped.pop()
             if stripped:

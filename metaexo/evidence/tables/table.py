@@ -71,6 +71,8 @@ from metaexo.formatting import plural
 FLAT = ("studies", "outcomes")
 """Sheets that one flat table holds; as worksheets of these names they are linked."""
 LOCATIONS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
+NAMES = ("study_id", "first_author")
+"""Columns in which "Na" is a name."""
 SIZES = ("n_treatment", "n_control")
 """Columns of studies that a flat table has as the sizes of the arms of each row."""
 ADDED = frozenset(
@@ -585,7 +587,7 @@ class _Table(Columns):
             if odd is not None and odd.what.startswith("the formula"):
                 self.remarks.wrote("formula without a result, left empty", name)
             elif at < len(row) and row[at]:
-                found[name] = str(row[at])
+                self._words(row[at], name, found)
         self._one_sign(line, row, signs)
         self._on_our_scale(line, row, mapped, found)
         study = self._study(line, row, found, last)
@@ -671,7 +673,7 @@ class _Table(Columns):
         """Read one cell into the columns that it holds."""
         plans = [self.plan.columns[name] for name in column.columns]
         if len(plans) == 1 and _takes_any_text(plans[0]) and plans[0].name not in ("outcome", "timepoint"):
-            found[plans[0].name] = str(cell)
+            self._words(cell, plans[0].name, found)
             return
         values = self._values(row, cell, column, plans, found)
         if isinstance(values, Trouble) and values.two_ways:
@@ -700,6 +702,13 @@ class _Table(Columns):
                 part = plan.name.partition("_")[2]
                 if plan.name.startswith(ARMS) and part in LOCATIONS:
                     signs[plan.name] = value.how.startswith("percent")
+
+    def _words(self, cell: str, name: str, found: dict[str, str]) -> None:
+        """Read a cell of any text; "NA", "-" or "unknown" is no text but says that nothing is reported."""
+        if is_empty(cell) and name not in NAMES and not name.endswith("_reported"):
+            self.remarks.emptied[cell.strip()] += 1
+        else:
+            found[name] = str(cell)
 
     def _apart(self, trouble: Trouble, line: int, column: Mapped) -> Trouble:
         """Say where each number of a cell goes, where the other cells of its column hold one number."""

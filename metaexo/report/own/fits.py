@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaexo.effects import (
     Block,
@@ -26,7 +27,7 @@ def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
 
     Their covariances are those of :func:`covariances`. Effects of which there is one are as they were.
     """
-    levels = [factor_levels(effects, factor).tolist() for factor in by]
+    levels = [levels_of(effects, factor).tolist() for factor in by]
     studies = list(effects.study or effects.row_ids)
     cells = list(zip(studies, *levels, strict=True))
     number = {cell: str(i) for i, cell in enumerate(dict.fromkeys(cells))}
@@ -39,9 +40,15 @@ def one_row_each(effects: EffectSizes, by: tuple[str, ...]) -> EffectSizes:
     return rows.with_labels(_labels(rows, by))
 
 
+def levels_of(effects: EffectSizes, factor: str) -> NDArray[np.object_]:
+    """Return the level of each effect; what is unclear about levels is said where strata are made."""
+    with quiet([]):
+        return factor_levels(effects, factor)
+
+
 def in_order(effects: EffectSizes, by: Sequence[str] = ()) -> EffectSizes:
     """Return effects in the order of their studies and levels: what is drawn depends on no other."""
-    levels = [factor_levels(effects, factor).tolist() for factor in by]
+    levels = [levels_of(effects, factor).tolist() for factor in by]
     cells = list(zip(effects.study or effects.row_ids, *levels, strict=True))
     order = sorted(range(effects.k), key=cells.__getitem__)
     return effects if order == list(range(effects.k)) else effects._taken(np.array(order), None)
@@ -70,7 +77,7 @@ def sharing_studies(effects: EffectSizes) -> list[str]:
 
 def _labels(rows: EffectSizes, by: tuple[str, ...]) -> list[str]:
     """Return the study of each row, and the levels that distinguish it where the study has several."""
-    levels = [factor_levels(rows, factor).tolist() for factor in by]
+    levels = [levels_of(rows, factor).tolist() for factor in by]
     found = []
     for i, study in enumerate(rows.study):
         same = [j for j, other in enumerate(rows.study) if other == study]

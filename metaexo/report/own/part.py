@@ -16,13 +16,13 @@ from metaexo.bias import RegressionTest, regression_test
 from metaexo.effects import BoundedEffectSizes, EffectSizes, join_bounded
 from metaexo.errors import MetaexoError
 from metaexo.heterogeneity import AttributionResults, StratifiedResults, attribute_heterogeneity, stratify
-from metaexo.heterogeneity.levels import factor_levels, is_unreported
+from metaexo.heterogeneity.levels import is_unreported
 from metaexo.heterogeneity.strata.between import BetweenTests
 from metaexo.models import CensoredRandomEffects, RandomEffects
 from metaexo.models.censored.results import CensoredResults
 from metaexo.models.univariate.results import RandomEffectsResults
 from metaexo.report.own.asked import DRAWS, PERMUTATIONS, SEED, Asked
-from metaexo.report.own.fits import in_order, one_row_each, quiet
+from metaexo.report.own.fits import in_order, levels_of, one_row_each, quiet
 from metaexo.report.own.other import other_analyses
 from metaexo.sensitivity import LeaveOneOut
 
@@ -174,7 +174,7 @@ class Part:
 
         "Not reported" is no level that could explain anything.
         """
-        levels = [factor_levels(self.rows, factor) for factor in self.asked.by]
+        levels = [levels_of(self.rows, factor) for factor in self.asked.by]
         known = [not any(map(is_unreported, row)) for row in zip(*levels, strict=True)]
         if not any(known):
             return None

@@ -12,11 +12,12 @@ from metaexo.formatting import MISSING, level_words, number, p_value, percent, p
 from metaexo.heterogeneity import AttributionResults, StratifiedResults
 from metaexo.heterogeneity.attribution.estimability import Estimability
 from metaexo.heterogeneity.attribution.verdicts import PRECISE
-from metaexo.heterogeneity.levels import factor_levels, is_unreported, readable
+from metaexo.heterogeneity.levels import is_unreported, readable
 from metaexo.heterogeneity.strata.fit import Stratum
 from metaexo.plots import estimability, forest
 from metaexo.report.content import Block, Listing, ReportFigure, ReportTable, Section, Words
 from metaexo.report.own.counts import rare_events
+from metaexo.report.own.fits import levels_of
 from metaexo.report.own.part import Part
 from metaexo.report.own.pooled import FEWEST_TO_PREDICT, heterogeneity_is_shown
 from metaexo.report.own.words import (
@@ -237,7 +238,7 @@ def unknown_words(part: Part, factor: str) -> dict[str, str]:
     if factor not in VOCABULARIES or data is None or column not in data:
         return {}
     kind: Kind = "source" if factor == "source" else "isolation"
-    levels = factor_levels(part.every, factor)
+    levels = levels_of(part.every, factor)
     rows = zip(part.every.study, data[column], levels, strict=True)
     return {
         study: text
@@ -474,7 +475,7 @@ def crossing_table(part: Part) -> ReportTable:
 
     by = list(part.asked.by)
     studies = "number of studies" if "studies" in by else "studies"
-    counts = pd.DataFrame({name: factor_levels(part.rows, name) for name in by}).groupby(by).size()
+    counts = pd.DataFrame({name: levels_of(part.rows, name) for name in by}).groupby(by).size()
     headings = {name: factor_words(name).capitalize() for name in by}
     if is_crossed(part):
         frame = counts.unstack().add_prefix(f"{by[1]}: ").reset_index()
@@ -498,7 +499,7 @@ def crossing_table(part: Part) -> ReportTable:
 def is_crossed(part: Part) -> bool:
     """Return whether the combinations are shown with a column per level of the second of two factors."""
     by = part.asked.by
-    return len(by) == 2 and len(set(factor_levels(part.rows, by[1]))) <= MOST_LEVELS
+    return len(by) == 2 and len(set(levels_of(part.rows, by[1]))) <= MOST_LEVELS
 
 
 def settling_pair(found: Estimability) -> str:

@@ -115,6 +115,39 @@ def test_an_outcome_with_signs_that_are_not_printed_is_a_question_as_any(
     assert [len(one.frame) for one in report.tables if one.name.endswith("_characteristics")] == [3, 3]
 
 
+@pytest.mark.parametrize("outcome", ["wound\u00a0closure", "\u200bwound closure", "wound\u2009closure\u200e"])
+def test_an_outcome_that_was_pasted_is_no_other_outcome(tmp_path: Path, outcome: str) -> None:
+    rows = [{"Outcome": outcome if i < 3 else "wound closure"} for i in range(6)]
+    report = mx.write_report(write(tmp_path / "t.csv", rows), "SMD", by=(), out=None)
+    assert len(table(report, "characteristics").frame) == 6
+
+
+@pytest.mark.parametrize("heading", ["Diet", "Route"])
+@pytest.mark.parametrize("word", ["NA", "n/a", "unknown", "-", "not stated", "", "Not reported"])
+def test_a_word_for_nothing_is_no_level(tmp_path: Path, heading: str, word: str) -> None:
+    """A third level of studies that say nothing would take part in the test between strata."""
+    rows = [{heading: ("low", "high", word)[i % 3]} for i in range(9)]
+    report = mx.write_report(
+        write(tmp_path / "t.csv", rows),
+        "SMD",
+        by=heading.lower() if heading == "Route" else heading,
+        out=None,
+    )
+    assert "3 studies do not report it" in report.answer[2]
+    tests = next(one.frame for one in report.tables if one.name.startswith("tests_by"))
+    assert tests["number"].iloc[0] == 2
+    assumed = str(next(one for one in report.sections if one.name == "assumed").blocks)
+    assert f"read as empty cells: {word!r} (3)".casefold() in assumed.casefold() or not word
+
+
+def test_levels_that_may_be_one_are_named(tmp_path: Path) -> None:
+    rows = [{"Diet": ("low", "Low", "none")[i % 3]} for i in range(9)]
+    report = mx.write_report(write(tmp_path / "t.csv", rows), "SMD", by="Diet", out=None)
+    assumed = str(next(one for one in report.sections if one.name == "assumed").blocks)
+    assert "differ by blanks or capitals alone and count as several: 'Low', 'low'" in assumed
+    assert "'none' is a level of Diet, and reads like a missing value" in assumed
+
+
 @pytest.mark.parametrize("sign", ["'", '"', "'\"", "\\", "\\n", "\n", "\t", "\u2028", "\xa0", "{", "`"])
 def test_a_text_in_a_condition_is_read_as_it_is(sign: str) -> None:
     text = f"a{sign}b"
