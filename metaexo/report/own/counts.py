@@ -34,7 +34,7 @@ def safety_section(sheets: Sheets, asked: Asked) -> Section | None:
 
     rows, sentences = [], []
     with quiet([]):
-        for what, counts in _counts(sheets):
+        for what, counts, pairs in _counts(sheets):
             try:
                 limit = upper_limit(counts, level=asked.level)
             except MetaexoError as error:
@@ -46,7 +46,7 @@ def safety_section(sheets: Sheets, asked: Asked) -> Section | None:
                  "without": int((counts.events[:, 0] == 0).sum()), "upper": limit.value,
                  "rule_of_three": limit.rule_of_three}
             )  # fmt: skip
-            sentences.append(f"{what}: {limit.sentence}")
+            sentences.append(f"{what}: {limit.sentence}{_beside_controls(pairs, asked.level)}")
     if not rows and not sentences:
         return None
     blocks: list[Block] = [Words(text) for text in sentences]
@@ -63,19 +63,36 @@ def safety_section(sheets: Sheets, asked: Asked) -> Section | None:
                 "What was counted, and what it excludes",
                 pd.DataFrame(rows),
                 headings,
-                {"total": ".0f", "upper": "%"},
+                {"total": ".0f", "upper": ".2%"},
                 notes=(note,),
             )
         )
     return Section("safety", "Safety", tuple(blocks))
 
 
-def _counts(sheets: Sheets) -> Iterator[tuple[str, EventCounts]]:
-    """Yield what was counted in the treated: from the sheet of safety, and from outcomes that are harms."""
+def _beside_controls(pairs: EventCounts | None, level: float) -> str:
+    """Return what was counted in the controls, and the difference of risks; empty where there are none."""
+    if pairs is None:
+        return ""
+    (first, second), (n_first, n_second) = pairs.events.sum(axis=0), pairs.totals.sum(axis=0)
+    text = (
+        f" With a control group ({plural(pairs.m, 'study', 'studies')}): "
+        f"{first:.0f} of {n_first:.0f} treated, {second:.0f} of {n_second:.0f} controls"
+    )
+    found = MantelHaenszel(pairs, "RD").fit(level)
+    pooled = found.pooled()
+    if not pooled.low < pooled.high:
+        return f"{text}."
+    words = with_interval(found.effects, level, pooled.estimate, pooled.low, pooled.high)
+    return f"{text}; risk difference {words} by Mantel-Haenszel, below 0 fewer events in the treated."
+
+
+def _counts(sheets: Sheets) -> Iterator[tuple[str, EventCounts, EventCounts | None]]:
+    """Yield what was counted in the treated, and beside controls: of safety, and of outcomes of harm."""
     if len(sheets.safety_events):
         for kind in KINDS:
             try:
-                yield kind.capitalize(), sheets.event_counts(kind)
+                yield kind.capitalize(), sheets.event_counts(kind), None
             except MetaexoError:
                 continue
     frame = sheets.outcomes
@@ -89,13 +106,18 @@ def _counts(sheets: Sheets) -> Iterator[tuple[str, EventCounts]]:
     ):
         once = part.drop_duplicates("study_name", keep="last")
         try:
-            yield str(label), event_counts(
+            treated = event_counts(
                 events=once["treatment_events"].to_numpy(dtype=float),
                 n=once["treatment_n"].to_numpy(dtype=float),
                 study=list(once["study_name"]), labels=list(once["study_name"]),
             )  # fmt: skip
+            both = once.dropna(subset=list(ARMS)) if set(ARMS) <= set(once) else once[:0]
+            both = both[both["contrast"] == "exosome_vs_control"] if "contrast" in both else both
+            of = list(both["study_name"])
+            pairs = event_counts(both[list(ARMS)], study=of, labels=of) if len(both) else None
         except MetaexoError:
             continue
+        yield str(label), treated, pairs
 
 
 # -- models of the counts of two groups --------------------------------------------------------------------

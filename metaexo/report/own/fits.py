@@ -75,6 +75,19 @@ def sharing_studies(effects: EffectSizes) -> list[str]:
     return list(dict.fromkeys(arm.study for arm in shared_arms(effects)))
 
 
+def assumes(effects: EffectSizes) -> bool:
+    """Return whether a covariance of effects of one study is assumed, and not that of an arm they share."""
+    try:
+        known = shared_control_covariances(effects)
+    except MetaexoError:
+        return True
+    taken = covariances(effects)
+    return len(known) != len(taken) or not all(
+        np.array_equal(one.rows, other.rows) and np.allclose(one.cov, other.cov)
+        for one, other in zip(known, taken, strict=True)
+    )
+
+
 def _labels(rows: EffectSizes, by: tuple[str, ...]) -> list[str]:
     """Return the study of each row, and the levels that distinguish it where the study has several."""
     levels = [levels_of(rows, factor).tolist() for factor in by]

@@ -17,7 +17,7 @@ from metaexo.report.content import Block, Listing, ReportTable, Section, Words
 from metaexo.report.own.asked import CORRELATION, DRAWS, PERMUTATIONS, SEED
 from metaexo.report.own.bias import HIGH, WORDS, bias_column
 from metaexo.report.own.counts import ARMS, KINDS, counts_section, rare_events
-from metaexo.report.own.fits import sharing_studies
+from metaexo.report.own.fits import assumes, sharing_studies
 from metaexo.report.own.other import NOT_HIGH, pairs_of, selections
 from metaexo.report.own.part import ENOUGH, Part
 from metaexo.report.own.questions import Questions
@@ -29,8 +29,25 @@ MODIFIED = (
     "Röver C, Knapp G, Friede T (2015), BMC Medical Research Methodology 15, 99, "
     "doi:10.1186/s12874-015-0091-1"
 )
-HETEROGENEITY = "Higgins JPT, Thompson SG (2002), doi:10.1002/sim.1186"
-Q_PROFILE = "Viechtbauer W (2007), doi:10.1002/sim.2514"
+HETEROGENEITY = "Higgins JPT, Thompson SG (2002), Statistics in Medicine 21, 1539-1558, doi:10.1002/sim.1186"
+Q_PROFILE = "Viechtbauer W (2007), Statistics in Medicine 26, 37-52, doi:10.1002/sim.2514"
+OF_ESTIMATORS = (
+    "DerSimonian R, Laird N (1986), Controlled Clinical Trials 7, 177-188, doi:10.1016/0197-2456(86)90046-2",
+    "Hedges LV (1983), Psychological Bulletin 93, 388-395, doi:10.1037/0033-2909.93.2.388",
+    "Schmidt FL, Hunter JE (2015), Methods of Meta-Analysis, third edition, doi:10.4135/9781483398105",
+    "Brannick MT, Potter SM, Benitez B, Morris SB (2019), Organizational Research Methods 22, 490-514, "
+    "doi:10.1177/1094428117741966",
+    "Sidik K, Jonkman JN (2005), Journal of the Royal Statistical Society C 54, 367-384, "
+    "doi:10.1111/j.1467-9876.2005.00489.x",
+    "DerSimonian R, Kacker R (2007), Contemporary Clinical Trials 28, 105-114, doi:10.1016/j.cct.2006.04.004",
+    "Viechtbauer W (2005), Journal of Educational and Behavioral Statistics 30, 261-293, "
+    "doi:10.3102/10769986030003261",
+    "Morris CN (1983), Journal of the American Statistical Association 78, 47-55, "
+    "doi:10.1080/01621459.1983.10477920",
+    "Paule RC, Mandel J (1982), Journal of Research of the National Bureau of Standards 87, 377-385, "
+    "doi:10.6028/jres.087.022",
+)
+"""Papers of the estimators of tau2 that a report can be asked for."""
 PREDICTION = (
     "Higgins JPT, Thompson SG, Spiegelhalter DJ (2009), Journal of the Royal Statistical Society A 172, "
     "137-159, doi:10.1111/j.1467-985X.2008.00552.x"
@@ -39,10 +56,13 @@ AVERAGES = (
     "Borenstein M, Hedges LV, Higgins JPT, Rothstein HR (2009), Introduction to Meta-Analysis, chapter 24, "
     "doi:10.1002/9780470743386"
 )
-ROBUST = "Pustejovsky JE, Tipton E (2018), doi:10.1080/07350015.2016.1247004"
+ROBUST = (
+    "Pustejovsky JE, Tipton E (2018), Journal of Business & Economic Statistics 36, 672-683, "
+    "doi:10.1080/07350015.2016.1247004"
+)
 WELCH = "Welch BL (1951), Biometrika 38, 330-336, doi:10.1093/biomet/38.3-4.330"
 SHARES = "Groemping U (2007), The American Statistician 61, 139-147, doi:10.1198/000313007X188252"
-EGGER = "Egger M, Davey Smith G, Schneider M, Minder C (1997), doi:10.1136/bmj.315.7109.629"
+EGGER = "Egger M, Davey Smith G, Schneider M, Minder C (1997), BMJ 315, 629-634, doi:10.1136/bmj.315.7109.629"
 LEAVE_OUT = "Viechtbauer W, Cheung MW-L (2010), Research Synthesis Methods 1, 112-125, doi:10.1002/jrsm.11"
 CENSORED = "Tobin J (1958), Econometrica 26, 24-36, doi:10.2307/1907382"
 MANTEL_HAENSZEL = (
@@ -154,7 +174,9 @@ def _pooling(questions: Questions) -> tuple[str, tuple[str, ...]]:
         model, papers = "an equal-effects model (no variance between studies)", [HETEROGENEITY]
     else:
         model = f"a random-effects model, the variance between studies (τ²) estimated by {estimator.name}"
-        papers = [f"{estimator.name}: doi:{estimator.reference}", *papers, PREDICTION]
+        first = f"{estimator.name}: doi:{estimator.reference}"
+        first = next((one for one in OF_ESTIMATORS if one.endswith(estimator.reference)), first)
+        papers = [first, *papers, PREDICTION]
     how = f" by {TEST_NAMES[asked.test]}"
     if asked.test.startswith("knapp-hartung"):
         papers.append(KNAPP_HARTUNG)
@@ -177,7 +199,8 @@ def _covariance_words(parts: tuple[Part, ...]) -> str:
         return f"{assumed[:1].upper()}{assumed[1:]}."
     return (
         f"In {plural(len(set(sharing)), 'study', 'studies')} they share a group, and the covariance that it "
-        f"makes was computed (Gleser and Olkin 2009, doi:10.7758/9781610441384); elsewhere {assumed}."
+        f"makes was computed (Gleser and Olkin 2009, doi:10.7758/9781610441384)"
+        + (f"; elsewhere {assumed}." if any(assumes(part.every) for part in parts if part.averaged) else ".")
     )
 
 

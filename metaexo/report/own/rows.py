@@ -12,11 +12,12 @@ from metaexo.effects import back_by_rows, explain
 from metaexo.evidence import Sheets
 from metaexo.formatting import level_words, number, plural, with_article
 from metaexo.heterogeneity.levels import readable
+from metaexo.inputs import is_blank
 from metaexo.ledger import LeftOut
 from metaexo.report.content import Block, Cell, Listing, ReportTable, Section, Trace, Words
 from metaexo.report.own.asked import CORRELATION
 from metaexo.report.own.bias import TOOLS, bias_column, judgements, with_sign
-from metaexo.report.own.fits import sharing_studies
+from metaexo.report.own.fits import assumes, sharing_studies
 from metaexo.report.own.part import Part
 from metaexo.report.own.questions import SET_APART, Questions
 from metaexo.report.own.words import (
@@ -49,12 +50,20 @@ SAME = ("outcome_label", "model", "indication", "species", "timepoint", "design"
         "control_label", "use")  # fmt: skip
 """Columns that are said once where all rows have the same."""
 WORDS = ("design", "species", "indication")
+DESIGNS = {
+    "rct_parallel": "randomised, parallel groups", "rct_split_body": "randomised, within each person",
+    "nonrandomised_controlled": "controlled, not randomised", "animal_controlled": "animals with controls",
+    "pre_post": "before and after",
+}  # fmt: skip
+"""Words of the sheets that do not read as words."""
 RESULTS = ("label", "study", "effect_shown", "low_shown", "high_shown", "y", "v", "how", "risk_of_bias")
 """Columns of the table that are ours: a column of the user's with such a name has another one there."""
 
 
 def _plain(word: object) -> object:
     """Return a word of a vocabulary as it is read."""
+    if word in DESIGNS:
+        return DESIGNS[str(word)]
     return word.replace("_", " ") if isinstance(word, str) else word
 
 
@@ -109,7 +118,7 @@ def characteristics_table(part: Part) -> ReportTable:
         if data is None or name not in data or data[name].isna().all():
             continue
         column = data[name].reset_index(drop=True)
-        if _is_same(part, name, column):
+        if _is_same(part, name, column) or (name == "use" and column.isin(["main", None]).all()):
             continue
         own = f"{name} (as given)" if name in RESULTS else name
         frame[own] = column.map(_plain) if name in WORDS else column
@@ -172,11 +181,14 @@ def left_out_section(sheets: Sheets, questions: Questions) -> Section:
             "left_out", "What was left out", (Words(f"Nothing: all {plural(total, 'row')} gave an effect."),)
         )
     words = [_reason(entry) for entry in entries]
+    known = sheets.outcomes
+    pairs = zip(known["outcome"], known["outcome_label"], strict=True) if "outcome_label" in known else ()
+    labels = {str(word): str(label) for word, label in pairs if not is_blank(label)}
     counts = [f"{plural(n, 'row')}: {reason}" for reason, n in Counter(words).most_common()]
     rows = [
         {
             "cell": sheets.reading.cell(entry.line, KEY), "line": entry.line, "study": entry.study,
-            "outcome": readable(entry.item), "reason": reason,
+            "outcome": labels.get(entry.item, readable(entry.item)), "reason": reason,
         }
         for entry, reason in zip(entries, words, strict=True)
     ]  # fmt: skip
@@ -239,12 +251,14 @@ def _of_part(part: Part) -> list[str]:
         names = [factor_words(name) for name in part.asked.by if part.in_several(name)]
         same = f" with the same {listed(names)}" if names else ""
         sharing = sharing_studies(part.every)
-        shared = f"computed where they share a group ({listed(sharing)}), " if sharing else ""
+        shared = f"computed where they share a group ({listed(sharing)})" if sharing else ""
+        elsewhere = f"assumed from a correlation of {CORRELATION:g}"
+        if sharing:
+            elsewhere = f", elsewhere {elsewhere}" if assumes(part.every) else ""
         strata = f"; in a comparison of strata, those{same}" if same else ""
         found.append(
             f"effects of one study were averaged ({listed(averaged)}){strata}; the covariance of their "
-            f"sampling errors was {shared}assumed{' elsewhere' if sharing else ''} from a correlation of "
-            f"{CORRELATION:g}"
+            f"sampling errors was {shared}{elsewhere}"
         )
     for how, verb in (("converted", "converted"), ("assumed", "assumed")):
         marks = [

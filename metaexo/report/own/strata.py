@@ -149,7 +149,8 @@ def strata_table(part: Part, factor: str) -> ReportTable:
             for stratum, value in zip(frame["stratum"], frame[name], strict=True)
         ]
     few = frame["m"] < FEWEST_TO_PREDICT
-    frame.loc[few, ["prediction_low_shown", "prediction_high_shown"]] = math.nan
+    ends = ["prediction_low_shown", "prediction_high_shown"]
+    frame.loc[few, ends] = math.nan
     same = any(name.strip().casefold() == ALL.casefold() for name in by_name)
     frame.loc[len(by_name) :, "stratum"] = f"{ALL} together" if same else ALL
     frame["note"] = frame["note"].map(typeset).map(_capital)
@@ -159,6 +160,8 @@ def strata_table(part: Part, factor: str) -> ReportTable:
         "high_shown": f"{level} CI, upper", "prediction_low_shown": "Prediction, lower",
         "prediction_high_shown": "Prediction, upper", "tau2": "τ²", "i2": "I²", "note": "Note",
     }  # fmt: skip
+    if frame[ends].isna().all(axis=None):  # an empty column leaves no room for the notes
+        headings = {name: heading for name, heading in headings.items() if name not in ends}
     formats = {f"{name}_shown": ".2f" for name in names} | {"tau2": ".3f", "i2": "%"}
     frame.attrs = {}
     return ReportTable(

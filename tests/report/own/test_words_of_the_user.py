@@ -236,3 +236,41 @@ def test_a_family_of_outcomes_is_more_than_the_outcome_of_its_name(tmp_path: Pat
     for asked, k in (("Wound closure", 6), ("wound_closure", 3), ("wound_closure_pct", 3)):
         report = mx.write_report(path, "SMD", by=(), outcomes=asked, out=None)
         assert table(report, "pooled").frame["k"].item() == k
+
+
+def test_events_of_harm_stand_beside_those_of_the_controls(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "Study,Source,Isolation,Outcome,Better,Exosome events,Exosome n,Control events,Control n\n"
+        + "".join(
+            f"Li {2001 + i},ADSC,UC,{outcome},{better},{a},30,{c},28\n"
+            for i, a, c in ((0, 0, 3), (1, 1, 2))
+            for outcome, better in (("infection", "lower"), ("healed", "higher"))
+        )
+    )
+    report = mx.write_report(path, "RR", by=(), out=None, outcomes="healed")
+    words = next(one for one in report.sections if one.name == "safety").blocks[0]
+    difference = (1 / 30 - 5 / 28) / 2  # of two studies of one size
+    assert "1 of 60 treated, 5 of 56 controls; risk difference" in words.text
+    assert f"risk difference −{abs(difference):.2f} (95% CI −" in words.text
+    assert table(report, "left_out").frame["outcome"].tolist() == ["Infection", "Infection"]
+    assert "DerSimonian" not in str(report.sections)
+    methods = str(next(one for one in report.sections if one.name == "methods").blocks)
+    assert "restricted maximum likelihood: doi" not in methods
+
+
+def test_an_assumed_correlation_is_said_where_it_is_assumed_alone(tmp_path: Path) -> None:
+    shared = [
+        {"Study": "Li 2001", "Dose": i, "Control mean": 4.9, "Control SD": 1.3, "Control n": 9}
+        for i in (1, 2)
+    ]
+    other = [{}, {}, {}]
+    for more, said in (
+        ([], False),
+        ([{"Study": "Wu 2010"}, {"Study": "Wu 2010", "Control mean": 5.5}], True),
+    ):
+        report = mx.write_report(write(tmp_path / "t.csv", [*shared, *other, *more]), "SMD", by=(), out=None)
+        for name in ("methods", "assumed"):
+            text = str(next(one for one in report.sections if one.name == name).blocks)
+            assert "computed" in text
+            assert ("elsewhere" in text) is said
