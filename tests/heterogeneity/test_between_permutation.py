@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from math import comb
 
@@ -115,3 +116,13 @@ def test_words_say_how_many_and_how_small() -> None:
     text = str(mx.stratify(effects({"a": 4, "b": 3}), by="source").permutation_test())
     assert "all 35 arrangements of the labels of 7 studies" in text
     assert "smallest possible" in text
+
+
+def test_arrangements_of_thousands_of_studies_are_printed_as_a_power_of_ten() -> None:
+    """Python writes no whole number of more than 4300 digits."""
+    es = effects({"a": 6, "b": 6})
+    found = permute_strata(mx.stratify(es, by="source"), limit=9, draws=19)
+    assert "19 drawn of 924 arrangements" in found.how
+    assert "drawn of about 10^4771 arrangements" in replace(found, arrangements=3**10_000).how
+    assert "drawn of 999999999999 arrangements" in replace(found, arrangements=10**12 - 1).how
+    assert "drawn of about 10^12 arrangements" in replace(found, arrangements=10**12).how

@@ -104,7 +104,7 @@ def _cell(sheets: Sheets, line: int, column: str) -> str:
     return heading if cell.endswith(column) else f'{cell} "{heading}"'
 
 
-LEAST = "; with both n, and higher or lower in the column direction, it gives a bound at least"
+LEAST = "; with both n, and higher or lower in a column direction, it gives a bound at least"
 BOUND = "add mean, SD and n of both arms, or the exact p-value with both n"
 SIZES = "add n of both arms"
 NEEDED: Mapping[str, str] = {
@@ -115,7 +115,8 @@ NEEDED: Mapping[str, str] = {
     "a t statistic, but no n": SIZES,
     "an F statistic, but no n": SIZES,
     "an exact p, but neither means nor a difference give the direction": (
-        "write higher or lower in the column direction: where the exosome arm stands against the control arm"
+        "write higher or lower in a column with the heading direction (add it where there is none): where "
+        "the exosome arm stands against the control arm"
     ),
     "a difference without SD, interval or exact p": (
         "add the confidence interval of the difference, or the exact p-value with both n"

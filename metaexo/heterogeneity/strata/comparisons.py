@@ -282,7 +282,9 @@ class _Arrangements:
         units = results.clusters or studies_of(results.effects)
         names = np.array([units[i] for i in self.rows], dtype=object)
         # every study by the positions of its effects
-        members = [np.flatnonzero(names == name) for name in dict.fromkeys(names)]
+        number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+        study = np.array([number[name] for name in names], dtype=np.intp)
+        members = np.split(np.argsort(study, kind="stable"), np.cumsum(np.bincount(study))[:-1])
         members = [part for part in members if (self.label[part] < compared).any()]
         single = [part for part in members if len(set(self.label[part])) == 1]
         self.kept = len(members) - len(single)
@@ -320,16 +322,12 @@ class _Arrangements:
     def drawn(self, draws: int, rng: np.random.Generator) -> Iterator[Index]:
         """Yield the arrangement of the data, and some drawn at random."""
         yield self.label
-        own = np.array(self.own)
+        own, places = np.array(self.own), np.concatenate(self.members)
+        sizes = [part.size for part in self.members]
         for _ in range(draws):
-            yield self._of_effects(rng.permutation(own).tolist())
-
-    def _of_effects(self, order: list[int]) -> Index:
-        """Return the label of each effect, from that of each study."""
-        label = self.label.copy()
-        for part, value in zip(self.members, order, strict=True):
-            label[part] = value
-        return label
+            label = self.label.copy()
+            label[places] = np.repeat(rng.permutation(own), sizes)
+            yield label
 
 
 def _blocks(source: Iterator[Index]) -> Iterator[Index]:

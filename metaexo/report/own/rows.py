@@ -136,7 +136,10 @@ def characteristics_table(part: Part) -> ReportTable:
         "effect_shown": short(es.measure), "low_shown": f"{shown} CI, lower",
         "high_shown": f"{shown} CI, upper",
     }  # fmt: skip
-    notes = ["Every number leads to the cells of the file that it was made of."]
+    notes = [
+        "In report.html the first column leads to the cells of the file that an effect was made of; "
+        "traces.csv lists them."
+    ]
     if (frame["how"] != "reported").any():
         headings["how"] = "Effect is"
     if es.measure.display_log:
@@ -279,14 +282,14 @@ def _of_part(part: Part) -> list[str]:
 def traces_of(sheets: Sheets, part: Part) -> list[Trace]:
     """Return how each effect of a part came from its cells."""
     es, data = part.every, part.every.data
-    steps_after = _averages(part)
+    steps_after, lines = _averages(part), _lines_of_studies(sheets)
     found = []
     for i in range(es.k):
         one = explain(es, i)
         cells = (
             []
             if data is None
-            else _cells(sheets, data.iloc[i], [entry.name for entry in one.inputs], part.asked.by)
+            else _cells(sheets, lines, data.iloc[i], [entry.name for entry in one.inputs], part.asked.by)
         )
         steps = [f"{es.measure.code}: {es.measure.name}"]
         steps += [f"Note: {one.mark.note}"] if one.mark.note else []
@@ -317,19 +320,21 @@ def _averages(part: Part) -> dict[str, str]:
     }
 
 
-def _cells(sheets: Sheets, row: pd.Series, used: list[str], by: tuple[str, ...]) -> list[Cell]:
+def _cells(
+    sheets: Sheets, lines: dict[str, int], row: pd.Series, used: list[str], by: tuple[str, ...]
+) -> list[Cell]:
     """Return the cells behind an effect: study, outcome, source, isolation, and the numbers used."""
     known = [name for name in dict.fromkeys((*NAMED, *OF_FACTORS, *by, *used)) if name in row]
-    found = (_cell(sheets, row, name, name in used) for name in known)
+    found = (_cell(sheets, lines, row, name, name in used) for name in known)
     return [cell for cell in found if cell is not None]
 
 
-def _cell(sheets: Sheets, row: pd.Series, name: str, needed: bool) -> Cell | None:
+def _cell(sheets: Sheets, lines: dict[str, int], row: pd.Series, name: str, needed: bool) -> Cell | None:
     """Return a cell of the row, or of its study in a sheet of its own; None where nothing stands there."""
     reading, line = sheets.reading, int(row["line"])
     if text := reading.text(line, name):
         return Cell(reading.cell(line, name), reading.heading(name), text)
-    at = _line_of_study(sheets, str(row[KEY]))
+    at = lines.get(str(row[KEY]), 0)
     if at and (text := reading.text(at, name, "studies")):
         return Cell(reading.cell(at, name, "studies"), reading.heading(name, "studies"), text)
     value = row[name]
@@ -338,8 +343,7 @@ def _cell(sheets: Sheets, row: pd.Series, name: str, needed: bool) -> Cell | Non
     return Cell(reading.cell(line, name), name, f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def _line_of_study(sheets: Sheets, study: str) -> int:
-    """Return the line of a study in its sheet; 0 if it is not there."""
-    frame = sheets._frames["studies"]
-    found = frame.loc[frame[KEY] == study, "line"]
-    return int(found.iloc[0]) if len(found) else 0
+def _lines_of_studies(sheets: Sheets) -> dict[str, int]:
+    """Return study to its line in the sheet of studies, the first if it has several."""
+    frame = sheets._frames["studies"].drop_duplicates(KEY)
+    return dict(zip(map(str, frame[KEY]), map(int, frame["line"]), strict=True))
