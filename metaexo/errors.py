@@ -89,7 +89,7 @@ class MissingInputError(InputError):
 
 
 class UnknownChoiceError(InputError):
-    """A word that is not one of the allowed words; the nearest allowed word is named.
+    """A word that is not one of the allowed words; the nearest one is named, or all that it is a part of.
 
     Parameters
     ----------
@@ -117,13 +117,17 @@ class UnknownChoiceError(InputError):
         self.what = what
         self.word = word
         self.allowed = tuple(allowed)
-        self.nearest = nearest or nearest_word(str(word), self.allowed)
-        remedy = f"write {self.nearest!r} if that is what was meant" if self.nearest else ""
+        parts = [name for name in self.allowed if str(word).casefold() in name.casefold().split("_")[1:]]
+        several = nearest is None and len(parts) > 1  # "se" may be treatment_se or control_se
+        self.nearest = None if several else nearest or nearest_word(str(word), parts or self.allowed)
+        meant = " or ".join(map(repr, parts)) if several else repr(self.nearest)
+        remedy = f"write {meant} if that is what was meant" if several or self.nearest else ""
         remedy = remedy if self.allowed else f"leave the {what} out"
-        shown = self.allowed
+        shown = (*parts, *(name for name in self.allowed if name not in parts))
         if len(shown) > MOST_SHOWN:
             near = difflib.get_close_matches(str(word), shown, n=5, cutoff=0.4)
-            shown = tuple(dict.fromkeys(([self.nearest] if self.nearest else []) + near + list(shown[:3])))
+            first = [*([self.nearest] if self.nearest else []), *parts]
+            shown = tuple(dict.fromkeys([*first, *near, *shown[:3]]))
         known = ", ".join(repr(name) for name in shown)
         if len(shown) < len(self.allowed):
             known += f" and {len(self.allowed) - len(shown)} others"

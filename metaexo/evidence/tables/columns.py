@@ -56,6 +56,12 @@ LONGEST_VALUE = 200
 SAMPLE = 200
 FEWEST_KNOWN = {True: 2, False: 1}
 """Known headings in a header: of a flat table, and of a sheet whose name says what it holds."""
+USUAL = (
+    *("study_id", "source_reported", "isolation_reported", "outcome"),
+    *(f"{arm}_{part}" for arm in ARMS for part in ("mean", "sd", "n")),
+)
+"""Columns of the codebook that most tables have."""
+MOST_TO_FILL_IN = 20
 MEANS = tuple(f"{arm}_mean" for arm in ARMS)
 SPREADS = ("sd", "se", "ci_low", "q1", "min")
 RESULTS = frozenset(("effect", "difference", "p_value", "statistic"))
@@ -235,8 +241,8 @@ class Columns:
                 f"no row has headings that are known; the first row holds {first or 'nothing'}",
                 "a row of headings such as Study, Source, Isolation, Exosome mean, Exosome SD, Exosome n, "
                 "Control mean, Control SD, Control n",
-                'name the columns so, or say what they are: --map "my heading=treatment_mean"; '
-                "metaexo new FOLDER writes a workbook to fill in",
+                f"name the columns so, or say what each is: {self._to_fill_in()}; metaexo new FOLDER writes "
+                "a workbook to fill in",
             )
             return False
         self.layout = layout
@@ -254,6 +260,16 @@ class Columns:
                 "fill it, or look at the path",
             )
         return True
+
+    def _to_fill_in(self) -> str:
+        """Return options with the headings of the table, the names of columns left to the user."""
+        rows = [row for row in self.grid.rows if sum(map(bool, row)) > 1]
+        there = {at for row in rows[1:] for at, cell in enumerate(row) if not is_empty(cell)}
+        names = [cell for at, cell in enumerate(rows[0] if rows else []) if cell and at in there]
+        if not names:
+            return option("my heading", "treatment_mean")
+        said = " ".join(option(name[:LONGEST_HEADING], "NAME") for name in names[:MOST_TO_FILL_IN])
+        return f"{said}, in the place of each NAME one of {', '.join(USUAL)}; leave out what is none of them"
 
     def problem(
         self,

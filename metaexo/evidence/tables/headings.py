@@ -147,6 +147,10 @@ NOT_BEFORE = frozenset(
 )
 NOT_BEHIND = frozenset(("minus", "free", "depleted", "negative", "deficient", "frei"))
 """Words before and behind a word of the treated arm by which it is another: "without exosomes", "EV-free"."""
+ABBREVIATED = re.compile(r"\b(?:ET|DE)\b")
+"""Écart type and desviación estándar, in capitals: "et" and "de" are other words."""
+SINGLE = "\u3040-\u30ff\u3400-\u9fff"
+"""Letters that are words of their own: Chinese puts no spaces between words."""
 MINUS = re.compile(r"(?<=[^\W\d_])[-\u2212\u2013](?=[\s)\]]|$)")
 """A minus behind a word: "exo-" beside "exo+"."""
 PACKAGES = (re.compile(r"(?:mean|sd|events|total) [12]"), re.compile(r"(?:m|sd|n)[12]i"))
@@ -261,9 +265,10 @@ def tokens(heading: str) -> list[str]:
     """
     text = unicodedata.normalize("NFKC", re.sub("[™®©]", "", heading[:LONGEST_HEADING]))
     text = re.sub(r"\+\s*/?\s*[-\u2212\u2013]", "±", text)
+    text = ABBREVIATED.sub("sd", text)
     text = MINUS.sub(" minus ", re.sub(r"\bw/o\b", "without", text))
     text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
-    return re.findall(r"[^\W\d_]+|\d+|[±%/()\[\]]", text.casefold())
+    return re.findall(rf"[{SINGLE}]|[^\W\d_{SINGLE}]+|\d+|[±%/()\[\]]", text.casefold())
 
 
 def meaning(heading: str, known: Mapping[str, Column], words: Vocabulary) -> Meaning:
@@ -793,7 +798,8 @@ class _Mapper:
         """Return whether a number alone says which arm a heading is of."""
         found = tokens(heading)
         said = meaning(heading, self.known, self.words)
-        return said.sure and bool(said.arm) and not {*found} & ({*self.words.arms} - {*NUMBERED})
+        numbered = bool({*found} & {*NUMBERED})
+        return numbered and said.sure and bool(said.arm) and not {*found} & ({*self.words.arms} - {*NUMBERED})
 
     def _numbers_by_user(self) -> Iterable[tuple[str, str, str]]:
         for column in self.found.values():
