@@ -61,6 +61,8 @@ CULTURE_BEHIND = re.compile(
 MEDIUM = re.compile(r"\b(?:in|with) (?:\d+ )?(?:(?:human|pooled|autologous) )*$")
 """What stands around a word that says what cells lived in or were coated with: no source beside another."""
 SERUM_OF_MEDIUM = frozenset(("fbs", "fetal bovine serum"))
+FARTHEST = 80
+"""Letters before a mention in which such words are looked for."""
 INDUCED = "ipsc"
 FROM = ("derived", "cell derived", "cells derived")
 ALTERNATIVES = re.compile(r"\b(?:or|vs|versus)\b")
@@ -649,19 +651,24 @@ def denied(text: str, vocabulary: Vocabulary) -> list[Mention]:
     """
     whole = normal_form(text)
     found = [mention for mention in vocabulary.found(text) if mention.category != PREPARATORY]
-    return [mention for mention in found if DENIED_BEFORE.search(whole[: mention.at])]
+    return [mention for mention in found if DENIED_BEFORE.search(_before(whole, mention))]
 
 
 def _is_denied(whole: str, mention: Mention) -> bool:
     """Return whether the normal form of a text says that what it mentions is not there."""
-    before, behind = DENIED_BEFORE.search(whole[: mention.at]), DENIED_BEHIND.match(whole, mention.end)
-    return bool(before or behind)
+    before = DENIED_BEFORE.search(_before(whole, mention))
+    return bool(before or DENIED_BEHIND.match(whole, mention.end))
+
+
+def _before(whole: str, mention: Mention) -> str:
+    """Return the words that stand just before a mention."""
+    return whole[max(mention.at - FARTHEST, 0) : mention.at]
 
 
 def _is_of_culture(whole: str, mention: Mention, named: Sequence[Mention]) -> bool:
     """Return whether a mention says what the cells of a text lived in or were handled with."""
-    before = whole[: mention.at]
-    cells = any(other.at < mention.at and other.category not in (BLOOD, PLATELET) for other in named)
+    before = _before(whole, mention)
+    cells = named[0].at < mention.at and named[0].category not in (BLOOD, PLATELET)
     medium = cells and mention.category in (BLOOD, PLATELET) and MEDIUM.search(before)
     around = CULTURE_BEFORE.search(before) or CULTURE_BEHIND.match(whole, mention.end)
     return bool(medium or around or mention.words in SERUM_OF_MEDIUM)
