@@ -13,6 +13,7 @@ from inspect import Parameter
 from typing import Any, ParamSpec, TypeVar
 
 from metaexo.errors import MOST_SHOWN, CallError, nearest_word
+from metaexo.inputs import is_number, level_of_alpha
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -216,10 +217,25 @@ def _meant(
     if fit is not None and all(word in inspect.signature(fit).parameters for word in unknown):
         given = ", ".join(f"{word}={kwargs[word]!r}" for word in unknown)
         return f"write {name}(...).fit({given})"
-    written = [found for word in unknown if (found := argument_meant(word, parameters)) is not None]
+    written = [
+        f"{found}={_value(found, word, kwargs[word])}"
+        for word in unknown
+        if (found := argument_meant(word, parameters)) is not None
+    ]
     if not written:
         return f"leave out {', '.join(f'{word}=' for word in unknown)}"
-    return "write " + ", ".join(f"{word}={VALUES.get(word, '...')}" for word in written)
+    return "write " + ", ".join(written)
+
+
+def _value(ours: str, word: str, value: object) -> str:
+    """Return what to write after an argument in the place of a value of elsewhere."""
+    if ours == "level" and is_number(value):
+        number = float(value)  # type: ignore[arg-type]
+        if 0 < number < 1:
+            return level_of_alpha(number) if number < 0.5 or _letters(word) == "alpha" else f"{number:g}"
+        if 50 <= number < 100:
+            return f"{number / 100:g}"
+    return VALUES.get(ours, "...")
 
 
 def _public(function: Callable[..., Any], name: str) -> str:

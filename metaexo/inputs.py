@@ -6,6 +6,7 @@ Every public function reads the values of its caller here, once; below this door
 from __future__ import annotations
 
 import datetime
+import math
 import numbers as abstract
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -183,16 +184,35 @@ def warn_of_unclear_levels(name: str, words: Sequence[str], row_name: Callable[[
 
 
 def check_level(level: object, name: str = "level") -> float:
-    """Return a confidence level; refuse anything but a fraction between 0 and 1."""
-    number = is_number(level)
-    if number and 0 < float(level) < 1:  # type: ignore[arg-type]
-        return float(level)  # type: ignore[arg-type]
-    percent = number and 50 <= float(level) < 100  # type: ignore[arg-type]
+    """Return a level; refuse anything but a fraction between 0 and 1, and an alpha for a confidence level.
+
+    Other packages ask for alpha: 0.1 there is a confidence level of 0.9, and is refused where `name` is "level".
+    """
+    number = float(level) if is_number(level) else math.nan  # type: ignore[arg-type]
+    if 0 < number < 0.5 and name == "level":
+        raise InputError(
+            f"level is {number:g}, an interval that would hold the truth in {number:.3%} of cases",
+            "a confidence level of at least 0.5, for example 0.95",
+            f"write level={level_of_alpha(number)}: the interval with alpha = {number:g} is that",
+        )
+    if 0 < number < 1:
+        return number
     raise InputError(
         f"{name} is {level!r}",
         "a fraction between 0 and 1, for example 0.95",
-        f"write {float(level) / 100:g}" if percent else "write 0.95",  # type: ignore[arg-type]
+        f"write {number / 100:g}" if 50 <= number < 100 else "write 0.95",
     )
+
+
+def level_of_alpha(alpha: float) -> str:
+    """Return the confidence level of an interval with this alpha, as it is written.
+
+    Examples
+    --------
+    >>> level_of_alpha(0.1), level_of_alpha(0.05)
+    ('0.9', '0.95')
+    """
+    return f"{1 - alpha:.12g}"
 
 
 def check_choice(

@@ -1,6 +1,7 @@
 """The door: what users hand in is read as numbers or words, or refused with the rows named."""
 
 import datetime
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -109,6 +110,17 @@ def test_levels(level):
     with pytest.raises(InputError, match="level is"):
         check_level(level)
     assert check_level(np.float32(0.5)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("alpha", "level"), [(0.1, "0.9"), (0.05, "0.95"), (0.0125, "0.9875"), (0.49, "0.51")]
+)
+def test_an_alpha_is_no_level_of_an_interval(alpha, level):
+    with pytest.raises(
+        InputError, match=re.escape(f"write level={level}: the interval with alpha = {alpha}")
+    ):
+        check_level(alpha)
+    assert check_level(alpha, "significance") == alpha
 
 
 def test_a_level_in_per_cent_is_told_the_fraction():

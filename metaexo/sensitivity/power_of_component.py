@@ -209,7 +209,7 @@ def power_of_component(
     _refuse_other_models(fit)
     check_choice("random term", term, [named.name for named in fit.terms])
     true_shares = _read_shares(shares)
-    level = _read_level(level)
+    level = check_level(level)
     total = fit.tau2 if tau2 is None else check_number("tau2", tau2)
     if not (np.isfinite(total) and total > 0):
         raise InputError(
@@ -264,16 +264,6 @@ def _read_shares(shares: ArrayLike) -> Array:
     if values.ndim != 1 or not values.size or not ((values > 0) & (values <= 1)).all():
         raise InputError(f"shares are {shares!r}", "fractions above 0 and at most 1, such as (0.1, 0.2, 0.4)")
     return values
-
-
-def _read_level(level: float) -> float:
-    """Return the level; a test at more than one half is one at 1 - level by mistake."""
-    value = check_level(level)
-    if value <= 0.5:
-        raise InputError(
-            f"level is {value:g}", "a confidence level", f"for a test at {value:g} write level={1 - value:g}"
-        )
-    return value
 
 
 def _variances(fit: MultilevelResults, at: int, share: float, total: float) -> Array:

@@ -319,7 +319,8 @@ def test_without_a_name_the_data_sets_are_listed():
         ("mx.event_counts(data, 'ai', 'ci')", "event_counts(data, treatment_events=..., treatment_n=...)"),
         ("mx.load_dataset(nmae='bcg')", "write name=..."),
         ("mx.MantelHaenszel(counts, sm='RR')", "write measure=..."),
-        ("mx.MantelHaenszel(counts).fit(conf_level=0.9)", "write level=..."),
+        ("mx.MantelHaenszel(counts).fit(conf_level=0.9)", "write level=0.9"),
+        ("mx.MantelHaenszel(counts).fit(conf_level=95)", "write level=0.95"),
     ],
 )
 def test_a_wrong_call_says_what_to_write(call, written, names):
@@ -360,7 +361,9 @@ def test_warnings_are_those_of_the_line_of_the_user(es):
         ("mx.bias.pet_peese(yi=1, vi=1)", "write mx.bias.pet_peese(mx.EffectSizes(y=yi, v=vi))"),
         ("mx.sensitivity.permutation_test(fit, iter=99)", "write draws=..."),
         ("mx.aggregate(es, rho=0.5)", "write correlation=..."),
-        ("fit.conf_int(alpha=0.1)", "write level=..."),
+        ("fit.conf_int(alpha=0.1)", "write level=0.9"),
+        ("mx.RandomEffects(es).fit(alpha=0.05)", "write level=0.95"),
+        ("mx.plots.forest(fit, alpha=0.05)", "write level=0.95"),
         ("fit.summary(digits=3)", "needed: no argument"),
         ("fit.test_terms(btt=2)", "needed: adjust"),
         ("mx.plots.forest(fit, transf='exp')", 'write scale="measure"'),
@@ -378,6 +381,36 @@ def test_warnings_are_those_of_the_line_of_the_user(es):
 def test_arguments_and_words_of_elsewhere(call, written, names):
     with pytest.raises(InputError, match=re.escape(written)):
         eval(call, dict(names))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fit.conf_int(LEVEL)",
+        "fit.predict(level=LEVEL)",
+        "fit.pooled(level=LEVEL)",
+        "fit.blup(level=LEVEL)",
+        "fit.heterogeneity(level=LEVEL)",
+        "es.conf_int(LEVEL)",
+        "mx.RandomEffects(es).fit(level=LEVEL)",
+        "mx.MantelHaenszel(counts).fit(level=LEVEL)",
+        "mx.plots.forest(fit, level=LEVEL)",
+        "mx.plots.funnel(fit, level=LEVEL)",
+        "mx.bias.limit_meta_analysis(fit, level=LEVEL)",
+        "mx.bias.trim_and_fill(fit, level=LEVEL)",
+        "mx.bias.pet_peese(fit, level=LEVEL)",
+        "mx.sensitivity.leave_one_out(fit, level=LEVEL)",
+        "mx.sensitivity.bootstrap(fit, draws=99, level=LEVEL)",
+        "mx.stratify(es, by='source', level=LEVEL)",
+        "mx.safety.upper_limit(counts.arm('treatment'), level=LEVEL)",
+        "fit.profile(level=LEVEL)",
+    ],
+)  # fmt: skip
+def test_an_alpha_is_never_taken_as_a_level(call, names):
+    """statistics packages of Python ask for alpha: conf_int(0.1) is their 90% interval."""
+    with pytest.raises(InputError, match=r"write level=0\.9: the interval with alpha = 0\.1 is that"):
+        eval(call.replace("LEVEL", "0.1"), dict(names))
+    eval(call.replace("LEVEL", "0.9"), dict(names))
 
 
 def test_no_far_word_is_suggested(es):

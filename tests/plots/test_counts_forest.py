@@ -160,8 +160,8 @@ def test_wrong_choices_of_counts_are_refused():
         forest_plan(two)
     with pytest.raises(InputError, match="per is 7"):
         forest_plan(one_arm(), per=7)
-    with pytest.raises(InputError, match="a level above"):
-        forest_plan(one_arm(), upper=True, level=0.4)
+    with pytest.raises(InputError, match=r"a level of at least 0\.75"):
+        forest_plan(one_arm(), upper=True, level=0.6)
     with pytest.raises(InputError, match="log scale, and an estimate of 0"):
         forest_plan(one_arm(), scale="log")
     effects = mx.EffectSizes([0.1, 0.2], [0.1, 0.1])

@@ -527,8 +527,10 @@ def _arm_writer(
 ) -> ArmWriter:
     """Return the writer of counts of one arm, with the interval of each study."""
     wide = 2 * level - 1 if options.upper else level
-    if not wide > 0:
-        raise InputError(f"upper limits at the level {level:g}", "a level above 0.5", "choose level=0.95")
+    if not wide >= 0.5:
+        raise InputError(
+            f"upper limits at the level {level:g}", "a level of at least 0.75", "choose level=0.95"
+        )
     found = study_intervals(counts, options.interval, level=wide)
     shown = options.per * np.array([found.estimate, found.low, found.high])
     if options.upper:
