@@ -186,7 +186,7 @@ def warn_of_unclear_levels(name: str, words: Sequence[str], row_name: Callable[[
 def check_level(level: object, name: str = "level") -> float:
     """Return a level; refuse anything but a fraction between 0 and 1, and an alpha for a confidence level.
 
-    Other packages ask for alpha: 0.1 there is a confidence level of 0.9, and is refused where `name` is "level".
+    Other packages ask for alpha: 0.1 there is a confidence level of 0.9, so it is refused where a level is.
     """
     number = float(level) if is_number(level) else math.nan  # type: ignore[arg-type]
     if 0 < number < 0.5 and name == "level":

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.check import (
     check_studies,
-    check_table,
     index_of,
     look_up,
     read_labels,
     read_studies,
+    read_table_of,
     read_variances,
     reading,
     study_column_of,
@@ -181,9 +181,10 @@ class BoundedEffectSizes(EffectRows):
         for name, given, kind in kinds:
             if not isinstance(given, kind) and not (name == "origin" and given is None):
                 raise InputError(f"{name} is a {type(given).__name__}", f"a {kind.__name__}")
-        check_table(data)
-        if data is None:
+        table = read_table_of(data)
+        if table is None:
             raise InputError("data is None", "a pandas.DataFrame with one row per effect")
+        data = table
         column = study if isinstance(study, str) else study_column_of(data) if study is None else None
         studies = look_up(data, "study", column if column is not None else study)
         put = object.__setattr__
@@ -368,8 +369,8 @@ def check_effects(effects: object, function: str = "") -> EffectSizes:
         return effects.exact
     if isinstance(effects, str):
         given, remedy = 'mx.EffectSizes("yi", "vi", data=data)', f"with {reading(effects)}"
-    elif hasattr(effects, "columns"):
-        found = columns_of_effects(effects.columns)
+    elif hasattr(effects, "columns") or isinstance(effects, Mapping):
+        found = columns_of_effects(cast("pd.DataFrame", read_table_of(effects)).columns)
         given = found or 'mx.EffectSizes("yi", "vi", data=data)'
         remedy = (
             ""
@@ -415,7 +416,7 @@ def bounded_effects(
     se_upper: ArrayLike | str | None = None,
     labels: Sequence[str] | str | None = None,
     study: Sequence[str] | str | None = None,
-    data: pd.DataFrame | None = None,
+    data: pd.DataFrame | Mapping[str, Any] | None = None,
     oriented: bool = False,
 ) -> BoundedEffectSizes:
     """Return effects that are points or intervals, from numbers of your own.
@@ -465,7 +466,7 @@ def bounded_effects(
     """
     import pandas as pd
 
-    check_table(data)
+    data = read_table_of(data)
     if study is None and data is not None:
         study = study_column_of(data)
     column = study if isinstance(study, str) else None

@@ -40,6 +40,7 @@ from metaexo.inputs import (
     check_aligned,
     check_flag,
     check_level,
+    describe,
     is_blank,
     read_entries,
     read_numbers,
@@ -403,12 +404,23 @@ def signs(direction: ArrayLike, name: str, differs: Mask) -> Array:
     return np.sign(numbers(direction))
 
 
-def check_table(data: object, name: str = "data") -> None:
-    """Refuse anything but a data frame (or nothing), and a data frame with two columns of one name."""
+def read_table_of(data: object, name: str = "data") -> pd.DataFrame | None:
+    """Return a data frame (or nothing), which a mapping of columns is too; refuse anything else.
+
+    A data frame with two columns of one name is refused as well.
+    """
     if data is None:
-        return
+        return None
     import pandas as pd
 
+    if isinstance(data, Mapping):
+        columns = {str(column): read_entries(values, str(column)) for column, values in data.items()}
+        lengths = {column: len(values) for column, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            each = ", ".join(f"{column} has {length}" for column, length in lengths.items())
+            raise ShapeError(f"the columns of {name} differ in length: {each}", "one entry per row in each")
+        check_aligned(**{str(column): values for column, values in data.items()})
+        return pd.DataFrame(dict(data))
     if isinstance(data, pd.DataFrame):
         twice = [str(column) for column in data.columns[data.columns.duplicated()]]
         if twice:
@@ -417,13 +429,25 @@ def check_table(data: object, name: str = "data") -> None:
                 "columns with names of their own",
                 f"rename them: {name}.columns = [...]",
             )
-        return
+        return data
     if isinstance(data, str):
         remedy = f'read the file first: {reading(data)}, or mx.read_table({data!r}).effects("SMD")'
         found = f"the text {data!r}"
     else:
-        found, remedy = f"a {type(data).__name__}", f"make one: pandas.DataFrame({name})"
+        found, remedy = describe(data), f"make one: {_as_pandas(data, name)}"
+        if hasattr(data, "to_pandas"):
+            found = f"a {type(data).__name__} of {type(data).__module__.partition('.')[0]}"
     raise InputError(f"{name} is {found}", "a pandas.DataFrame with one row per effect", remedy)
+
+
+def _as_pandas(data: object, name: str = "data") -> str:
+    """Return how something else is made a data frame of pandas, as it is written."""
+    if hasattr(data, "to_pandas"):  # polars, pyarrow
+        return f"{name}.to_pandas()"
+    if getattr(data, "ndim", 0) == 2:
+        words = ", ".join(f'"column {i + 1}"' for i in range(min(data.shape[1], 3)))  # type: ignore[attr-defined]
+        return f"pandas.DataFrame({name}, columns=[{words}{', ...' if data.shape[1] > 3 else ''}])"  # type: ignore[attr-defined]
+    return f"pandas.DataFrame({name})"
 
 
 def reading(path: str) -> str:

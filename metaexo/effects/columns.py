@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from metaexo.effects.measure import Measure
+from metaexo.effects.measure import Measure, all_measures
 from metaexo.errors import InputError, MissingInputError, UnknownChoiceError
 
 # What the inputs are called elsewhere, without punctuation.
@@ -223,6 +223,16 @@ def check_names(record: Measure, given: Mapping[str, Any]) -> None:
             "write " + ", ".join(f"{name}={value}" for name, value in ours.items()),
         )
     names = {word: name for name in allowed for word in OTHER_NAMES.get(name, ())}
+    of_any = {name for one in all_measures() for route in one.routes for name in route.inputs}
+    unused = [name for name in unknown if name in of_any]
+    if unused == unknown:
+        remedy = f"leave out {', '.join(f'{name}=' for name in unused)}"
+        ways = ((one.code, way.inputs) for one in all_measures() for way in one.routes)
+        others = [code for code, inputs in ways if set(inputs) == set(given)]
+        if len(unknown) == len(given) and others:
+            remedy = f"write mx.effect_sizes({others[0]!r}, ...), which is computed from these inputs"
+        raise InputError(f"{record.code} does not use {', '.join(unused)}", needed_inputs(record), remedy)
+    first = next(name for name in unknown if name not in of_any)
     raise UnknownChoiceError(f"input of {record.code}", first, allowed, nearest=names.get(first.casefold()))
 
 

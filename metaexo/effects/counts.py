@@ -13,11 +13,11 @@ from metaexo.effects.check import (
     check_inputs,
     check_kind,
     check_studies,
-    check_table,
     index_of,
     look_up,
     read_labels,
     read_studies,
+    read_table_of,
     study_column_of,
 )
 from metaexo.effects.columns import call_with
@@ -127,10 +127,10 @@ class EventCounts(EffectRows):
         person_time: bool = False,
         labels: Sequence[str] | str | None = None,
         study: Sequence[str] | str | None = None,
-        data: pd.DataFrame | None = None,
+        data: pd.DataFrame | Mapping[str, Any] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        check_table(data)
+        data = read_table_of(data)
         if ledger is not None:
             check_kind("ledger", ledger, Ledger)
         column = study if isinstance(study, str) else None
@@ -376,7 +376,7 @@ class EventCounts(EffectRows):
 
 
 def event_counts(
-    data: pd.DataFrame | None = None,
+    data: pd.DataFrame | Mapping[str, Any] | None = None,
     *,
     treatment_events: ArrayLike | str | None = None,
     treatment_n: ArrayLike | str | None = None,
@@ -446,7 +446,7 @@ def event_counts(
     >>> print(counts.zeros_in_words())
     2 of 3 rows without event in an arm, 1 without event in either
     """
-    check_table(data)
+    data = read_table_of(data)
     check_choice("missing", missing, ("drop", "raise"))
     given = {
         "treatment_events": treatment_events,

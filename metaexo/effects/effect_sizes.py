@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from metaexo.effects.check import (
     check_kind,
     check_studies,
-    check_table,
     index_of,
     look_up,
     read_labels,
     read_studies,
+    read_table_of,
     read_variances,
     study_column_of,
 )
@@ -153,7 +153,7 @@ class EffectSizes(EffectRows):
         se: ArrayLike | str | None = None,
         labels: Sequence[str] | str | None = None,
         study: Sequence[str] | str | None = None,
-        data: pd.DataFrame | None = None,
+        data: pd.DataFrame | Mapping[str, Any] | None = None,
         derived: Sequence[Derivation] | None = None,
         ledger: Ledger | None = None,
         oriented: bool = False,
@@ -161,10 +161,10 @@ class EffectSizes(EffectRows):
         missing: Literal["drop", "raise"] = "drop",
     ) -> None:
         check_choice("missing", missing, ("drop", "raise"))
-        if hasattr(y, "columns"):
-            raise _table_for_effects(y)
+        if hasattr(y, "columns") or isinstance(y, Mapping):
+            raise _table_for_effects(read_table_of(y))
         record = get_measure(measure)
-        check_table(data)
+        data = read_table_of(data)
         column = study if isinstance(study, str) else None
         if study is None and data is not None:
             column = study = study_column_of(data)

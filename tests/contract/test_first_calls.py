@@ -243,6 +243,86 @@ def test_a_unit_in_the_cells_is_taken_out_as_the_answer_says():
         mx.EffectSizes(["0.1 (0.2)", "5.0 ± 1.0"], [0.1, 0.1])
 
 
+def test_rules_for_zeros_in_the_words_of_metafor():
+    cells = {"treatment_events": [0, 3], "treatment_n": [9, 8], "control_events": [2, 4], "control_n": [9, 9]}
+    for word, ours in (("if0all", "all_if_any_zero"), ("only0", "studies_with_zero")):
+        with pytest.raises(UnknownChoiceError, match=f"write '{ours}'"):
+            mx.effect_sizes("OR", **cells, continuity_to=word)
+    by_rule = [
+        mx.effect_sizes("OR", **cells, continuity_to=rule).y
+        for rule in ("all_if_any_zero", "studies_with_zero")
+    ]
+    # log((0.5 * 7.5) / (9.5 * 2.5)) and log((3.5 * 5.5) / (5.5 * 4.5)) if all cells get 1/2
+    assert by_rule[0] == pytest.approx(np.log([3.75 / 23.75, 19.25 / 24.75]))
+    assert by_rule[1] == pytest.approx(np.log([3.75 / 23.75, 15 / 20]))
+
+
+def test_an_input_of_other_measures_is_left_out_as_the_answer_says():
+    for measure, unused in (
+        ("SMD1", ["treatment_sd"]),
+        ("VR", ["treatment_mean", "control_mean"]),
+        ("CVR", []),
+    ):
+        given = dict(COLUMNS)
+        if unused:
+            words = f"{measure} does not use {', '.join(unused)}; .* leave out {'=, '.join(unused)}="
+            with pytest.raises(InputError, match=words):
+                mx.effect_sizes(measure, OWN, **given)
+        for name in unused:
+            del given[name]
+        assert mx.effect_sizes(measure, OWN, **given).k == 6
+    with pytest.raises(
+        InputError, match=r"OR does not use mean, sd, n; .*write mx\.effect_sizes\('MN', \.\.\.\)"
+    ):
+        mx.effect_sizes("OR", mean=[1.0], sd=[1.0], n=[9])
+    with pytest.raises(UnknownChoiceError, match="'tretment_mean' is not known"):
+        mx.effect_sizes("SMD1", OWN, **COLUMNS, tretment_mean="exo_mean")
+
+
+class OfPolars:
+    """A table of polars, as far as it is asked: columns, and how it is made one of pandas."""
+
+    columns = ("y", "v")
+
+    def __getitem__(self, name):
+        raise TypeError(name)
+
+    def to_pandas(self):
+        return pd.DataFrame({"y": [0.1, 0.4, 0.2], "v": [0.2, 0.1, 0.3]})
+
+
+def test_tables_of_other_packages():
+    data = OfPolars()
+    for call in (
+        lambda table: mx.EffectSizes("y", "v", data=table),
+        mx.EffectSizes,
+        mx.RandomEffects,
+        lambda table: mx.effect_sizes("SMD", table),
+        mx.event_counts,
+    ):
+        with pytest.raises(InputError, match=r"make one: data\.to_pandas\(\)"):
+            call(data)
+    assert mx.EffectSizes("y", "v", data=eval("data.to_pandas()", {"data": data})).k == 3
+    matrix = OWN[list(ARMS)].to_numpy()
+    with pytest.raises(InputError, match=re.escape('pandas.DataFrame(data, columns=["column 1", ')):
+        mx.effect_sizes("SMD", matrix)
+
+
+def test_a_mapping_of_columns_is_a_table():
+    table = {name: list(OWN[ours]) for name, ours in COLUMNS.items()} | {"paper": list("abcdef")}
+    es = mx.effect_sizes("SMD", table, labels="paper")
+    assert es.y.tolist() == mx.effect_sizes("SMD", OWN, **COLUMNS).y.tolist()
+    assert es.labels == tuple("abcdef")
+    assert es.column("paper").tolist() == list("abcdef")
+    assert mx.EffectSizes("y", "v", data={"y": [0.1, 0.3], "v": [0.1, 0.2]}).k == 2
+    assert mx.event_counts({"events": [1, 2], "n": (9, 8)}).k == 2
+    with pytest.raises(mx.errors.ShapeError, match="y has 2, v has 1"):
+        mx.EffectSizes("y", "v", data={"y": [0.1, 0.3], "v": [0.1]})
+    for call in (mx.EffectSizes, mx.RandomEffects):
+        with pytest.raises(InputError, match=re.escape('mx.EffectSizes("y", "v", data=data)')):
+            call({"y": [0.1, 0.3], "v": [0.1, 0.2]})
+
+
 def test_counts_from_the_four_cells_of_a_table():
     with pytest.raises(MissingInputError) as caught:
         mx.event_counts(EVENTS)

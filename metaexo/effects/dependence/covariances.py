@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metaexo.effects.bounded_effect_sizes import check_effects
-from metaexo.effects.check import check_table, look_up, read_variances
+from metaexo.effects.check import look_up, read_table_of, read_variances
 from metaexo.effects.derivation import AVERAGED, Derivation
 from metaexo.effects.effect_rows import rows_by
 from metaexo.effects.effect_sizes import EffectSizes
@@ -78,7 +78,7 @@ def covariance_blocks(
     cluster: Sequence[object] | pd.Series | str = "study",
     *,
     se: ArrayLike | str | None = None,
-    data: pd.DataFrame | None = None,
+    data: pd.DataFrame | Mapping[str, Any] | None = None,
     correlation: float | None = None,
     kind: Sequence[object] | pd.Series | str | None = None,
     between_kinds: float | None = None,
@@ -99,7 +99,7 @@ def covariance_blocks(
         Cluster (study, sample) of each row, or the name of a column of `data`.
     se : array_like, shape (k,), or str, optional
         Standard errors, in the place of `v`.
-    data : DataFrame, optional
+    data : DataFrame or mapping of columns, optional
         Table whose columns the other arguments may name.
     correlation : float, optional
         Correlation of two effects of one cluster, of one kind if kinds are given. Needed where a cluster has
@@ -139,7 +139,7 @@ def covariance_blocks(
     array([[0.04, 0.03],
            [0.03, 0.09]])
     """
-    check_table(data)
+    data = read_table_of(data)
     given = {"v": v, "cluster": cluster, "se": se, "kind": kind, "time": time}
     v, cluster, se, kind, time = (look_up(data, name, values) for name, values in given.items())
     check_aligned(v=v, cluster=cluster, se=se, kind=kind, time=time, data=data)

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.check import (
     check_inputs,
-    check_table,
     index_of,
     look_up,
     read_labels,
     read_studies,
+    read_table_of,
     study_column_of,
 )
 from metaexo.effects.columns import check_names, missing_columns
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def effect_sizes(
     measure: str | Measure,
-    data: pd.DataFrame | None = None,
+    data: pd.DataFrame | Mapping[str, Any] | None = None,
     *,
     labels: Sequence[str] | str | None = None,
     study: Sequence[str] | str | None = None,
@@ -137,7 +137,7 @@ def effect_sizes(
             "effects that are calculated already are handed in by mx.EffectSizes(y, v)",
         )
     record = get_measure(measure)
-    check_table(data)
+    data = read_table_of(data)
     check_choice("missing", missing, ("drop", "raise"))
     check_flag("bias_correction", bias_correction)
     column = study if isinstance(study, str) else None

@@ -20,6 +20,7 @@ from metaexo.inputs import check_choice, check_flag, check_number
 from metaexo.types import Array, Mask
 
 STUDIES = ("studies_with_zero", "all", "all_if_any_zero", "none")
+OF_METAFOR = {"if0all": "all_if_any_zero", "only0": "studies_with_zero"}
 CELLS = ("all", "events")
 PREFIXES = ("treatment_", "control_", "first_", "second_", "")
 SHARES = ("both", "estimate", "variance")
@@ -63,7 +64,7 @@ class ZeroCells:
             ("continuity_cells", self.cells, CELLS),
             ("continuity_in", self.share, SHARES),
         ):
-            check_choice(what, word, allowed)
+            check_choice(what, word, allowed, OF_METAFOR if what == "continuity_to" else {})
         check_flag("drop_double_zero", self.drop_double_zero)
 
     def touched(self, has_zero: Mask) -> Mask:

@@ -7,7 +7,7 @@ cluster-robust standard errors make the inference valid where the assumption is 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects import covariance_blocks
 from metaexo.effects.bounded_effect_sizes import check_effects
-from metaexo.effects.check import check_table, look_up
+from metaexo.effects.check import look_up, read_table_of
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.errors import CorrelationError, FewStudiesWarning, InputError, NotIdentifiableError, ShapeError
 from metaexo.immutable import frozen
@@ -275,7 +275,7 @@ def model_of_values(
     values: ArrayLike | str,
     random: str | RandomTerm | Sequence[str | RandomTerm],
     *,
-    data: pd.DataFrame | None = None,
+    data: pd.DataFrame | Mapping[str, Any] | None = None,
     study: Sequence[str] | str | None = None,
     labels: Sequence[str] | str | None = None,
     v: ArrayLike | str | None = None,
@@ -301,7 +301,7 @@ def model_of_values(
         text here, and as `study`, `labels` or `v`, is the name of a column of `data`.
     random : str, RandomTerm, or sequence of them
         Random terms, as in :class:`metaexo.Multilevel`; the residual is added.
-    data : DataFrame, optional
+    data : DataFrame or mapping of columns, optional
         Columns that the terms name, one row per value.
     study : sequence of str, or str, optional
         Study of each value.
@@ -341,7 +341,7 @@ def model_of_values(
     >>> fit.heterogeneity()["i2"].round(2).to_dict()
     {'source': 0.34, 'effect': 0.66}
     """
-    check_table(data)
+    data = read_table_of(data)
     values, v = look_up(data, "values", values), look_up(data, "v", v)
     check_aligned(values=values, v=v, data=data, study=study, labels=labels)
     y = read_numbers(values, "values", ndim=1)

@@ -13,6 +13,7 @@ from metaexo.effects import EffectSizes, Measure, back_by_rows, back_pooled
 from metaexo.formatting import level_words, plural
 from metaexo.heterogeneity.levels import readable
 from metaexo.plots import pages_of
+from metaexo.plots.canvas.plan import whole_figure
 from metaexo.report.content import distinct
 from metaexo.report.own.part import Part
 
@@ -144,7 +145,7 @@ def figure_of(axes: Axes) -> Figure:
 
     figure: Any = axes.figure
     for page in pages_of(figure):
-        plt.close(page.get_figure(root=True))
+        plt.close(whole_figure(page))
     return cast("Figure", figure)
 
 

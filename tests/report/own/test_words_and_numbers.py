@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import openpyxl
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import metaexo as mx
 from metaexo.report import Report
 from metaexo.report.content import ReportTable, distinct
+from metaexo.report.own.words import figure_of
 from tests.report.own.conftest import Folder
 from tests.report.own.sheets import ISOLATIONS, SOURCES, outcomes_of, said, studies_of
 from tests.report.own.test_answers import words_of
@@ -158,3 +160,14 @@ def test_worksheets_of_several_questions_have_numbers_where_names_are_too_long(
     titles = [str(row[1].value) for row in book["Contents"].iter_rows(min_row=2)]
     assert titles[0].startswith("Study characteristics (Wound closure")
     assert titles[-1] == "How each effect came from the cells of the file"
+
+
+def test_pyplot_keeps_no_page_of_a_figure_of_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With matplotlib 3.9 too, where get_figure() takes no argument."""
+    before = plt.get_fignums()
+    axes = mx.plots.forest(mx.EffectSizes([0.1] * 50, [0.02] * 50), pages=20)
+    for page in mx.plots.pages_of(axes):
+        monkeypatch.setattr(page, "get_figure", lambda page=page: page.figure)
+    assert len(plt.get_fignums()) == len(before) + 3
+    assert figure_of(axes) is axes.figure
+    assert plt.get_fignums() == before
