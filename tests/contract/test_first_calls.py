@@ -8,6 +8,7 @@ from __future__ import annotations
 import pathlib
 import re
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -497,3 +498,30 @@ def test_no_far_word_is_suggested(es):
     with pytest.raises(UnknownChoiceError) as caught:
         mx.RandomEffects(es.with_columns(latitude=range(6), allocation=list("ababab")), "ablat")
     assert caught.value.remedy == ""
+
+
+def test_a_forest_fits_the_axes_of_a_notebook_or_the_answer_makes_room():
+    """The default of plt.subplots() holds the 13 trials; what an error names as remedy draws."""
+    trials = mx.RandomEffects(mx.effect_sizes("RR", mx.load_dataset("bcg"), labels="study")).fit()
+    axes = mx.plots.forest(trials, ax=plt.subplots()[1])
+    assert mx.plots.overlapping_texts(axes) == []
+    for call, tries in (
+        ("mx.plots.forest(fit, ax=plt.subplots(figsize=(6.4, 4.2))[1])", 2),
+        ("mx.plots.forest(fit, ax=plt.subplots(2, 1, figsize=(7, 6))[1][0])", 1),
+        ("mx.plots.forest(fit, ax=plt.figure(figsize=(6.4, 3)))", 1),
+        ("mx.plots.forest(fit, height=3.2)", 3),
+    ):
+        names = {"mx": mx, "plt": plt, "fit": trials}
+        with pytest.raises(InputError, match="a height that holds all rows") as caught:
+            eval(call, names)
+        assert ("height=" in caught.value.remedy) is ("ax=" not in call)
+        written = re.findall(r"figsize=\([^)]*\)|(?:pages|height|font_size)=[\d.]*\d", caught.value.remedy)
+        assert len(written) == tries
+        for words in written:
+            name = words.partition("=")[0]
+            if name in ("figsize", "height"):
+                mended = re.sub(rf"{name}=(\([^)]*\)|[\d.]+)", words, call)
+            else:
+                mended = f"{call[:-1]}, {words})"
+            eval(mended, names)
+    plt.close("all")

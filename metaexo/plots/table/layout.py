@@ -13,9 +13,9 @@ from metaexo.errors import InputError, UnknownChoiceError
 from metaexo.plots.canvas.arguments import Column
 from metaexo.plots.canvas.fonts import HINTED, NO_FONT, NO_LETTER, plain
 from metaexo.plots.canvas.legend import lay_out_keys
-from metaexo.plots.canvas.plan import in_lines, is_axes, rows_on_a_page, size_of
+from metaexo.plots.canvas.plan import in_lines, is_axes, rows_on_a_page, size_of, whole_figure
 from metaexo.plots.canvas.scale import Scale, ShownAxis, from_place, robust_limits, tick_label, to_place
-from metaexo.plots.canvas.theme import Theme
+from metaexo.plots.canvas.theme import LEAST_SIZE, Theme
 from metaexo.plots.table.lanes import in_lanes
 from metaexo.plots.table.plan import (
     BESIDE,
@@ -40,6 +40,7 @@ PANEL_SHARE, NARROW_SHARE, LARGEST_SHARE = 0.34, 0.27, 0.62
 STEP, LOSS = 3.0, 0.85
 TITLE_LETTERS = 18
 LEAST_ROW, PAD, LARGEST_PAD = 1.18, 0.36, 1.8  # height of a row of one line, and room around, in letters
+TIGHTEST = 0.05  # what rows of a figure of a given height may lose, in letters
 DWARFS = 2.0
 PART = 0.25
 DETAIL_GAP = 6.0
@@ -73,7 +74,7 @@ def lay_out(
         for i, part in enumerate(parts)
     ]
     if ax is not None or height is not None:
-        _check_height(plans, height, theme)
+        _check_height(plans, height, ax, theme)
     return replace(plans[0], more=tuple(plans[1:]))
 
 
@@ -404,7 +405,7 @@ def _page(
         pad = table.row_height - LEAST_ROW * theme.size
     elif size[1] is not None:
         spare = 72.0 * size[1] - top - 3.0 - below - sum(row.height for row in rows)
-        pad = min(max(spare / len(rows), 0.0), LARGEST_PAD * theme.size)
+        pad = min(max(spare / len(rows), -TIGHTEST * theme.size), LARGEST_PAD * theme.size)
     y = top + 3.0
     placed = []
     for row in rows:
@@ -438,17 +439,39 @@ def _page(
     )
 
 
-def _check_height(plans: Sequence[TablePlan], height: float | None, theme: Theme) -> None:
+def _check_height(plans: Sequence[TablePlan], height: float | None, ax: Any, theme: Theme) -> None:
     """Refuse a height in which rows do not fit with letters that can be read."""
-    needed = max(plan.height for plan in plans)
-    if height is not None and needed > height + 0.005:
-        rows = max(len(plan.rows) for plan in plans)
-        raise InputError(
-            f"{rows} rows need {needed:.2f} inches with letters of {theme.size:g} points, "
-            f"and there are {height:.2f}",
-            "a height that holds all rows",
-            f"choose height={math.ceil(10 * needed) / 10:g} or a larger figure, fewer rows, or pages=True",
-        )
+    tallest = max(plans, key=lambda plan: plan.height)
+    needed = tallest.height
+    if height is None or needed <= height + 0.005:
+        return
+    count, margins = len(tallest.rows), (2 * MARGIN + 12.0) / 72
+    if ax is None:
+        remedies = [f"choose height={_tenths(needed)}"]
+        each = max(row.height for row in tallest.rows) / 72
+        on_a_page = int((height - needed + count * each) / each) - 1  # a heading may come twice
+        if on_a_page >= 3:
+            remedies.append(f"pages={on_a_page}")
+    else:
+        figure = whole_figure(ax)
+        wide, high = figure.get_size_inches()
+        make = "plt.subplots" if is_axes(ax) else "plt.figure"
+        remedies = [
+            f"make a figure that is higher: {make}(figsize=({wide:g}, {_tenths(high * needed / height)}))"
+        ]
+    if margins + (needed - margins) * LEAST_SIZE / theme.size <= height and theme.size > LEAST_SIZE:
+        remedies.append(f"font_size={LEAST_SIZE:g}")
+    raise InputError(
+        f"{count} rows need {needed:.2f} inches with letters of {theme.size:g} points, "
+        f"and there are {height:.2f}",
+        "a height that holds all rows",
+        ", or ".join(remedies) + ", or show fewer rows",
+    )
+
+
+def _tenths(inches: float) -> str:
+    """Return a length that is at least so long, as it is written."""
+    return f"{math.ceil(10 * inches) / 10:g}"
 
 
 def _heads(table: Table, columns: Sequence[PlacedColumn]) -> tuple[SpanningHead, ...]:
