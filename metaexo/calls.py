@@ -13,7 +13,7 @@ from inspect import Parameter
 from typing import Any, ParamSpec, TypeVar
 
 from metaexo.errors import MOST_SHOWN, CallError, nearest_word
-from metaexo.inputs import is_number, level_of_alpha
+from metaexo.other_names import PLOT_ARGUMENTS, PLOT_WORDS, SAME_VALUES
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +57,7 @@ ARGUMENTS = {
     "heads": "header ilablab leftlabs",
     "points": "nagq",
 }
+LONGEST_VALUE = 40
 VALUES = {"scale": '"measure"'}
 EFFECT_NAMES = ("yi", "te", "es", "effect", "y", "effects")
 ERROR_NAMES = ("sei", "sete", "se", "stderr")
@@ -217,24 +218,55 @@ def _meant(
     if fit is not None and all(word in inspect.signature(fit).parameters for word in unknown):
         given = ", ".join(f"{word}={kwargs[word]!r}" for word in unknown)
         return f"write {name}(...).fit({given})"
-    written = [
-        f"{found}={_value(found, word, kwargs[word])}"
-        for word in unknown
-        if (found := argument_meant(word, parameters)) is not None
-    ]
-    if not written:
-        return f"leave out {', '.join(f'{word}=' for word in unknown)}"
-    return "write " + ", ".join(written)
+    plot = function.__module__.startswith("metaexo.plots.")
+    written: dict[str, str] = {}
+    said, without = [], []
+    for word in unknown:
+        found = argument_of_plot(word, parameters) if plot else argument_meant(word, parameters)
+        if found:
+            same = plot and _letters(word) in SAME_VALUES and len(repr(kwargs[word])) <= LONGEST_VALUE
+            written[found] = repr(kwargs[word]) if same else _value(found, word, kwargs[word])
+        elif plot and _letters(word) in PLOT_WORDS:
+            said.append(PLOT_WORDS[_letters(word)])
+        else:
+            without.append(f"{word}=")
+    given = ", ".join(f"{ours}={value}" for ours, value in written.items())
+    left = ", ".join(without)
+    return "; ".join([f"write {given}"] * bool(given) + said + [f"leave out {left}"] * bool(left))
+
+
+def level_of_alpha(alpha: float) -> str:
+    """Return the confidence level of an interval with this alpha, as it is written.
+
+    Examples
+    --------
+    >>> level_of_alpha(0.1), level_of_alpha(0.05)
+    ('0.9', '0.95')
+    """
+    return f"{1 - alpha:.12g}"
+
+
+def argument_of_plot(word: str, parameters: list[str]) -> str | None:
+    """Return the argument of a plot that is meant by one of elsewhere; None if it has none.
+
+    Examples
+    --------
+    >>> argument_of_plot("showweights", ["weights", "weight_column"]), argument_of_plot("pch", ["pages"])
+    ('weight_column', None)
+    """
+    known = PLOT_ARGUMENTS.get(_letters(word))
+    if known is None:
+        return argument_meant(word, parameters)
+    return next((one for one in known.split() if one in parameters), None)
 
 
 def _value(ours: str, word: str, value: object) -> str:
     """Return what to write after an argument in the place of a value of elsewhere."""
-    if ours == "level" and is_number(value):
-        number = float(value)  # type: ignore[arg-type]
-        if 0 < number < 1:
-            return level_of_alpha(number) if number < 0.5 or _letters(word) == "alpha" else f"{number:g}"
-        if 50 <= number < 100:
-            return f"{number / 100:g}"
+    if ours == "level" and isinstance(value, int | float) and not isinstance(value, bool):
+        if 0 < value < 1:
+            return level_of_alpha(value) if value < 0.5 or _letters(word) == "alpha" else f"{value:g}"
+        if 50 <= value < 100:
+            return f"{value / 100:g}"
     return VALUES.get(ours, "...")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaexo.calls import level_of_alpha
 from metaexo.errors import (
     InputError,
     ShapeError,
@@ -202,17 +203,6 @@ def check_level(level: object, name: str = "level") -> float:
         "a fraction between 0 and 1, for example 0.95",
         f"write {number / 100:g}" if 50 <= number < 100 else "write 0.95",
     )
-
-
-def level_of_alpha(alpha: float) -> str:
-    """Return the confidence level of an interval with this alpha, as it is written.
-
-    Examples
-    --------
-    >>> level_of_alpha(0.1), level_of_alpha(0.05)
-    ('0.9', '0.95')
-    """
-    return f"{1 - alpha:.12g}"
 
 
 def check_choice(

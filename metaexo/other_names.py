@@ -201,6 +201,39 @@ MODELS = {
     "mx.plots.forest(model.fit())": "plot forest forest_plot",
     "model.fit": "run analyze estimate_model fit_dataset compute",
 }
+# Arguments of plots of metafor and meta, and those of the same meaning here: the first that a plot has.
+PLOT_ARGUMENTS = {
+    "header": "label_title", "leftlabs": "label_title", "showweights": "weight_column", "cex": "font_size",
+    "fontsize": "font_size", "digits": "decimals", "psize": "sizes marker_size", "plim": "marker_size",
+    "alim": "limits", "at": "ticks", "refline": "reference", "ref": "reference", "xlab": "axis_label",
+    "ylab": "axis_label", "order": "order", "sortvar": "order", "addpred": "prediction",
+    "pi": "interval prediction", "ci": "interval", "predlim": "interval", "addfit": "overall",
+    "mlab": "overall_label", "hetstat": "heterogeneity", "ilab": "columns", "leftcols": "columns",
+    "rightcols": "columns", "ilablab": "titles", "col": "by color theme", "bg": "by color theme",
+    "colour": "by color theme", "colout": "theme", "border": "theme", "lty": "theme", "lwd": "theme",
+    "fonts": "theme", "fontfamily": "theme", "layout": "theme", "back": "theme", "shade": "contours theme",
+    "hlines": "theme", "grid": "theme", "label": "labels", "ylim": "", "zlim": "", "xlim": "width",
+    "slab": "labels", "out": "highlight", "reps": "draws", "main": "title", "pred": "at",
+    "mod": "moderator", "studlab": "labels", "annotate": "", "pch": "", "efac": "", "olim": "", "rows": "",
+    "xvals": "", "ilabxpos": "", "ilabpos": "", "transf": "", "atransf": "", "addtau2": "", "targs": "",
+    "legend": "", "offset": "", "pos": "", "smooth": "", "top": "", "steps": "", "subset": "",
+    "labsize": "theme", "cexlab": "theme", "cexaxis": "theme", "lcol": "theme",
+}  # fmt: skip
+# What is done otherwise than by an argument of the plot, where it has none.
+PLOT_WORDS = {
+    "slab": "give labels= to mx.effect_sizes, or write es.with_labels(...)",
+    "studlab": "give labels= to mx.effect_sizes, or write es.with_labels(...)",
+    "subset": 'choose rows before: es.select("year > 1960")',
+    "annotate": "leave out annotate=; mx.plots.caterpillar(fit) has no columns of text",
+    "xlim": "set it on the Axes that are returned: ax.set_xlim",
+    "ylim": "set it on the Axes that are returned: ax.set_ylim",
+    "transf": "leave out transf=; effects are shown as readers know them already",
+    "atransf": "leave out atransf=; effects are shown as readers know them already",
+}
+SAME_VALUES = frozenset(
+    ("showweights", "digits", "alim", "at", "refline", "xlab", "addpred", "mlab", "hetstat", "addfit", "main")
+) | {"ilab", "order", "sortvar"}
+"""Arguments whose value is written here as it is there."""
 NAMES = {
     "es": 'es = mx.effect_sizes(...) or mx.EffectSizes("yi", "vi", data=data)',
     "fit": "fit = mx.RandomEffects(es).fit()",

@@ -5,6 +5,7 @@ Names are those of metafor, meta, statsmodels, PyMARE and pandas; every remedy i
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 import re
 
@@ -22,7 +23,7 @@ from metaexo.errors import (
     UnknownChoiceError,
     UnknownNameError,
 )
-from metaexo.other_names import KINDS, letters, unknown_name
+from metaexo.other_names import KINDS, PLOT_ARGUMENTS, SAME_VALUES, letters, unknown_name
 
 ARMS = {
     "exo_mean": [5.0, 6.0, 5.5, 7.0, 6.2, 5.1], "exo_sd": 1.0, "exo_n": [10, 12, 8, 9, 11, 14],
@@ -447,8 +448,9 @@ def test_warnings_are_those_of_the_line_of_the_user(es):
         ("mx.plots.forest(fit, alpha=0.05)", "write level=0.95"),
         ("fit.summary(digits=3)", "needed: no argument"),
         ("fit.test_terms(btt=2)", "needed: adjust"),
-        ("mx.plots.forest(fit, transf='exp')", 'write scale="measure"'),
-        ("mx.plots.forest(fit, ilab=1)", "write columns=..."),
+        ("mx.plots.forest(fit, transf='exp')", "leave out transf="),
+        ("mx.plots.forest(fit, ilab=1)", "write columns=1"),
+        ("mx.RandomEffects(es).fit(alpha=0.1, digits=3)", "write level=0.9; leave out digits="),
         ("mx.load_dataset('dat.konstantopoulos2011')", "write 'school_calendars'"),
         ("mx.effect_sizes(es.y, es.v)", "the measure is"),
         ("mx.effect_sizes('SDM')", "write 'SMD'"),
@@ -462,6 +464,62 @@ def test_warnings_are_those_of_the_line_of_the_user(es):
 def test_arguments_and_words_of_elsewhere(call, written, names):
     with pytest.raises(InputError, match=re.escape(written)):
         eval(call, dict(names))
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        (
+            "forest(fit, header=True, showweights=True, cex=0.8, digits=3)",
+            "label_title=..., weight_column=True, font_size=..., decimals=3",
+        ),
+        ("forest(fit, plim=1, psize=1)", "marker_size=..."),
+        (
+            "forest(fit, xlim=(-4, 4), alim=(0.1, 5), at=[0.5, 1])",
+            "width=..., limits=(0.1, 5), ticks=[0.5, 1]",
+        ),
+        ("forest(fit, addfit=False, mlab='All')", "overall=False, overall_label='All'"),
+        ("forest(fit, sortvar='estimate', hetstat=False)", "order='estimate', heterogeneity=False"),
+        ("forest(fit, border='red', layout='JAMA')", "theme=..."),
+        ("forest(fit, addpred=False, refline=0.5)", "prediction=False, reference=0.5"),
+        ("funnel(fit, shade='white', label='out', col='red')", "contours=..., labels=..., by=..."),
+        ("bubble(fit, 'year', psize=1, ci=True)", "sizes=..., interval=..."),
+        ("normal_quantile(fit, reps=500)", "draws=..."),
+        ("gosh(fit, out=8)", "highlight=..."),
+    ],
+)
+def test_arguments_of_plots_of_metafor(call, written, names):
+    """As the pages "Coming from R: plots" say, for all names of a call at once."""
+    with pytest.raises(CallError) as caught:
+        eval(f"mx.plots.{call}", dict(names))
+    assert caught.value.remedy == f"write {written}"
+
+
+def test_arguments_of_plots_that_are_nothing_to_give(names):
+    for call, remedy in (
+        ("forest(fit, slab=['a'])", "give labels= to mx.effect_sizes, or write es.with_labels(...)"),
+        ("forest(fit, subset=[1])", 'choose rows before: es.select("year > 1960")'),
+        ("forest(fit, olim=1, rows=3, digits=2)", "write decimals=2; leave out olim=, rows="),
+        ("funnel(fit, ylim=(0, 1))", "set it on the Axes that are returned: ax.set_ylim"),
+        (
+            "forest(fit, annotate=False)",
+            "leave out annotate=; mx.plots.caterpillar(fit) has no columns of text",
+        ),
+        ("funnel(fit, addtau2=True)", "leave out addtau2="),
+    ):
+        with pytest.raises(CallError) as caught:
+            eval(f"mx.plots.{call}", dict(names))
+        assert caught.value.remedy == remedy
+
+
+def test_arguments_of_plots_are_there():
+    """Every name that is written in the place of one of metafor is an argument of a plot."""
+    parameters = {
+        name for plot in mx.plots.__all__ if callable(make := getattr(mx.plots, plot)) and plot.islower()
+        for name in inspect.signature(make).parameters
+    }  # fmt: skip
+    assert {ours for words in PLOT_ARGUMENTS.values() for ours in words.split()} <= parameters
+    assert PLOT_ARGUMENTS.keys() >= SAME_VALUES
 
 
 @pytest.mark.parametrize(
