@@ -177,6 +177,8 @@ class PermutationTest(Readable):
         among drawn ones.
     scale : PermutationTest or None
         The test of the moderators of the between-study variance, of a location-scale model.
+    draws_asked : int or None
+        How many arrangements were to be drawn; an exact test draws none.
     """
 
     tests: tuple[PermutedTest, ...]
@@ -192,6 +194,7 @@ class PermutationTest(Readable):
     seed: int
     statistics: Array | None = None
     scale: PermutationTest | None = None
+    draws_asked: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -260,7 +263,8 @@ class PermutationTest(Readable):
         count = f"{many:,}" if many < 1e9 else f"more than 10^{math.floor(math.log10(many))}"
         what = ARRANGED[self.scheme].format(units)
         if self.exact:
-            return f"exact permutation test: all {count} {what}"
+            without = f" (draws={self.draws_asked} was not needed)" if self.draws_asked else ""
+            return f"exact permutation test: all {count} {what}{without}"
         return f"permutation test: {self.fitted - 1:,} of {count} {what}, drawn at random (seed {self.seed})"
 
     @property
@@ -331,8 +335,9 @@ def permutation_test(
         :class:`~metaexo.LocationScale`. Of a location-scale model each part is tested by itself: the rows of
         its design are permuted, those of the other part stay.
     draws : int, optional
-        How many arrangements are drawn where there are more than `limit`; at least 19. Default: 9,999; 999
-        for models that are fitted one arrangement at a time, and for rows of clusters of unequal size.
+        How many arrangements are drawn where there are more than `limit`; at least 19. Where there are fewer,
+        all are fitted, and the result says that none was drawn. Default: 9,999; 999 for models that are
+        fitted one arrangement at a time, and for rows of clusters of unequal size.
     alternative : {"two-sided", "greater", "less"}
         Whether large coefficients of any sign, positive or negative ones count as extreme.
     two_sided : {"absolute", "doubled"}
@@ -609,6 +614,7 @@ def _test(
         level=choices.level,
         seed=choices.seed,
         statistics=values,
+        draws_asked=choices.draws,
     )
 
 

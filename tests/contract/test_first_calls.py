@@ -85,6 +85,7 @@ OWN_DATA = (
     "Multilevel",
     "mx.effects.",
     "conf_int_components",
+    "fit.r2",
 )
 CALLS = [
     (kind, call)
@@ -137,6 +138,9 @@ def test_names_of_objects(es, fit, names):
         (fit, "plot", "mx.plots.forest(fit)"),
         (fit, "ci_lb", "fit.conf_int()"),
         (fit, "I2", "fit.i2"),
+        (fit, "yi", "fit.effects.y"),
+        (fit, "vi", "fit.effects.v"),
+        (fit, "rsquared", "fit.r2"),
         (fit, "pvaluess", ".pvalues"),
         (es, "yi", "es.y"),
         (es, "year", 'es.column("year")'),

@@ -159,6 +159,9 @@ def test_sentences_give_the_p_values() -> None:
         f"p = {found.pvalue[0]:.2f}"
     )
     assert found.cautions() == ()
+    asked = permutation_test(mx.RandomEffects(ES).fit(), draws=99)
+    assert "all 32 patterns of signs of 5 effects (draws=99 was not needed): mean" in asked.sentence
+    assert asked.pvalue[0] == found.pvalue[0]
     slope = permutation_test(mx.RandomEffects(ES, [1.0, 2, 3, 5, 8], names=["dose"]).fit(), 99, limit=20)
     dose = slope.tests[1]
     size = f"{dose.estimate:.4f}".replace("-", "−")
