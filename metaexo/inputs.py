@@ -215,6 +215,18 @@ def check_choice(
         raise UnknownChoiceError(name, word, allowed, nearest=of_others.get(word))
 
 
+def in_any_case(word: object, allowed: Iterable[str]) -> object:
+    """Return a word as it is written here if it differs from one of the allowed words by capitals alone.
+
+    Examples
+    --------
+    >>> in_any_case("Riley", ["riley", "simple"]), in_any_case("other", ["riley"])
+    ('riley', 'other')
+    """
+    plain = word.strip().casefold() if isinstance(word, str) else None
+    return next((one for one in allowed if one.casefold() == plain), word)
+
+
 def check_columns(table: object, what: str, columns: Sequence[object]) -> None:
     """Refuse what is no table with these columns."""
     import pandas as pd

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from scipy import special
@@ -20,7 +20,7 @@ from metaexo.bias.results import BiasResult
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, NotIdentifiableError
 from metaexo.formatting import number, p_value, plural
-from metaexo.inputs import check_choice, check_flag, check_level, check_number
+from metaexo.inputs import check_choice, check_flag, check_level, check_number, in_any_case
 from metaexo.numeric.tails import chi2_tail, normal_quantile, normal_two_sided
 from metaexo.numeric.weighted import refuse_own_weights
 from metaexo.types import Array
@@ -205,6 +205,7 @@ def fail_safe_n(
     >>> mx.bias.fail_safe_n(es).number, mx.bias.fail_safe_n(es, "rosenberg").number
     (29, 17)
     """
+    kind = cast("Any", in_any_case(kind, KINDS))
     check_choice("kind", kind, KINDS)
     check_choice("pooling", pooling, POOLINGS)
     check_flag("weighted", weighted)

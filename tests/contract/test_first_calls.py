@@ -426,6 +426,14 @@ def test_words_of_metafor_are_known_where_they_are_chosen(es, fit):
             call()
 
 
+def test_words_may_have_the_capitals_of_metafor(es, fit):
+    assert fit.predict(kind="Riley").equals(fit.predict(kind="riley"))
+    assert fit.predict(kind="HTS").equals(fit.predict(kind="riley"))
+    for word in ("Rosenthal", "Orwin", "Rosenberg"):
+        assert mx.bias.fail_safe_n(es, word).number == mx.bias.fail_safe_n(es, word.lower()).number
+    assert mx.RandomEffects(es).fit(method="reml", test="KNHA").tau2 == fit.tau2
+
+
 def test_warnings_are_those_of_the_line_of_the_user(es):
     """However many frames of the package lie between."""
     twice = mx.EffectSizes(es.y, es.v, study=list("aabbcc"))

@@ -45,7 +45,7 @@ def test_a_row_that_stands_twice_is_told_apart() -> None:
 
 
 def test_a_model_that_ignores_it_says_so() -> None:
-    with pytest.warns(DependentEffectsWarning, match="w; x share a control arm"):
+    with pytest.warns(DependentEffectsWarning, match="w and x share a control arm"):
         mx.RandomEffects(effects())
 
 

@@ -284,7 +284,7 @@ def test_a_treated_and_a_changing_arm_are_named_when_a_model_ignores_them():
         ("control", (0, 1)), ("either", (0, 2)), ("treatment", (1, 2)),
     ]  # fmt: skip
     with pytest.warns(
-        DependentEffectsWarning, match="1; 3 share an arm that is treated in some and control in"
+        DependentEffectsWarning, match="rows 1 and 3 share an arm that is treated in some and control in"
     ):
         mx.RandomEffects(es)
 
@@ -346,7 +346,7 @@ def test_rows_of_the_same_people_that_share_an_arm_are_refused(code, by_name):
     inputs = {name: BEFORE_AND_AFTER[name] for name in mx.effects.get_measure(code).inputs}
     es = mx.effect_sizes(code, **inputs, study=["Lee", "Lee"], labels=["day 7", "day 14"])
     if not by_name and {"pre_mean", "pre_sd"} <= set(inputs):
-        assert str(mx.effects.shared_arms(es)[0]).startswith("day 7; day 14 share a control arm")
+        assert str(mx.effects.shared_arms(es)[0]).startswith("day 7 and day 14 share a control arm")
     with pytest.raises(InputError, match="same people twice") as caught:
         shared_control_covariances(es, ["before", "before"] if by_name else None)
     assert caught.value.rows == ("day 7", "day 14")

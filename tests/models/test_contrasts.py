@@ -162,9 +162,28 @@ def test_vif_is_that_of_the_regression_of_each_moderator_on_the_others() -> None
     assert found.to_frame()["se_factor"].iloc[0] == pytest.approx(np.sqrt(found.factor[0]))
 
 
+def test_vif_is_a_table_of_terms_as_it_prints() -> None:
+    found = fit("source + dose").vif()
+    table = found.to_frame()
+    assert table.index.tolist() == ["source", "dose"]
+    assert [row[0] for row in found.reader_tables()[0].rows] == table.index.tolist()
+    assert found.coefficients_frame().index.tolist() == list(found.names)
+
+
+def test_several_combinations_by_name() -> None:
+    model = fit("source + dose")
+    first, second = [name for name in model.design.names if name.startswith("source")][:2]
+    rows = [{first: 1, second: -1}, {first: 1}]
+    listed = model.contrast(rows, adjust="holm")
+    named = model.contrast({"a": rows[0], "b": rows[1]}, adjust="holm")
+    assert listed.estimate.tolist() == named.estimate.tolist()
+    assert listed.pvalue.tolist() == named.pvalue.tolist()
+    assert listed.names == (f"{first} - {second}", first)
+
+
 def test_generalised_vif_does_not_depend_on_the_base_level() -> None:
-    one = fit("source + dose").vif().terms_frame()
-    other = fit('C(source, base="plant") + dose').vif().terms_frame()
+    one = fit("source + dose").vif().to_frame()
+    other = fit('C(source, base="plant") + dose').vif().to_frame()
     np.testing.assert_allclose(one["factor"], other["factor"], rtol=1e-9)
     # a set and all the others share one factor
     assert one["factor"].iloc[0] == pytest.approx(one["factor"].iloc[1], rel=1e-9)

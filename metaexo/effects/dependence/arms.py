@@ -72,7 +72,8 @@ class SharedArm:
 
     @printed
     def __str__(self) -> str:
-        return f"{'; '.join(self.labels)} {IN_WORDS[self.arm]}"
+        rows = "rows " if all(label.isdecimal() for label in self.labels) else ""
+        return f"{rows}{'; '.join(self.labels[:-1])} and {self.labels[-1]} {IN_WORDS[self.arm]}"
 
 
 def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
@@ -110,7 +111,7 @@ def shared_arms(effects: EffectSizes) -> tuple[SharedArm, ...]:
     ... })
     >>> es = mx.effect_sizes("MD", data=arms, study=["Lee", "Lee"], labels=["low dose", "high dose"])
     >>> print(*mx.effects.shared_arms(es))
-    low dose; high dose share a control arm
+    low dose and high dose share a control arm
     """
     check_kind("effects", effects, EffectSizes)
     ids = arms_by_numbers(effects)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Weights = str | Sequence[str] | Mapping[str, float] | Mapping[str, Mapping[str, float]] | ArrayLike
+ByName = Mapping[str, float]
+Weights = str | Sequence[str] | ByName | Sequence[ByName] | Mapping[str, ByName] | ArrayLike
 
 # What readers call the adjustments, and what statsmodels does.
 ADJUSTMENTS = {
@@ -284,6 +285,9 @@ def read_weights(design: Design, weights: Weights) -> tuple[tuple[str, ...], Arr
             return tuple(map(str, weights)), np.array(rows)
         row = _row(design, weights)  # type: ignore[arg-type]
         return (_in_words(design, row),), row[None]
+    if isinstance(weights, list | tuple) and weights and all(isinstance(row, Mapping) for row in weights):
+        found = [_row(design, cast("Mapping[str, float]", row)) for row in weights]
+        return tuple(_in_words(design, row) for row in found), np.array(found)
     if isinstance(weights, Sequence) and weights and all(isinstance(name, str) for name in weights):
         names = tuple(map(str, weights))
         return names, np.array([_row(design, {name: 1.0}) for name in names])
@@ -469,13 +473,6 @@ class VarianceInflation(Readable):
         return lock(np.asarray(self.generalised ** (1 / (2 * np.array(self.df)))))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per coefficient: factor, se_factor."""
-        import pandas as pd
-
-        index = pd.Index(self.names, name="coefficient")
-        return pd.DataFrame({"factor": self.factor, "se_factor": self.se_factor}, index=index)
-
-    def terms_frame(self) -> pd.DataFrame:
         """Return one row per term: df, factor, se_factor."""
         import pandas as pd
 
@@ -483,6 +480,13 @@ class VarianceInflation(Readable):
             {"df": self.df, "factor": self.generalised, "se_factor": self.generalised_se_factor},
             index=pd.Index(self.terms, name="term"),
         )
+
+    def coefficients_frame(self) -> pd.DataFrame:
+        """Return one row per coefficient: factor, se_factor."""
+        import pandas as pd
+
+        index = pd.Index(self.names, name="coefficient")
+        return pd.DataFrame({"factor": self.factor, "se_factor": self.se_factor}, index=index)
 
     def reader_tables(self) -> list[ReaderTable]:
         """Return the factors by term, numbers rounded."""
@@ -492,13 +496,17 @@ class VarianceInflation(Readable):
                 self.terms, self.df, self.generalised, self.generalised_se_factor, strict=True
             )
         ]
-        return [ReaderTable(rows, ["term", "df", "variance inflation", "on the SE"])]
+        return [ReaderTable(rows, ["term", "df", "factor", "factor on the SE"])]
+
+    def table_notes(self) -> list[str]:
+        """Return what the factors are."""
+        return ["factor: variance inflation, of a term of several coefficients the generalised one"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the factors as plain values: by coefficient and by term."""
         return {
-            "coefficients": plain(self.to_frame().reset_index()),
-            "terms": plain(self.terms_frame().reset_index()),
+            "coefficients": plain(self.coefficients_frame().reset_index()),
+            "terms": plain(self.to_frame().reset_index()),
         }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from metaexo.effects.conversions.scales import back_pooled
 from metaexo.errors import InputError, ShapeError, UnknownChoiceError
-from metaexo.inputs import LARGEST, check_choice, check_number, read_numbers
+from metaexo.inputs import LARGEST, check_choice, check_number, in_any_case, read_numbers
 from metaexo.models.linear.choices import get_adjustment
 from metaexo.models.linear.design import Design
 from metaexo.models.linear.fit import LinearFit
@@ -179,6 +179,7 @@ class Prediction:
 
 def predict_new(fit: LinearFit, x: Array, kind: str, sampling_variance: float) -> Prediction:
     """Return the prediction of a fit for rows of the design, shape (r, p)."""
+    kind = cast("str", in_any_case(kind, (*KINDS, *SYNONYMS)))
     check_choice("kind", kind, (*KINDS, *SYNONYMS))
     kind = SYNONYMS.get(kind, kind)
     sampling_variance = check_number("sampling_variance", sampling_variance)
