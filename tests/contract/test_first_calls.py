@@ -595,3 +595,19 @@ def test_a_forest_fits_the_axes_of_a_notebook_or_the_answer_makes_room():
                 mended = f"{call[:-1]}, {words})"
             eval(mended, names)
     plt.close("all")
+
+
+def test_small_results_are_tables_too(fit):
+    pooled, statistics = fit.pooled(), fit.fit_statistics()
+    assert pooled.to_frame().iloc[0].to_dict() == pytest.approx(vars(pooled))
+    assert pooled.to_frame()["prediction_low"].tolist() == [pooled.prediction_low]
+    equal = mx.RandomEffects(fit.effects).fit(method="EE").pooled()
+    assert equal.to_frame()[["prediction_low", "prediction_high"]].isna().all(axis=None)
+    assert equal.to_dict()["prediction_low"] is None
+    assert statistics.to_frame()["aic"].tolist() == [fit.aic]
+    assert statistics.to_dict()["parameters"] == 2
+    for small in (pooled, statistics):
+        assert not re.search(r"\d\.\d{7}", f"{small!r}{small}{small.summary()}{small._repr_html_()}")
+    many = mx.fit_many([[0.1, 0.5, 0.3], [0.2, 0.9, 0.4]], [[0.1] * 3, [0.2] * 3])
+    assert many.to_frame()["estimate"].tolist() == many.estimate.tolist()
+    assert len(many.to_frame()) == 2

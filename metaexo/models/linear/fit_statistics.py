@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metaexo.numeric.likelihood import LOG_2PI
+from metaexo.readable import Readable
 from metaexo.types import Array
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, slots=True)
-class FitStatistics:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitStatistics(Readable):
     """Log-likelihood, deviance and information criteria.
 
     Attributes
@@ -36,6 +41,12 @@ class FitStatistics:
     aicc: float
     restricted: bool
     parameters: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the statistics as a table of one row."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(self)])
 
 
 def statistics_at(
@@ -69,8 +80,8 @@ class VarianceModel:
     fixed: float = 0.0  # the variance where there is no parameter
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pooled(Readable):
     """The pooled effect of a fit without moderators, on the scale of the analysis.
 
     Attributes
@@ -91,6 +102,12 @@ class Pooled:
     prediction_low: float | None
     prediction_high: float | None
     level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the mean and its intervals as a table of one row."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(self)]).astype({"prediction_low": float, "prediction_high": float})
 
 
 @dataclass(frozen=True, slots=True)

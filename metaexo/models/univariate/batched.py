@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from metaexo.numeric.weighted import PLAIN_TESTS
 from metaexo.readable import shows_itself
 from metaexo.runs.parallel import each_part
 from metaexo.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_COUNTS = 1e9
 
@@ -57,6 +60,12 @@ class ManyFits(Immutable):
     q: Array
     at_boundary: NDArray[np.bool_]
     k: Array
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per meta-analysis."""
+        import pandas as pd
+
+        return pd.DataFrame(vars(self))
 
 
 def fit_many(
