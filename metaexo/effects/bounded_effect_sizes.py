@@ -414,8 +414,8 @@ def bounded_effects(
     *,
     se: ArrayLike | str | None = None,
     se_upper: ArrayLike | str | None = None,
-    labels: Sequence[str] | str | None = None,
-    study: Sequence[str] | str | None = None,
+    labels: Sequence[str] | pd.Series | str | None = None,
+    study: Sequence[str] | pd.Series | str | None = None,
     data: pd.DataFrame | Mapping[str, Any] | None = None,
     oriented: bool = False,
 ) -> BoundedEffectSizes:

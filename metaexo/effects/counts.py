@@ -125,8 +125,8 @@ class EventCounts(EffectRows):
         totals: ArrayLike,
         *,
         person_time: bool = False,
-        labels: Sequence[str] | str | None = None,
-        study: Sequence[str] | str | None = None,
+        labels: Sequence[str] | pd.Series | str | None = None,
+        study: Sequence[str] | pd.Series | str | None = None,
         data: pd.DataFrame | Mapping[str, Any] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
@@ -387,8 +387,8 @@ def event_counts(
     events: ArrayLike | str | None = None,
     n: ArrayLike | str | None = None,
     time: ArrayLike | str | None = None,
-    labels: Sequence[str] | str | None = None,
-    study: Sequence[str] | str | None = None,
+    labels: Sequence[str] | pd.Series | str | None = None,
+    study: Sequence[str] | pd.Series | str | None = None,
     missing: Literal["drop", "raise"] = "drop",
 ) -> EventCounts:
     """Return counts of events from columns of a table, or from arrays.

@@ -158,7 +158,7 @@ class EffectRows(ByContents, Answering, ABC):
             data[name] = pd.Series(_typed(values, entries), index=data.index)
         return self._with(data=data, **({"study": "study"} if "study" in columns else {}))
 
-    def with_labels(self, labels: Sequence[str]) -> Self:
+    def with_labels(self, labels: Sequence[str] | pd.Series) -> Self:
         """Return the same effects under other labels.
 
         Parameters

@@ -611,3 +611,21 @@ def test_small_results_are_tables_too(fit):
     many = mx.fit_many([[0.1, 0.5, 0.3], [0.2, 0.9, 0.4]], [[0.1] * 3, [0.2] * 3])
     assert many.to_frame()["estimate"].tolist() == many.estimate.tolist()
     assert len(many.to_frame()) == 2
+
+
+def test_completion_lists_what_is_asked_of_a_fit(fit):
+    listed = dir(fit)
+    asked = {
+        "summary",
+        "predict",
+        "conf_int",
+        "contrast",
+        "heterogeneity",
+        "to_frame",
+        "pooled",
+        "tau2",
+        "i2",
+    }
+    assert asked <= {*listed}
+    assert not {"joint_test", "digest_parts", "rows_in_words", "wls", "own_inference"} & {*listed}
+    assert fit.rows_in_words  # it is there, for those who look for it

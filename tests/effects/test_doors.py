@@ -109,8 +109,9 @@ def test_v_or_se_but_not_both_and_not_neither() -> None:
 def test_data_is_a_data_frame() -> None:
     with pytest.raises(InputError, match=r"read_csv\('file.csv'\)"):
         mx.EffectSizes([1], [1], data="file.csv")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"pandas\.DataFrame"):
-        mx.EffectSizes([1], [1], data={"x": [1]})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"data is a list; .* pandas\.DataFrame\(data\)"):
+        mx.EffectSizes([1], [1], data=[{"x": 1}])  # type: ignore[arg-type]
+    assert mx.EffectSizes([1], [1], data={"x": [3]}).column("x").tolist() == [3]
     with pytest.raises(InputError, match="several columns named 'x'"):
         mx.EffectSizes([1], [1], data=pd.DataFrame([[1, 2]], columns=["x", "x"]))
 

@@ -24,10 +24,10 @@ from metaexo.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    NewRows = ArrayLike | pd.DataFrame | None
+    NewRows = ArrayLike | Mapping[str, Any] | pd.Series | pd.DataFrame | None
 
 
-def new_rows(design: Design, new: ArrayLike | pd.DataFrame | None) -> Array:
+def new_rows(design: Design, new: NewRows) -> Array:
     """Return rows of the design, shape (r, p), from moderator values without the intercept.
 
     A table, a dict or a series is read by name. An array has a column for each moderator, in their order; for

@@ -50,15 +50,29 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
+    from metaexo.models.linear.prediction import NewRows
+
 
 # Below this the distribution of a robust test is hardly that of t (Tipton 2015, 10.1037/met0000011).
 FEW_DF_ROBUST = 4.0
+# Steps on the way to a result, which completion by tab does not list beside what can be asked of a fit.
+STEPS = frozenset({
+    "at_level", "at_zero", "batch", "bounds", "coefficient_fit", "deletion", "df_by_coefficient",
+    "df_given", "df_of", "digest_parts", "facts", "family_lines", "has_likelihood", "has_zero_variance",
+    "homogeneity_words", "intercept_words", "joint_test", "model_inference", "new_effect_variance",
+    "no_single_mean", "omnibus", "own_inference", "reader_tables", "rows_in_likelihood", "rows_in_words",
+    "said", "shown", "rests_on", "solution", "table_notes", "tau2_given", "tau2_limits", "test_scale",
+    "text_tables", "total_variance", "variance_model", "wald", "weighting", "wls",
+})  # fmt: skip
 
 
 class LinearResults(Coefficients, Readable):
     """Coefficients with their standard errors, tests and intervals, by name."""
 
     _answers_as = "results"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in STEPS]
 
     @property
     def params(self) -> pd.Series:
@@ -323,7 +337,7 @@ class FitResults(LinearFit, LinearResults):
 
     def predict(
         self,
-        new: ArrayLike | pd.DataFrame | None = None,
+        new: NewRows = None,
         level: float | None = None,
         scale: str | Callable[[Array], Array] = "analysis",
         *,
@@ -395,9 +409,7 @@ class FitResults(LinearFit, LinearResults):
             self, new, level, scale if transform is None else transform, kind, sampling_variance, adjust
         )
 
-    def probability_above(
-        self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
-    ) -> Array:
+    def probability_above(self, value: float = 0.0, new: NewRows = None, kind: str = "default") -> Array:
         """Return the probability that the true effect of a new study exceeds a value.
 
         Use it to say how often an effect that matters may be expected, not only what the mean is.
