@@ -90,7 +90,7 @@ RESULTS = {
     "fit.effects.y": "yi",
     "fit.effects.v": "vi",
     "fit.effects.se": "sei",
-    "fit.r2": "rsquared R2 r_squared",
+    "fit.r2": "rsquared R2",
     "mx.plots.forest(fit)": "plot forest forest_plot plot_forest",
     "mx.plots.funnel(fit)": "funnel funnel_plot plot_funnel",
     "mx.plots.baujat(fit)": "baujat",
