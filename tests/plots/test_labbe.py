@@ -343,3 +343,20 @@ def test_many_studies_without_any_event_stand_in_the_corner(k):
     both = int(counts.is_zero.sum())
     assert any(f"{both} at (0, 0)" in note or " overlap at " in note for note in plan.notes) is (both > 1)
     assert overlapping_texts(labbe(plan)) == []
+
+
+def test_small_trials_are_seen_beside_large_ones():
+    counts = mx.event_counts(
+        treatment_events=[4, 60, 500], treatment_n=[120, 1500, 88000],
+        control_events=[11, 90, 490], control_n=[139, 1450, 88000], labels=["small", "middle", "large"],
+    )  # fmt: skip
+    plan = mx.plots.labbe_plan(counts)
+    (points,) = plan.layers(Points)
+    sizes = dict(zip(points.labels, points.size, strict=True))
+    assert sizes["small"] == 3.5 <= sizes["middle"] < sizes["large"]
+    note = "Area of a mark: number of people in both groups; the smallest marks are drawn larger than that."
+    assert note in plan.notes
+    alike = mx.plots.labbe_plan(mx.event_counts(
+        treatment_events=[4, 6], treatment_n=[120, 150], control_events=[11, 9], control_n=[139, 145]
+    ))  # fmt: skip
+    assert "Area of a mark: number of people in both groups." in alike.notes

@@ -29,7 +29,8 @@ from metaexo.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import ArrayLike
+
+    from metaexo.models.linear.prediction import NewRows
 
 COEFFICIENTS = "additive model of all factors"
 HEADER = ["part", "share", "interval", "P(zero)", "by chance", "p", "by variance components"]
@@ -130,7 +131,7 @@ class AttributionResults(AttributionFit, FitResults):
 
     def predict(
         self,
-        new: ArrayLike | pd.DataFrame | None = None,
+        new: NewRows = None,
         level: float | None = None,
         scale: str | Callable[[Array], Array] = "analysis",
         *,
@@ -154,9 +155,7 @@ class AttributionResults(AttributionFit, FitResults):
             transform=transform,
         )
 
-    def probability_above(
-        self, value: float = 0.0, new: ArrayLike | pd.DataFrame | None = None, kind: str = "default"
-    ) -> Array:
+    def probability_above(self, value: float = 0.0, new: NewRows = None, kind: str = "default") -> Array:
         """Return probabilities from the additive model of all factors, for new rows as in `predict`."""
         return self._fitted_model().probability_above(value, self._indicators(new), kind)
 

@@ -64,6 +64,7 @@ STEPS = 201
 MOST_LISTED = 3  # labels of studies at one place
 LOG = " (log scale)"
 GROUPS = ("treatment", "control")
+LEAST_MARK = 3.5  # points across: smaller marks are not seen beside large ones
 Pair = tuple[Array, Array]
 
 
@@ -212,7 +213,9 @@ def labbe_plan(
     ends = _ends(scale, x, y, limits)
     axes = [_axis(trials, scale, which, ends) for which in GROUPS]
     kind, shares = _shares(results, es, fit, trials, sizes)
-    size = diameters(shares, largest_of(es.k, marker_size))
+    largest = largest_of(es.k, marker_size)
+    exact = diameters(shares, largest)
+    size = np.maximum(exact, min(LEAST_MARK, largest))
     points = points_by_group(
         es,
         x,
@@ -250,7 +253,11 @@ def labbe_plan(
         summary=with_ledger(_summary(trials, x, y), es.ledger),
         title=title,
         notes=(
-            *(_people_notes(trials) if kind == "people" else size_notes(kind, size)),
+            *(
+                _people_notes(trials, bool((exact < size).any()))
+                if kind == "people"
+                else size_notes(kind, size)
+            ),
             *remarks,
             *_notes(es, trials, scale, add_half),
             *beyond,
@@ -590,9 +597,12 @@ def _cautions(fit: FitResults | None) -> tuple[str, ...]:
     return caution_notes(fit, "the pooled effect" if has_one_mean(fit) else "the intercept")
 
 
-def _people_notes(trials: Trials) -> tuple[str, ...]:
+def _people_notes(trials: Trials, enlarged: Mask) -> tuple[str, ...]:
     """Return what the areas of marks stand for that go with the sizes of studies."""
-    return (f"Area of a mark: {'person-time' if trials.rates else 'number of people'} in both groups.",)
+    larger = "; the smallest marks are drawn larger than that" if enlarged else ""
+    return (
+        f"Area of a mark: {'person-time' if trials.rates else 'number of people'} in both groups{larger}.",
+    )
 
 
 labbe = drawn(labbe_plan, "Draw a L'Abbé plot.")
