@@ -629,3 +629,21 @@ def test_completion_lists_what_is_asked_of_a_fit(fit):
     assert asked <= {*listed}
     assert not {"joint_test", "digest_parts", "rows_in_words", "wls", "own_inference"} & {*listed}
     assert fit.rows_in_words  # it is there, for those who look for it
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "C(source, Treatment('plant'))",
+        "C(source, Treatment(reference='plant'))",
+        "relevel(source, 'plant')",
+        "relevel(source, ref='plant')",
+    ],
+)
+def test_the_level_of_reference_as_other_packages_write_it(formula, es):
+    with pytest.raises(mx.errors.FormulaError) as caught:
+        mx.RandomEffects(es, formula)
+    written = caught.value.remedy.removeprefix("write ")
+    mended = written if written.startswith("C(") else f"C(source, {written})"
+    assert mended == "C(source, base='plant')"
+    assert [name for name in mx.RandomEffects(es, mended).fit().params.index if "milk" in name]

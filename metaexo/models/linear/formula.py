@@ -275,7 +275,9 @@ class _Reader:
         """Return the name of a function of the white list, and what it was asked for beside its column."""
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name not in FUNCTIONS:
-            raise self.refuse(node.func)
+            level = _level(node, 1) if name == "relevel" else ""
+            remedy = f"write C({ast.unparse(node.args[0])}, base={level})" if level else ""
+            raise self.refuse(node.func, remedy=remedy)
         if not node.args or isinstance(node.args[0], ast.Starred):
             raise self.refuse(node)
         allowed = OPTIONS.get(name, ())
@@ -295,7 +297,10 @@ class _Reader:
         try:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError) as error:
-            raise self.refuse(node, "a number, a word in quotes, or a list of numbers") from error
+            treatment = isinstance(node, ast.Call) and ast.unparse(node.func) == "Treatment"
+            level = _level(node, 0) if treatment else ""
+            remedy = f"write {key}={level}" if level else ""
+            raise self.refuse(node, "a number, a word in quotes, or a list of numbers", remedy) from error
         entries = value if key == "knots" and isinstance(value, list | tuple) else [value]
         if not all(isinstance(entry, int | float) and _fits(entry) for entry in entries):
             if key != "base" or not isinstance(value, str):
@@ -577,3 +582,12 @@ def _positions(factor: Factor, column: pd.Series, name: str, rows: Sequence[str]
         i = int(np.argmin(found))
         raise UnknownChoiceError(f"level of {name}", levels[i], factor.names, rows[i])
     return found
+
+
+def _level(call: ast.expr, at: int) -> str:
+    """Return the level of reference in a call of another package, as it is written; "" if there is none."""
+    if not isinstance(call, ast.Call):
+        return ""
+    named = [one.value for one in call.keywords if one.arg in ("ref", "reference")]
+    found = [*call.args[at : at + 1], *named]
+    return ast.unparse(found[0]) if found and len(call.args) >= at else ""
