@@ -216,6 +216,7 @@ def labbe_plan(
     largest = largest_of(es.k, marker_size)
     exact = diameters(shares, largest)
     size = np.maximum(exact, min(LEAST_MARK, largest))
+    enlarged = bool(np.any(exact < size))
     points = points_by_group(
         es,
         x,
@@ -253,11 +254,7 @@ def labbe_plan(
         summary=with_ledger(_summary(trials, x, y), es.ledger),
         title=title,
         notes=(
-            *(
-                _people_notes(trials, bool((exact < size).any()))
-                if kind == "people"
-                else size_notes(kind, size)
-            ),
+            *(_people_notes(trials, enlarged) if kind == "people" else size_notes(kind, size)),
             *remarks,
             *_notes(es, trials, scale, add_half),
             *beyond,
@@ -597,7 +594,7 @@ def _cautions(fit: FitResults | None) -> tuple[str, ...]:
     return caution_notes(fit, "the pooled effect" if has_one_mean(fit) else "the intercept")
 
 
-def _people_notes(trials: Trials, enlarged: Mask) -> tuple[str, ...]:
+def _people_notes(trials: Trials, enlarged: bool) -> tuple[str, ...]:
     """Return what the areas of marks stand for that go with the sizes of studies."""
     larger = "; the smallest marks are drawn larger than that" if enlarged else ""
     return (
