@@ -39,6 +39,9 @@ _SE = re.compile(
     r"\b(?:SEM|SE|SEMs|SEs|S\.E\.M|S\.E)\b|\bs\.e\.m\b|±\s*sem?\b|\b[Ss]t(?:andard|d)\.? [Ee]rrors?\b"
 )
 _SD = re.compile(r"\b(?:SD|SDs|S\.D)\b|\bs\.d\b|±\s*sd\b|\b[Ss]t(?:andard|d)\.? [Dd]ev(?:iation)?s?\b")
+_CONVERTED = re.compile(
+    r"convert|comput|calculat|multipl|turned|from (?:the )?SE|umger|√|sqrt", re.IGNORECASE
+)
 _MICROSCOPE = re.compile(r"\b(?:TEM|NTA|DLS|electron|microscop\w*)\b", re.IGNORECASE)
 """Words beside which SEM is a microscope."""
 _OF_VALUES = re.compile(r"±|\+/-|\b(?:means?|values?|errors?|bars?|reported as|given as)\b", re.IGNORECASE)
@@ -289,18 +292,34 @@ def ask_of_means(
         )
 
 
-def comments_said(grid: Grid) -> list[str]:
-    """Return which cells have a comment, in a sentence: comments are not read."""
-    if not grid.comments:
+def comments_said(grid: Grid, layout: Layout) -> list[str]:
+    """Return which cells have a comment, in a sentence: comments are not read.
+
+    Those on headings with a name of the codebook are of the template, whoever saved it since.
+    """
+    ours = {(layout.line, c.at) for c in layout.mapped if c.columns == (c.heading,)}
+    comments = [(place, text) for place, text in grid.comments.items() if place not in ours]
+    if not comments:
         return []
     listed = ", ".join(
-        f"{grid.address(line, at)} {shown(text)}"
-        for (line, at), text in list(grid.comments.items())[:MOST_NAMED]
+        f"{grid.address(line, at)} {shown(text)}" for (line, at), text in comments[:MOST_NAMED]
     )
-    more = " ..." if len(grid.comments) > MOST_NAMED else ""
-    one = len(grid.comments) == 1
-    told = f"{plural(len(grid.comments), 'cell')} {'has a comment' if one else 'have comments'}"
+    more = " ..." if len(comments) > MOST_NAMED else ""
+    told = f"{plural(len(comments), 'cell')} {'has a comment' if len(comments) == 1 else 'have comments'}"
     return [f"{told}, not read: {listed}{more}"]
+
+
+def says_standard_errors(grid: Grid, line: int, row: Mapping[str, str]) -> str:
+    """Return the text of a row that says that its spreads are standard errors, where they stand as SDs.
+
+    A text that tells of a conversion, or names both, says nothing of what stands in the cells.
+    """
+    there = any(row.get(f"{arm}_sd") for arm in ARMS)
+    if not there or row.get("caution") or any(row.get(f"{arm}_se") for arm in ARMS):
+        return ""
+    comments = [text for (at, _), text in grid.comments.items() if at == line]
+    texts = [row.get("note", ""), row.get("locator", ""), *comments]
+    return next((text for text in texts if spreads_in(text) == {"se"} and not _CONVERTED.search(text)), "")
 
 
 def struck_out(grid: Grid, line: int, row: list[str], taken: set[int]) -> Question | None:

@@ -8,7 +8,7 @@ import datetime
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -254,7 +254,7 @@ def _opened(path: Path, content: bytes, *, values: bool) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # parts of a workbook that hold no cells, such as drop-down lists
-            return openpyxl.load_workbook(io.BytesIO(content), data_only=values)
+            return openpyxl.load_workbook(io.BytesIO(content), data_only=values, rich_text=values)
     except Exception as error:
         raise _damaged(path, error) from None
 
@@ -262,6 +262,7 @@ def _opened(path: Path, content: bytes, *, values: bool) -> Any:
 def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
     grid = Grid(path.name, sheet.title, hidden=sheet.sheet_state != "visible")
     found: dict[int, dict[int, str]] = {}
+    marks: list[str] = []
     far = 0
     for (line, column), cell in sorted(
         sheet._cells.items()
@@ -282,13 +283,15 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
                 grid.odd[at] = _uncomputed(text)
                 found.setdefault(line, {})[column - 1] = text
             continue
-        text = _shown(cell, value)
+        text, odd, left_out = _content_of(cell)
         if not text:
             continue
         found.setdefault(line, {})[column - 1] = text
-        odd = _oddity(cell, value, text)
-        if odd is not None:
-            grid.odd[at] = odd
+        grid.odd |= {at: odd} if odd is not None else {}
+        marks += [f"{grid.address(*at)} {left_out!r}"] if left_out else []
+    more = " ..." if len(marks) > MOST_MARKS else ""
+    told = f"raised marks were left out of texts: {', '.join(marks[:MOST_MARKS])}{more}"
+    grid.notes += [told] if marks else []
     spans = sheet.merged_cells.ranges
     grid.merged = sorted((span.min_row, span.max_row, span.min_col - 1, span.max_col - 1) for span in spans)
     for line in sorted(found):
@@ -305,6 +308,68 @@ def _worksheet(path: Path, sheet: Worksheet, formulas: Any) -> Grid:
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 """Blanks of other widths, and signs without any: what is pasted from a PDF or a word processor holds them."""
+_NUMBER = re.compile(r"[\s(<>=~±+\-−–]*\d[\d.,;/()\[\]±\s%+\-−–]*")
+_POWER_OF_TEN = re.compile(r"[x×*·]\s*10$", re.IGNORECASE)
+_FOOTNOTE = re.compile(r"\s*(?:[a-z](?:\s*,\s*[a-z])*|[*†‡§¶#]+)\s*")
+MOST_MARKS = 12
+"""Raised marks that a note names."""
+
+
+def _content_of(cell: Any) -> tuple[str, Odd | None, str]:
+    """Return the text of a cell, why it cannot be taken as it stands, and the raised marks left out of it."""
+    value = cell.value
+    if not isinstance(value, list):  # else it is one of runs with fonts of their own
+        text = _shown(cell, value)
+        return text, _oddity(cell, value, text), ""
+    whole, odd, left_out = _of_runs(value)
+    text = _shown(cell, whole)
+    return text, odd or _oddity(cell, whole, text), left_out
+
+
+def _of_runs(runs: Sequence[Any]) -> tuple[str, Odd | None, str]:
+    """Return the text of a cell whose letters differ in font, why it cannot be taken, and what was left out.
+
+    A raised figure behind a number is a footnote, and would be read as its last digit; so would a part with a
+    line through it.
+    """
+    parts = [(str(run), getattr(run, "font", None)) for run in runs]
+    whole = "".join(text for text, _ in parts)
+    struck = "".join(text for text, font in parts if font is not None and font.strike).strip()
+    kept = "".join(text for text, font in parts if font is None or not font.strike).strip()
+    if struck and kept:
+        return whole, _in_part(whole, f"a line goes through {struck!r} in it", kept), ""
+    text, raised, left_out = "", "", ""
+    for part, font in parts:
+        place = font.vertAlign if font is not None else None
+        if place not in ("superscript", "subscript") or not part.strip():
+            text += part
+        elif place == "superscript" and _POWER_OF_TEN.search(text.rstrip()):
+            text = f"{text.rstrip()}^{part.strip()}"
+        elif _NUMBER.fullmatch(text) and any(letter.isdigit() for letter in part):
+            raised += part
+        elif place == "superscript" and (
+            _FOOTNOTE.fullmatch(part) or (text[-1:].isdigit() and part.strip(" ,").isdigit())
+        ):
+            left_out += part
+        else:
+            text += part
+    if raised:
+        odd = _in_part(
+            whole, f"{raised.strip()!r} is raised or lowered in it, as marks of footnotes are", text.strip()
+        )
+        return whole, odd, ""
+    return text, None, left_out.strip()
+
+
+def _in_part(whole: str, what: str, kept: str) -> Odd:
+    return Odd(
+        UnclearCellError,
+        f"the cell holds {whole.strip()[:60]!r}, and {what[:80]}",
+        "a value in one font, without marks",
+        f"write {kept[:60]!r} alone if that is what counts",
+    )
+
+
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 """Signs of a number format that are shown as they stand: 0"%" shows 30 as 30%, and only 0% scales."""
 

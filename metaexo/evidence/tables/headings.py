@@ -58,6 +58,8 @@ TOGETHER: Mapping[tuple[str, ...], tuple[str, ...]] = {
 OF_ARMS = frozenset(("mean", "sd", "n", "events", "median"))
 """Statistics of which one at least stands in a table of arms."""
 TESTS = ("t", "f")
+LETTERS = ("g", "d")
+"""Headings of one letter that are a test, and a standardised difference, where the columns beside say so."""
 COHEN = ("cohens d", "cohen d", "cohen s d")
 NUMBERS_ALONE = frozenset(
     ("effect", "effect_se", "effect_ci_low", "effect_ci_high", "p_value", "difference", "statistic", "df")
@@ -329,7 +331,7 @@ def _meaning(found: Sequence[str], known: Mapping[str, Column], words: Vocabular
         test = phrase.split()[0] if name == "statistic" and phrase.split()[0] in TESTS else ""
         scale = replace(scale, percent=percent, test=test)
         return Meaning((name,), measure=measure, left=left, unit=said, scale=scale)
-    return _of_measure(plain, known, words) or _statistics(found, known, words)
+    return _of_measure(plain, bare, known, words) or _statistics(found, known, words)
 
 
 def _in_percent(inside: Sequence[str]) -> bool:
@@ -355,15 +357,21 @@ def _is_first_day(inside: Sequence[str], i: int) -> bool:
     return inside[i] == "0" and i > 0 and inside[i - 1] in ("day", "d", "week", "hour", "h", "month")
 
 
-def _of_measure(plain: Sequence[str], known: Mapping[str, Column], words: Vocabulary) -> Meaning | None:
-    """Return the meaning of "SE of SMD" or "OR CI low": what stands beside an effect."""
+def _of_measure(
+    plain: Sequence[str], bare: Sequence[str], known: Mapping[str, Column], words: Vocabulary
+) -> Meaning | None:
+    """Return the meaning of "SE of SMD" or "OR CI low", which stand beside an effect, and of "SMD ± SE"."""
     for size in range(min(LONGEST_PHRASE, len(plain) - 1), 0, -1):
         for i in range(len(plain) - size + 1):
-            if " ".join(plain[i : i + size]) in words.measures:
+            phrase = " ".join(plain[i : i + size])
+            if phrase in words.measures or (phrase in LETTERS and phrase in bare):
                 said = _statistics([*plain[:i], *plain[i + size :]], {}, words)
                 names = tuple(OF_EFFECT.get(part, "") for part in said.statistics)
                 if names and not said.left and not said.arm and {*names} <= {*known}:
-                    return Meaning(names)
+                    both = "±" in plain and phrase in words.measures
+                    scale = Scale(cohen=phrase in COHEN) if both else AS_IT_STANDS
+                    whole = Meaning(("effect", *names), measure=words.measures.get(phrase, ""), scale=scale)
+                    return whole if both else Meaning(names)
     return None
 
 
@@ -841,7 +849,7 @@ class _Mapper:
         tested = {*SIZES} <= taken and not {"treatment_sd", "treatment_se"} & taken
         for at in list(self.unclear):
             letter = " ".join(tokens(self.full[at]))
-            if letter in ("g", "d") and not centres and "effect" not in taken and beside and self.filled[at]:
+            if letter in LETTERS and not centres and "effect" not in taken and beside and self.filled[at]:
                 self.found[at] = Mapped(at, self.full[at], ("effect",), scale=Scale(cohen=letter == "d"))
                 self.layout.constants["effect_measure"] = "standardised_mean_difference"
                 taken.add("effect")
@@ -941,6 +949,9 @@ class _Mapper:
                 continue
             bare.pop(at)
             self.unclear.pop(at)
+        doubtful = any(said.columns[:1] == ("effect",) for said in self.unclear.values())
+        if doubtful:  # of the effect is asked, and then they are beside it
+            bare = {at: parts for at, parts in bare.items() if not {*parts} <= {*OF_EFFECT}}
         self._ask_for_arm(bare, taken)
 
     def _is_of_arms(self, statistics: Sequence[str]) -> bool:
@@ -984,6 +995,9 @@ class _Mapper:
                 ]
             elif statistics == ("n",):
                 remedies.append(f"{option(heading, '')} and a column for the other group if it is the total")
+            if {*statistics} <= {*OF_EFFECT} and not {f"{arm}_mean" for arm in ARMS} & taken:
+                of = mark.join(OF_EFFECT[part] for part in statistics)
+                remedies.insert(0, f"{option(heading, of)} if it is of an effect (SMD, OR) in another column")
             remedies.append(option(heading, "") + (" if it is neither" if free else " keeps it as your own"))
             self.problem(
                 UnclearColumnError,
@@ -1054,7 +1068,8 @@ class _Mapper:
                 else name.replace("control_", "treatment_")
             )
             doubtful = {*said.left} & self.words.distractors if name not in NUMBERS_ALONE else ()
-            return name if not doubtful or other in taken else None
+            others = {one for meant in self.unclear.values() for one in meant.columns} - {name}
+            return name if not doubtful or other in taken | others else None
         if said.statistics or (said.arm and not said.left):
             return None
         phrases = {

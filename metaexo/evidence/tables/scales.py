@@ -190,6 +190,14 @@ def _effect(
             )
             return
     ratio = measure in RATIOS
+    if measure and not ratio and (effect.log or se.log or ends.log):
+        yield Impossible(
+            "effect",
+            f"a heading says logarithm, and the effect is a {measure}, which has none",
+            "a ratio and its logarithm, or a difference",
+            "look which of the two the heading says wrongly",
+        )
+        return
     if ratio and (effect.log or se.log or ends.log):
         found = _of_logarithms(found, effect, se, ends)
         yield "logarithm of a ratio", "effect"

@@ -13,6 +13,7 @@ from metaexo.errors import (
     MissingCellError,
     MissingColumnError,
     RowLengthError,
+    StandardErrorsAsSDsWarning,
     UnclearCellError,
     UnclearColumnError,
     UnknownChoiceError,
@@ -28,6 +29,7 @@ from metaexo.evidence.tables.asides import (
     comments_said,
     is_legend,
     is_row_of_units,
+    says_standard_errors,
     side_by_side,
     struck_out,
     with_legend,
@@ -402,7 +404,7 @@ class _Table(Columns):
 
     def _around(self, rows: Sequence[tuple[int, list[str]]]) -> None:
         """Ask of what stands around the numbers, and say what was not read of it."""
-        self.notes += comments_said(self.grid)
+        self.notes += comments_said(self.grid, self.layout)
         if not rows:
             return
         taken = {column.at for column in self.layout.mapped if column.columns}
@@ -591,6 +593,18 @@ class _Table(Columns):
         self._one_sign(line, row, signs)
         self._on_our_scale(line, row, mapped, found)
         study = self._study(line, row, found, last)
+        if text := says_standard_errors(self.grid, line, found):
+            column = next(c for c in mapped if {f"{arm}_sd" for arm in ARMS} & {*c.columns})
+            self.problem(
+                StandardErrorsAsSDsWarning,
+                f"the row says {shown(text)}, and its spreads stand as SDs",
+                "SDs, or standard errors in columns of their own",
+                "write them into treatment_se and control_se if they are standard errors; if they are SDs, "
+                'write in the column caution of the row "StandardErrorsAsSDsWarning: the paper says SD"',
+                column.at,
+                line,
+                study=study,
+            )
         self.raw.lines.append(line)
         self.raw.rows.append(found)
         return study

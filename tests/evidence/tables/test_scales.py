@@ -237,3 +237,15 @@ def test_cells_that_say_per_group_settle_a_size_without_an_arm(tmp_path: Path) -
     tables = read(table(tmp_path, heads, ("8 per group", 78.2, 9.1, 61.5, 11)))
     assert problems(tables) == []
     assert values(tables, "treatment_n", "control_n") == [("8", "8")]
+
+
+def test_a_logarithm_of_what_has_none_is_asked_about(tmp_path: Path) -> None:
+    (problem,) = read(table(tmp_path, ("SMD", "SE (log)"), (1.2, 0.3))).raws["outcomes"].problems
+    assert "a heading says logarithm" in problem.what
+
+
+def test_what_stands_beside_an_effect_that_is_asked_about_is_not_asked_about_too(tmp_path: Path) -> None:
+    (problem,) = read(table(tmp_path, ("lnRR", "SE"), (0.4, 0.1))).raws["outcomes"].problems
+    assert '"log response ratio"' in problem.remedy
+    tables = read(table(tmp_path, ("SMD ± SE",), ("1.5 ± 0.3",)))
+    assert values(tables, "effect", "effect_se") == [("1.5", "0.3")]
