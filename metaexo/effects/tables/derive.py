@@ -8,6 +8,7 @@ an effect says why.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,11 @@ if TYPE_CHECKING:
 PAIRING_UNKNOWN = "pairing unknown: taken as two independent groups"
 CORRELATION_TAKEN = "correlation of the two conditions taken as {:g}"
 F_UNTOLD = "F taken as that of the two arms alone: its degrees of freedom are not reported"
+
+OF_QUOTIENTS = ("ROM", "CVR")
+"""Measures that divide by a mean, which needs a scale with a true zero."""
+_NO_ZERO = re.compile(r"\b(?:log|ln|log10|log2|ct)\b|[δ∆]ct|(?<!fold )\bchanges? (?:from|to|since)\b")
+NO_QUOTIENT = "means of logarithms or of changes: {} divides by a mean, and these have no true zero"
 
 EFFECT_NAMES = {
     "MD": ("md", "mean_difference"),
@@ -277,6 +283,7 @@ def _independent(made: _InProgress, record: Measure, facts: Facts, where: Mask) 
         inputs |= {f"{arm}_{kind}": facts.numbers[f"{arm}_{kind}"] for kind in ("n", "events")}
         inputs |= {f"{arm}_mean": found.mean, f"{arm}_sd": found.sd}
     inputs |= {name: inputs[f"treatment_{name}"] for name in ("mean", "sd", "n", "events")}
+    where = where & ~_without_ratio(made, record, facts)
 
     def steps(i: int, mark: Derivation) -> list[str]:
         used = _inputs_used(record, mark)
@@ -289,6 +296,17 @@ def _independent(made: _InProgress, record: Measure, facts: Facts, where: Mask) 
     if record.code == "MD":
         se = facts.difference_se(inputs["treatment_n"] + inputs["control_n"] - 2)
         made.put(where, facts.numbers["difference"], se**2, FORMULAS["se_from_ci_t"])
+
+
+def _without_ratio(made: _InProgress, record: Measure, facts: Facts) -> Mask:
+    """Return the rows whose values are logarithms or changes, where a measure divides by a mean."""
+    gone = np.zeros(facts.k, dtype=bool)
+    if record.code in OF_QUOTIENTS:
+        gone = np.array([_NO_ZERO.search(unit) is not None for unit in facts.words["unit"]], dtype=bool)
+        complete = gone & np.all([np.isfinite(facts.arms[arm].mean) for arm in ARMS], axis=0)
+        for i in np.flatnonzero(complete).tolist():
+            made.refused[i] = NO_QUOTIENT.format(record.code)
+    return gone
 
 
 def _with_note(mark: Derivation) -> str:

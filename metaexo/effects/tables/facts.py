@@ -35,7 +35,7 @@ NUMBERS = (
 """Columns of a table that hold numbers."""
 CHECKED = ("_n", "_sd", "_se", "_events", "p_value", "correlation")
 """Endings of the columns that say what kind of number is possible there."""
-WORDS = ("paired", "reported_as", "p_relation", "direction", "effect_measure")
+WORDS = ("paired", "reported_as", "p_relation", "direction", "effect_measure", "unit")
 """Columns of a table that hold words."""
 OF_MEDIANS = tuple(FORMULAS[f"mean_sd_from_{kind}"] for kind in ("quartiles", "range", "five"))
 """Names of the conversions of medians."""

@@ -35,7 +35,7 @@ from metaexo.evidence.tables.asides import (
     with_legend,
 )
 from metaexo.evidence.tables.cells import SEPARATORS, Grid, Number, Percent, merged_cells, read_grids
-from metaexo.evidence.tables.columns import Columns, Remarks, Tables, that_are_there
+from metaexo.evidence.tables.columns import MEANS, Columns, Remarks, Tables, that_are_there
 from metaexo.evidence.tables.headings import (
     ARMS,
     DECIMALS,
@@ -47,6 +47,7 @@ from metaexo.evidence.tables.headings import (
     map_columns,
     meaning,
     option,
+    tokens,
 )
 from metaexo.evidence.tables.scales import Impossible, Scale, on_our_scale
 from metaexo.evidence.tables.values import (
@@ -591,6 +592,9 @@ class _Table(Columns):
             elif at < len(row) and row[at]:
                 self._words(row[at], name, found)
         self._one_sign(line, row, signs)
+        if no_zero := self._without_zero(mapped):
+            unit = found.get("unit", "")
+            found["unit"] = unit if no_zero in fold(unit) else f"{no_zero} {unit}".strip()
         self._on_our_scale(line, row, mapped, found)
         study = self._study(line, row, found, last)
         if text := says_standard_errors(self.grid, line, found):
@@ -608,6 +612,21 @@ class _Table(Columns):
         self.raw.lines.append(line)
         self.raw.rows.append(found)
         return study
+
+    def _without_zero(self, mapped: Sequence[Mapped]) -> str:
+        """Return the unit of means that are logarithms or changes, as a heading says; "" of others."""
+        if "unit" not in self.plan.columns:
+            return ""
+        for column in mapped:
+            if any(name in MEANS for name in column.columns):
+                said = tokens(column.heading)
+                for word in ("log", "ln", "ct"):
+                    if word in said:
+                        after = said[said.index(word) + 1 :][:1]
+                        return word + (after[0] if word == "log" and after in (["10"], ["2"]) else "")
+                if "change" in said and "fold" not in said:
+                    return "change from baseline"
+        return ""
 
     def _on_our_scale(
         self, line: int, row: list[str], mapped: Sequence[Mapped], found: dict[str, str]
@@ -950,6 +969,7 @@ class _Table(Columns):
             "treatment_n",
             "control_n",
             "reported_as",
+            "unit",
             "effect_ci_low",
             "effect_ci_high",
             *(f"{arm}_{end}" for arm in ARMS for ends in OF_WORD.values() for end in ends),

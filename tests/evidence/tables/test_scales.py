@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from metaexo import read_table
-from metaexo.errors import PValueMismatchWarning
+from metaexo.errors import PValueMismatchWarning, TooFewStudiesError
 from metaexo.evidence.codebook import load_codebook
-from metaexo.evidence.tables.headings import load_headings, meaning
+from metaexo.evidence.tables.headings import load_headings, meaning, read_map
 from metaexo.evidence.tables.table import flat_plan
 from tests.evidence.tables.making import problems, read, said, text, values
 
@@ -237,6 +237,23 @@ def test_cells_that_say_per_group_settle_a_size_without_an_arm(tmp_path: Path) -
     tables = read(table(tmp_path, heads, ("8 per group", 78.2, 9.1, 61.5, 11)))
     assert problems(tables) == []
     assert values(tables, "treatment_n", "control_n") == [("8", "8")]
+
+
+@pytest.mark.parametrize(
+    ("words", "unit"),
+    [("(log10)", "log10"), ("(ln)", "ln"), ("change from baseline", "change from baseline")],
+)
+def test_logarithms_and_changes_give_no_ratio_of_means(tmp_path: Path, words: str, unit: str) -> None:
+    heads = [f"{arm} {part} {words}" for arm in ("Exosome", "Control") for part in ("mean", "SD")]
+    path = table(tmp_path, (*heads, "Exosome n", "Control n"), (5.2, 0.3, 4.1, 0.4, 8, 8))
+    asked = read(path).raws["outcomes"].problems
+    assert [problem.heading for problem in asked] == heads
+    columns = read_map(problem.remedy.split('"')[1] for problem in asked)
+    sheets = read_table(path, columns=columns)
+    assert list(sheets.outcomes["unit"]) == [unit]
+    assert sheets.effects("MD", orient=False).y[0] == pytest.approx(1.1)
+    with pytest.raises(TooFewStudiesError, match="divides by a mean, and these have no true zero"):
+        sheets.effects("ROM", orient=False)
 
 
 def test_a_logarithm_of_what_has_none_is_asked_about(tmp_path: Path) -> None:
