@@ -350,6 +350,7 @@ class _Table(Columns):
                 lines[0],
                 lines if more else (),
                 column=column.columns[0],
+                study="" if more else self._study_in(self._by_line[lines[0]]),
             )
 
     def _dialect_of(self, column: Mapped, rows: Sequence[tuple[int, list[str]]]) -> Dialect:
@@ -380,6 +381,7 @@ class _Table(Columns):
                 line,
                 column=column.columns[0],
                 lines=tuple(one for one, *_ in cells) if more else (),
+                study="" if more else self._study_in(self._by_line[line]),
             )
 
     def _own_names(self, own: Sequence[Mapped]) -> dict[int, str]:
@@ -893,9 +895,6 @@ class _Table(Columns):
         return self._known_labels
 
     def _cell_problem(self, trouble: Trouble, line: int, row: list[str], column: Mapped) -> None:
-        names = {self.plan.key, "first_author"}
-        key = next((c.at for c in self.layout.mapped if names & set(c.columns)), None)
-        study = row[key] if key is not None and key < len(row) else ""
         self.problem(
             trouble.kind,
             trouble.what,
@@ -903,10 +902,16 @@ class _Table(Columns):
             trouble.remedy,
             column.at,
             line,
-            study=study,
+            study=self._study_in(row),
             nearest=trouble.nearest,
             column=column.columns[0],
         )
+
+    def _study_in(self, row: Sequence[str]) -> str:
+        """Return the study as a row has it."""
+        names = {self.plan.key, "first_author"}
+        key = next((c.at for c in self.layout.mapped if names & set(c.columns)), None)
+        return row[key] if key is not None and key < len(row) else ""
 
     def _one_sign(self, line: int, row: list[str], signs: Mapping[str, bool]) -> None:
         """Refuse rows in which some numbers of one outcome are in per cent and others are not."""
