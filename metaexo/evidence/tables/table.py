@@ -257,6 +257,7 @@ class _Table(Columns):
         # what is asked once per column: by its remedy, and numbers that can be two
         self._once: dict[tuple[Mapped, str], list[tuple[int, Trouble]]] = {}
         self._two_ways: dict[Mapped, list[tuple[int, str, tuple[str, str]]]] = {}
+        self._spread_asked = False  # whether columns of SDs may be SEs as a title or a remark says
         self._twice = False  # whether numbers of one group stand side by side
         self.remarks = Remarks()
         self._in_percent: set[str] = set()  # columns of the row whose cells have a percent sign
@@ -412,7 +413,9 @@ class _Table(Columns):
             return
         taken = {column.at for column in self.layout.mapped if column.columns}
         struck = [struck_out(self.grid, line, row, taken) for line, row in rows] if self.grid.struck else []
-        for question in [*ask_of_spread(self.grid, self.layout), *filter(None, struck)]:
+        spreads = [*ask_of_spread(self.grid, self.layout)]
+        self._spread_asked = bool(spreads)
+        for question in [*spreads, *filter(None, struck)]:
             self.problem(
                 UnclearCellError, question.what, question.allowed, question.remedy, question.at, question.line
             )
@@ -599,8 +602,10 @@ class _Table(Columns):
             found["unit"] = unit if no_zero in fold(unit) else f"{no_zero} {unit}".strip()
         self._on_our_scale(line, row, mapped, found)
         study = self._study(line, row, found, last)
-        if text := says_standard_errors(self.grid, line, found):
-            column = next(c for c in mapped if {f"{arm}_sd" for arm in ARMS} & {*c.columns})
+        sds = [c for c in mapped if {f"{arm}_sd" for arm in ARMS} & {*c.columns}]
+        settled = self._spread_asked or any(column.by_user for column in sds)
+        if text := "" if settled else says_standard_errors(self.grid, line, found):
+            column = sds[0]
             self.problem(
                 StandardErrorsAsSDsWarning,
                 f"the row says {shown(text)}, and its spreads stand as SDs",
