@@ -76,6 +76,7 @@ FLAT = ("studies", "outcomes")
 LOCATIONS = ("mean", "sd", "se", "ci_low", "ci_high", "median", "q1", "q3", "min", "max")
 NAMES = ("study_id", "first_author")
 """Columns in which "Na" is a name."""
+_OF_BIAS = re.compile(r"bias|\brob|robins|syrcle|quality|GRADE", re.IGNORECASE)
 SIZES = ("n_treatment", "n_control")
 """Columns of studies that a flat table has as the sizes of the arms of each row."""
 ADDED = frozenset(
@@ -256,6 +257,7 @@ class _Table(Columns):
         self.dialects: dict[int, Dialect] = {}
         # what is asked once per column: by its remedy, and numbers that can be two
         self._once: dict[tuple[Mapped, str], list[tuple[int, Trouble]]] = {}
+        self._signs: dict[int, bool] = {}
         self._two_ways: dict[Mapped, list[tuple[int, str, tuple[str, str]]]] = {}
         self._spread_asked = False  # whether columns of SDs may be SEs as a title or a remark says
         self._twice = False  # whether numbers of one group stand side by side
@@ -595,7 +597,7 @@ class _Table(Columns):
             if odd is not None and odd.what.startswith("the formula"):
                 self.remarks.wrote("formula without a result, left empty", name)
             elif at < len(row) and row[at]:
-                self._words(row[at], name, found)
+                self._words(row[at], at, name, found)
         self._one_sign(line, row, signs)
         if no_zero := self._without_zero(mapped):
             unit = found.get("unit", "")
@@ -713,7 +715,7 @@ class _Table(Columns):
         """Read one cell into the columns that it holds."""
         plans = [self.plan.columns[name] for name in column.columns]
         if len(plans) == 1 and _takes_any_text(plans[0]) and plans[0].name not in ("outcome", "timepoint"):
-            self._words(cell, plans[0].name, found)
+            self._words(cell, column.at, plans[0].name, found)
             return
         values = self._values(row, cell, column, plans, found)
         if isinstance(values, Trouble) and values.two_ways:
@@ -743,12 +745,25 @@ class _Table(Columns):
                 if plan.name.startswith(ARMS) and part in LOCATIONS:
                     signs[plan.name] = value.how.startswith("percent")
 
-    def _words(self, cell: str, name: str, found: dict[str, str]) -> None:
-        """Read a cell of any text; "NA", "-" or "unknown" is no text but says that nothing is reported."""
-        if is_empty(cell) and name not in NAMES and not name.endswith("_reported"):
+    def _words(self, cell: str, at: int, name: str, found: dict[str, str]) -> None:
+        """Read a cell of any text; "NA", "-" or "unknown" is no text but says that nothing is reported.
+
+        Signs are words in a column with "+", and where the risk of bias is judged; "?" is a word everywhere.
+        """
+        nothing = is_empty(cell) and name not in NAMES and not name.endswith("_reported")
+        if nothing and not any(map(str.isalnum, cell)):
+            nothing = "?" not in cell and not self._has_signs(at)
+        if nothing:
             self.remarks.emptied[cell.strip()] += 1
         else:
             found[name] = str(cell)
+
+    def _has_signs(self, at: int) -> bool:
+        """Return whether a column is one in which "-" is a word: beside "+", or for the risk of bias."""
+        if at not in self._signs:
+            plus = any(at < len(row) and row[at].strip(" +") == "" != row[at] for row in self.grid.rows)
+            self._signs[at] = plus or _OF_BIAS.search(self.layout.headings[at]) is not None
+        return self._signs[at]
 
     def _apart(self, trouble: Trouble, line: int, column: Mapped) -> Trouble:
         """Say where each number of a cell goes, where the other cells of its column hold one number."""

@@ -140,6 +140,17 @@ def test_a_word_for_nothing_is_no_level(tmp_path: Path, heading: str, word: str)
     assert f"read as empty cells: {word!r} (3)".casefold() in assumed.casefold() or not word
 
 
+def test_signs_are_words_where_they_are_meant(tmp_path: Path) -> None:
+    rows = [
+        {"CD63": ("+", "-")[i % 2], "RoB": ("low", "-", "?")[i % 3], "Diet": ("a", "b", "-")[i % 3]}
+        for i in range(6)
+    ]
+    outcomes = mx.read_table(write(tmp_path / "t.csv", rows)).outcomes
+    assert outcomes["CD63"].tolist() == ["+", "-"] * 3
+    assert outcomes["RoB"].tolist() == ["low", "-", "?"] * 2
+    assert outcomes["Diet"].isna().tolist() == [False, False, True] * 2
+
+
 def test_levels_that_may_be_one_are_named(tmp_path: Path) -> None:
     rows = [{"Diet": ("low", "Low", "none")[i % 3]} for i in range(9)]
     report = mx.write_report(write(tmp_path / "t.csv", rows), "SMD", by="Diet", out=None)
