@@ -264,7 +264,7 @@ def _interval_of_arm(row: dict[str, str], arm: str, scales: Mapping[str, Scale])
     if level == USUAL or len(ends) < 2:
         return
     n = size.get(f"{arm}_n", 0.0)
-    made = _of_usual_level(*(ends[name] for name in names), level, df=n - 1 if n > 1 else None)
+    made = _of_usual_level(ends[names[0]], ends[names[1]], level, df=n - 1 if n > 1 else None)
     row |= {name: _text(value) for name, value in zip(names, made, strict=True)}
     yield "interval of another level", names[0]
 

@@ -13,10 +13,8 @@ from openpyxl.comments import Comment
 from metaexo.evidence.codebook import load_codebook
 from tests.evidence.tables.making import HEADINGS, LI, WU, problems, read, said, values, workbook
 
-RAISED, LOWERED, STRUCK = (
-    InlineFont(**{name: value})
-    for name, value in (("vertAlign", "superscript"), ("vertAlign", "subscript"), ("strike", True))
-)
+RAISED, LOWERED = InlineFont(vertAlign="superscript"), InlineFont(vertAlign="subscript")
+STRUCK = InlineFont(strike=True)
 NAMED = ("study_id", *(f"{arm}_{part}" for arm in ("treatment", "control") for part in ("mean", "sd", "n")))
 
 
