@@ -184,13 +184,17 @@ def warn_of_unclear_levels(name: str, words: Sequence[str], row_name: Callable[[
         )
 
 
+class LevelOfCurve(float):
+    """A level on a curve of the intervals of all levels, which may be low."""
+
+
 def check_level(level: object, name: str = "level") -> float:
     """Return a level; refuse anything but a fraction between 0 and 1, and an alpha for a confidence level.
 
     Other packages ask for alpha: 0.1 there is a confidence level of 0.9, so it is refused where a level is.
     """
     number = float(level) if is_number(level) else math.nan  # type: ignore[arg-type]
-    if 0 < number < 0.5 and name == "level":
+    if 0 < number < 0.5 and name == "level" and not isinstance(level, LevelOfCurve):
         raise InputError(
             f"level is {number:g}, an interval that would hold the truth in {number:.3%} of cases",
             "a confidence level of at least 0.5, for example 0.95",

@@ -10,7 +10,7 @@ import numpy as np
 from metaexo.effects.conversions.scales import back_by_rows
 from metaexo.effects.effect_sizes import EffectSizes
 from metaexo.formatting import fixed, level_words
-from metaexo.inputs import check_level
+from metaexo.inputs import LevelOfCurve, check_level
 from metaexo.numeric.tails import normal_quantile, normal_two_sided
 from metaexo.plots.canvas.arguments import checked
 from metaexo.plots.canvas.chart import Chart, ChartAxis, Curve, Curves, Layer, Panel, Rule
@@ -171,7 +171,7 @@ def _ends(fit: Any, p: Array) -> tuple[list[float], list[float] | None]:
 
     At the height p stand the ends of the intervals of level 1 - p.
     """
-    found = [fit.pooled(1 - one) for one in p]
+    found = [fit.pooled(LevelOfCurve(1 - one)) for one in p]
 
     def curve(low: str, high: str) -> list[float]:
         left, right = ([getattr(one, name) for one in found] for name in (low, high))
