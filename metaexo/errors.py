@@ -517,6 +517,10 @@ class CopiedStudyWarning(SheetWarning):
     """The same means, SDs and n under two study ids: one study, or one set of samples, stands there twice."""
 
 
+class TwoPapersWarning(SheetWarning):
+    """Rows of one study that name two papers: two studies of one name would count as one."""
+
+
 class ConstantMultipleWarning(SheetWarning):
     """Numbers that are one constant multiple of the numbers of another row."""
 

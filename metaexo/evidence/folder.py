@@ -519,11 +519,15 @@ def _read(asked: _Asked) -> tuple[SheetCheck, Sheets | None]:
         check = made.check
         if check.problems:
             return check, None
+        sheets = made.sheets()
+        unused = made.tables.unused if made.tables is not None else None
+        if unused is not None and not sheets.ledger.used:
+            return replace(check, problems=(unused,)), None
         if content is None:
-            return check, made.sheets()
+            return check, sheets
         while len(_KEPT) >= MOST_KEPT:
             _KEPT.pop(next(iter(_KEPT)), None)
-        _KEPT[content] = check, made.sheets()
+        _KEPT[content] = check, sheets
     check, sheets = _KEPT[content]
     frames = {name: frame.copy() for name, frame in sheets._frames.items()}
     return check, replace(sheets, _frames=MappingProxyType(frames))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from metaexo.inputs import is_blank
 from metaexo.ledger import LeftOut
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
 ARMS = ("treatment", "control")
 IN_WORDS: Mapping[str, tuple[str, str]] = {
@@ -80,6 +81,8 @@ def gaps_of(sheets: Sheets, others: Sequence[LeftOut] = ()) -> tuple[Gap, ...]:
         has = {name: cells[at[entry.line]] for name, cells in columns.items()}
         contrast = str(frame["contrast"].iloc[at[entry.line]])
         what, remedy, empty = _missing(has, entry.reason, contrast)
+        if contrast == "exosome_vs_control" and empty and all(map(OF_CONTROL, empty)):
+            remedy = _control_beside(frame, at[entry.line]) or remedy
         if entry.reason.startswith(ONLY_P) and entry.line not in bounded:
             remedy += LEAST
         groups.setdefault((what, remedy, empty, entry.reason, entry.line in bounded), []).append(entry)
@@ -93,6 +96,24 @@ def gaps_of(sheets: Sheets, others: Sequence[LeftOut] = ()) -> tuple[Gap, ...]:
         for said, rows in groups.items()
     ]
     return tuple(sorted(found, key=lambda gap: -len(gap.lines)))
+
+
+OF_CONTROL = re.compile("control_").match
+
+
+def _control_beside(frame: pd.DataFrame, at: int) -> str:
+    """Return what to do where another row of the study has the control that a row lacks."""
+    names = [name for name in ("control_mean", "control_median", "control_n") if name in frame]
+    same = frame["study_id"].eq(frame["study_id"].iloc[at]) & frame[names].notna().sum(axis=1).ge(2)
+    if "outcome" in frame:
+        same &= frame["outcome"].eq(frame["outcome"].iloc[at])
+    lines = frame.loc[same, "line"].tolist()
+    if not lines:
+        return ""
+    return (
+        f"row {lines[0]} of the study has a control: if it is the same one, write its numbers in this row as "
+        "well (that it is shared is allowed for)"
+    )
 
 
 def _cell(sheets: Sheets, line: int, column: str) -> str:

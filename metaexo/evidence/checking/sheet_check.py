@@ -20,6 +20,7 @@ from metaexo.errors import (
     RepeatedNumbersWarning,
     ShrinkingSDWarning,
     StandardErrorsAsSDsWarning,
+    TwoPapersWarning,
     UnknownCategoryWarning,
     UnknownOutcomeWarning,
     UnspecificCategoryWarning,
@@ -243,6 +244,7 @@ def _report(check: SheetCheck, noted: bool, width: int) -> str:
         ("Standard errors in the place of SDs?", _findings(_of_kinds(check.warnings, SPREADS))),
         ("Numbers that cannot be, or hardly", _as_they_stand(_others(check.warnings))),
         ("Several effects of one study", _dependent(check.prospect)),
+        ("Two papers under one name?", _findings(_of_kinds(check.warnings, (TwoPapersWarning,)))),
         ("The same numbers twice", _as_they_stand(_of_kinds(check.warnings, TWICE))),
         ("How many effects will result", _expected(check.prospect, noted)),
     ]
@@ -330,7 +332,7 @@ def _of_kinds(found: Iterable[SheetProblem], kinds: tuple[type, ...]) -> list[Sh
 
 
 def _others(found: Iterable[SheetProblem]) -> list[SheetProblem]:
-    return [f for f in found if f.kind not in (*WORDS, *SPREADS, *TWICE)]
+    return [f for f in found if f.kind not in (*WORDS, *SPREADS, *TWICE, TwoPapersWarning)]
 
 
 def _findings(found: Sequence[SheetProblem]) -> list[str]:

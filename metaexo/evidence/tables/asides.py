@@ -356,3 +356,71 @@ def is_row_of_units(row: list[str], numeric: set[int]) -> bool:
     """
     cells = [row[at] for at in numeric if at < len(row) and not is_empty(row[at])]
     return bool(cells) and all(fold(cell.strip("()[] ")) in UNITS for cell in cells)
+
+
+_SIZE_OF_BOTH = re.compile(r"\s*\d+\s*[/+;,&]\s*\d+\s*")
+OF_SPREADS = frozenset(("±", "var", "variance", "variances", "vi", "varianz"))
+"""Words of headings that say a spread, though not which."""
+SHORTEST_WORD = 2
+"""Letters of a word by which a heading names an arm; "n" names a size."""
+
+
+def numbers_not_used(
+    grid: Grid, layout: Layout, known: Mapping[str, Column], words: Vocabulary
+) -> Question | None:
+    """Ask of columns of numbers that name an arm or a statistic and were kept as the user's own.
+
+    It is a question where the table gives no effect without them.
+    """
+    rows = grid.rows[layout.start :]
+    named = {*words.arms, *words.statistics, *OF_SPREADS}
+    found: list[tuple[Mapped, str]] = []
+    for column in layout.mapped:
+        cells = [row[column.at] for row in rows if column.at < len(row) and row[column.at]]
+        numbers = [cell for cell in cells if any(sign.isdigit() for sign in cell)]
+        of = [word for word in tokens(column.heading) if len(word) >= SHORTEST_WORD or word in "n±"]
+        if (
+            column.columns
+            or column.by_user
+            or not {*of} & named
+            or 2 * len(numbers) <= len(cells)
+            or not cells
+        ):
+            continue
+        found.append((column, _may_be(column.heading, numbers[0], known, words)))
+    if not found:
+        return None
+    listed = ", ".join(f"{c.heading!r} ({grid.address(layout.line, c.at)})" for c, _ in found[:MOST_NAMED])
+    none = " ".join(option(column.heading, "") for column, _ in found[:MOST_NAMED])
+    holds = "holds numbers and was" if len(found) == 1 else "hold numbers and were"
+    return Question(
+        f"no row gives an effect, and {listed} {holds} not used",
+        "columns of the mean, SD and n of each group, of events and n, or of an effect with its interval",
+        f"{'; '.join(said for _, said in found[:MOST_NAMED])}; {none} if none of them is such a number",
+        found[0][0].at,
+        layout.line,
+    )
+
+
+def _may_be(heading: str, cell: str, known: Mapping[str, Column], words: Vocabulary) -> str:
+    """Return what a column may be, by the words of its heading and one of its cells, as options to type."""
+    said, found = meaning(heading, known, words), tokens(heading)
+    parts = list(said.statistics)
+    if _SIZE_OF_BOTH.fullmatch(cell) and "n" in parts:
+        return f"write the two numbers of {heading!r} in columns of their own, Exosome n and Control n"
+    if {*found} & (OF_SPREADS - {"±"}):
+        column = f"{said.arm} SD" if said.arm else "Effect SE"
+        return f"write the square root of the variance {heading!r} in a column {column}"
+    if not said.arm:
+        return f"add to {heading!r} which group it is of: Exosome, Control or Effect"
+    if not parts and "±" in cell:
+        size = f" ({said.arm}_n)" if re.search(r"\(.*\d", cell) else ""
+        ways = [(f"{said.arm}_mean ± {said.arm}_{part}{size}", SPREADS[part][0]) for part in ("sd", "se")]
+    elif not parts and "±" in found:
+        ways = [(f"{said.arm}_{part}", SPREADS[part][0]) for part in ("sd", "se")]
+    else:
+        names = [f"{said.arm}_{part}" for part in parts or ["mean"] if f"{said.arm}_{part}" in known]
+        ways = [(name, name.partition("_")[2].upper()) for name in names]
+    if len(ways) == 1:
+        return f"{option(heading, ways[0][0])} if it is"
+    return " or ".join(f"{option(heading, way)} (if {word})" for way, word in ways)

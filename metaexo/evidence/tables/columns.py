@@ -126,6 +126,7 @@ class Tables:
     flat: bool = True
     headers: set[int] = field(default_factory=set)  # rows of the headings
     assumed: frozenset[str] = frozenset()  # columns that the file does not have and that were filled
+    unused: SheetProblem | None = None  # columns of numbers that were kept as they are
 
 
 @dataclass(slots=True)

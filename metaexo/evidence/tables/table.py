@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,10 @@ from metaexo.errors import (
     EmptySheetError,
     MissingCellError,
     MissingColumnError,
+    RepeatedNumbersWarning,
     RowLengthError,
     StandardErrorsAsSDsWarning,
+    TwoPapersWarning,
     UnclearCellError,
     UnclearColumnError,
     UnknownChoiceError,
@@ -29,6 +30,7 @@ from metaexo.evidence.tables.asides import (
     comments_said,
     is_legend,
     is_row_of_units,
+    numbers_not_used,
     says_standard_errors,
     side_by_side,
     struck_out,
@@ -68,6 +70,17 @@ from metaexo.evidence.tables.values import (
     value_of,
     values_of,
 )
+from metaexo.evidence.tables.which_rows import (
+    alone_said,
+    ask_of_choice,
+    ask_of_outcome,
+    copied_rows,
+    is_remark,
+    is_summary,
+    paper,
+    summed,
+    two_papers,
+)
 from metaexo.evidence.vocabulary import VOCABULARIES, load_vocabulary
 from metaexo.formatting import plural
 
@@ -93,12 +106,6 @@ MOST_WORDS = 6
 """Words of a cell that stands alone in the last rows and names a study; longer texts are remarks."""
 ONE_OUTCOME = "outcome"
 """The outcome of a table that names none."""
-_SUMMARY = re.compile(
-    r"(?:sub)?totals?(?:\s*[(\[].*)?|overall(?: effect)?|pooled(?: effect)?|heterogeneity\s*:.*|test for .*"
-    r"|summe|gesamt",
-    re.IGNORECASE,
-)
-"""First cells of rows that sum up others, as RevMan writes them."""
 
 
 def read_tables(
@@ -266,6 +273,7 @@ class _Table(Columns):
         self._of_logarithm = False  # whether the row says that its effect is a logarithm
         self.studies: dict[str, tuple[str, int]] = {}
         self.outcomes: dict[str, str] = {}
+        self.own: dict[int, str] = {}  # the names of the user's own columns, by position
         self.skipped: dict[tuple[int, int], None] = {}  # cells of which something else is said already
 
     # ------------------------------------------------------------------------------------------- Steps
@@ -283,6 +291,12 @@ class _Table(Columns):
         self._body()
         self.notes += self.remarks.said(self.layout, self.tables.flat)
         self._fill()
+        unused = numbers_not_used(self.grid, self.layout, self.plan.columns, self.words)
+        if unused is not None:
+            self.problem(
+                UnclearColumnError, unused.what, unused.allowed, unused.remedy, unused.at, unused.line
+            )
+            self.tables.unused = self.raw.problems.pop()  # a question where no row gives an effect
 
     def read_linked(self) -> None:
         """Read one of several linked sheets; what is said of it begins with its name."""
@@ -315,6 +329,7 @@ class _Table(Columns):
         self.raw.problems += layout.problems
         mapped = [column for column in layout.mapped if column.columns]
         own = self._own_names([column for column in layout.mapped if not column.columns])
+        self.own = own
         known = self.plan.columns
         self.raw.header = [
             *dict.fromkeys(name for column in mapped for name in column.columns),
@@ -417,7 +432,8 @@ class _Table(Columns):
         struck = [struck_out(self.grid, line, row, taken) for line, row in rows] if self.grid.struck else []
         spreads = [*ask_of_spread(self.grid, self.layout)]
         self._spread_asked = bool(spreads)
-        for question in [*spreads, *filter(None, struck)]:
+        chosen = ask_of_choice(rows, self.layout) if self.tables.flat else ()
+        for question in [*spreads, *filter(None, struck), *chosen]:
             self.problem(
                 UnclearCellError, question.what, question.allowed, question.remedy, question.at, question.line
             )
@@ -450,19 +466,25 @@ class _Table(Columns):
         """Leave out remarks below the table, sums and repeated headers, and say so; ask for others."""
         filled = [sum(bool(cell) for cell in row) for _, row in rows]
         wide = len(self.layout.taken()) + len([c for c in self.layout.mapped if not c.columns]) > 1
-        last = max((i for i, n in enumerate(filled) if n > 1), default=-1)
         header = [fold(name) for name in self.grid.rows[self.layout.start - 1]]
-        key = next((c.at for c in self.layout.mapped if self.plan.key in c.columns), 0)
-        kept = []
+        names, known = {self.plan.key, "first_author"}, self.plan.columns
+        key = next((c.at for c in self.layout.mapped if names & {*c.columns}), 0)
+        numeric = {c.at for c in self.layout.mapped if any(known[name].is_number for name in c.columns)}
+        remarks = [self.tables.flat and is_remark(row, key, numeric, MOST_WORDS) for _, row in rows]
+        last = max((i for i, n in enumerate(filled) if n > 1 and not remarks[i]), default=-1)
+        alone: list[tuple[int, str]] = []
+        kept: list[tuple[int, list[str]]] = []
         for i, (line, row) in enumerate(rows):
             first = next((cell for cell in row if cell), "")
             study = row[key] if key < len(row) else ""
             named = self.plan.one_row_per_study and bool(study) and len(study.split()) <= MOST_WORDS
+            others = [cell for cell in row if cell and cell != (study or first)]
             if wide and filled[i] == 1 and i > last and not named:
-                self.remarks.unread.append(f"row {line} was not read: it holds only {shown(first)}")
-            elif self.tables.flat and (
-                _SUMMARY.fullmatch(study) or (not study and _SUMMARY.fullmatch(first))
-            ):
+                alone.append((line, first))
+            elif kept and i > last and remarks[i]:
+                words = ", ".join(shown(cell) for cell in row if cell)
+                self.remarks.unread.append(f"row {line} was not read: it is a remark ({words})")
+            elif self.tables.flat and kept and is_summary(study or first, others):
                 self.remarks.unread.append(
                     f"row {line} was not read: {shown(study or first)} sums up other rows"
                 )
@@ -482,6 +504,17 @@ class _Table(Columns):
                 )
             else:
                 kept.append((line, row))
+        self.remarks.unread += alone_said(alone)
+        what = summed(kept[-1][1], [row for _, row in kept[:-1]], numeric) if kept else ""
+        if self.tables.flat and what:
+            self.problem(
+                UnclearCellError,
+                f"the numbers of the row are the {what} of the rows above it",
+                "one comparison per row, and no row that sums up others",
+                "delete the row; if it is a study all the same, move it above another one",
+                key,
+                kept[-1][0],
+            )
         return kept
 
     def _second_table(self, i: int, rows: Sequence[tuple[int, list[str]]], header: list[str]) -> bool:
@@ -495,7 +528,7 @@ class _Table(Columns):
         if (same and "outcome" in self.layout.taken()) or not (same or self._are_headings(row)):
             return False
         below = [next(filter(None, cells), "") for _, cells in rows[i + 1 :] if sum(map(bool, cells)) > 1]
-        if all(_SUMMARY.fullmatch(first) for first in below):
+        if all(is_summary(first, ()) for first in below):
             return False
         self.problem(
             UnclearCellError,
@@ -686,8 +719,8 @@ class _Table(Columns):
         return last
 
     def _one_spelling(self, line: int, row: list[str], study: str) -> None:
-        """Refuse a study that is written with other capitals elsewhere: it would count as two."""
-        first, where = self.studies.setdefault(fold(study), (study, line))
+        """Refuse a study that is written in another way elsewhere: it would count as two."""
+        first, where = self.studies.setdefault(paper(study), (study, line))
         if first != study:
             at = next(
                 (c.at for c in self.layout.mapped if {self.plan.key, "first_author"} & set(c.columns)), 0
@@ -696,7 +729,8 @@ class _Table(Columns):
                 UnclearCellError,
                 f"{study!r} is written {first!r} in row {where}, and would count as another study",
                 "one spelling per study",
-                f"write {first!r} in both, or names that differ by more than capitals",
+                f"write {first!r} in both; if they are two studies, names that differ by a letter: "
+                f"{first + 'a'!r} and {first + 'b'!r}",
                 at,
                 line,
                 column=self.plan.key,
@@ -959,6 +993,7 @@ class _Table(Columns):
     def _fill(self) -> None:
         """Fill what the table does not have and what follows from it; say so."""
         taken, rows = set(self.raw.header), self.raw.rows
+        self._repeated(rows)
         if "outcome" not in taken:
             for row in rows:
                 row["outcome"] = ONE_OUTCOME
@@ -1004,6 +1039,24 @@ class _Table(Columns):
         placed = self.tables.placed[self.plan.name]
         self.tables.placed[self.plan.name] = replace(placed, made=tuple(added))
         self.tables.assumed = frozenset(added)
+
+    def _repeated(self, rows: Sequence[dict[str, str]]) -> None:
+        """Warn of results that stand several times below a study, and of papers that share its name."""
+        key, known, lines = self.plan.key, self.plan.columns, self.raw.lines
+        at = next((c.at for c in self.layout.mapped if {key, "first_author"} & {*c.columns}), None)
+        if "outcome" not in self.raw.header:
+            one = ask_of_outcome(rows, self.own, self.layout, key, known)
+            if one is not None:
+                self.problem(UnclearColumnError, one.what, one.allowed, one.remedy, one.at, one.line)
+        for copies, study, what, remedy in copied_rows(lines, rows, self.own, key, known):
+            allowed = "one row per result"
+            self.problem(
+                RepeatedNumbersWarning, what, allowed, remedy, at, copies[0], copies, study=study, column=key
+            )
+        for line, study, name, what, remedy in two_papers(lines, rows, key):
+            place = next(c.at for c in self.layout.mapped if name in c.columns)
+            allowed = "one paper, or papers on one experiment, per study"
+            self.problem(TwoPapersWarning, what, allowed, remedy, place, line, study=study, column=name)
 
     def _not_told_apart(self, rows: Sequence[dict[str, str]]) -> None:
         """Say which rows of a study differ in nothing but their numbers, or in the time point alone."""
