@@ -75,6 +75,7 @@ from metaexo.evidence.tables.which_rows import (
     ask_of_choice,
     ask_of_outcome,
     copied_rows,
+    is_ditto,
     is_remark,
     is_summary,
     paper,
@@ -694,6 +695,10 @@ class _Table(Columns):
         if self.tables.flat and self.by_author and "first_author" in found:
             found[key] = " ".join(filter(None, (found["first_author"], found.get("year", ""))))
         study = found.get(key, "")
+        ditto = self.tables.flat and is_ditto(study)
+        if ditto:
+            study = ""
+            del found[key]
         if study:
             study = found[key] = " ".join(study.split())
             self._one_spelling(line, row, study)
@@ -709,7 +714,9 @@ class _Table(Columns):
             )
             self.problem(
                 MissingCellError,
-                "the cell of the study is empty",
+                f"{shown(self.at(line, at))} stands for the study above"
+                if ditto
+                else "the cell of the study is empty",
                 "the study in every row",
                 remedy,
                 at,

@@ -154,6 +154,22 @@ def ask_of_choice(rows: Sequence[tuple[int, list[str]]], layout: Layout) -> Iter
         )
 
 
+_DITTO = re.compile(
+    r"[-–—\s]*(?:[\"″〃„“”]|''|ditto|idem|id\.|ibid\.?|same|do\.|s\.\s?o\.|dto\.?)[-–—\s]*", re.IGNORECASE
+)
+
+
+def is_ditto(cell: str) -> bool:
+    """Return whether a cell stands for the one above it.
+
+    Examples
+    --------
+    >>> [is_ditto(cell) for cell in ('"', '-"-', "ditto", "Do 2018")]
+    [True, True, True, False]
+    """
+    return _DITTO.fullmatch(cell) is not None
+
+
 def paper(name: str) -> str:
     """Return the name of a study without what is written in one way or another.
 

@@ -232,3 +232,10 @@ def test_a_control_that_another_row_has_is_pointed_at(tmp_path: Path) -> None:
     (gap,) = _check(tmp_path, rows).gaps
     assert gap.lines == (3,)
     assert "row 2 of the study has a control" in gap.remedy
+
+
+@pytest.mark.parametrize("mark", ['"', "〃", "ditto", '-"-', "idem", "s.o."])
+def test_a_ditto_mark_is_no_study(tmp_path: Path, mark: str) -> None:
+    (one,) = _check(tmp_path, [*THREE, (mark, 6.1, 1.4, 7, 4.4, 1.5, 7)]).problems
+    assert one.cells == ("Data!A5",)
+    assert one.remedy.startswith("write 'Mo 2022' in it")
