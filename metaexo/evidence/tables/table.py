@@ -1052,7 +1052,11 @@ class _Table(Columns):
         key, known, lines = self.plan.key, self.plan.columns, self.raw.lines
         at = next((c.at for c in self.layout.mapped if {key, "first_author"} & {*c.columns}), None)
         if "outcome" not in self.raw.header:
-            one = ask_of_outcome(rows, self.own, self.layout, key, known)
+            asked = {problem.heading for problem in self.raw.problems}
+            own = {
+                place: name for place, name in self.own.items() if self.layout.headings[place] not in asked
+            }
+            one = ask_of_outcome(rows, own, self.layout, key, known)
             if one is not None:
                 self.problem(UnclearColumnError, one.what, one.allowed, one.remedy, one.at, one.line)
         for copies, study, what, remedy in copied_rows(lines, rows, self.own, key, known):

@@ -209,9 +209,9 @@ def ask_of_outcome(
                 studies.setdefault(row[key], {}).setdefault(numbers, set()).add(text)
                 owners.setdefault(text, set()).add(row[key])
         differs = [
-            (study, [*dict.fromkeys(text for texts in told.values() for text in sorted(texts))])
-            for study, told in studies.items()
-            if len({frozenset(texts) for texts in told.values()}) > 1
+            (study, [*dict.fromkeys(text for texts in by_numbers.values() for text in sorted(texts))])
+            for study, by_numbers in studies.items()
+            if len({frozenset(texts) for texts in by_numbers.values()}) > 1
         ]
         if differs and any(len(owners[text]) > 1 for text in differs[0][1]):
             found.append((column, *differs[0]))
@@ -237,8 +237,8 @@ def _numbers(row: Told, known: Mapping[str, Column]) -> tuple[str, ...]:
     return tuple(row[name] for name in known if known[name].is_number and name != "year" and row.get(name))
 
 
-TOLD_APART = ("outcome", "unit", "timepoint", "contrast", "treatment_label", "control_label")
-"""Columns in which rows of one study that have the same numbers are told apart."""
+DISTINGUISHED = ("outcome", "unit", "timepoint", "contrast", "treatment_label", "control_label")
+"""Columns in which rows of one study that have the same numbers are distinguished."""
 FINAL = ("consensus", "final", "agreed", "konsens")
 """Words of the row that counts, among those of several readers."""
 
@@ -251,7 +251,7 @@ def copied_rows(
     for i, row in enumerate(rows):
         numbers = _numbers(row, known)
         if row.get(key) and len(numbers) >= FEWEST_SUMMED:
-            place = (row[key], numbers, *(fold(row.get(name, "")) for name in TOLD_APART))
+            place = (row[key], numbers, *(fold(row.get(name, "")) for name in DISTINGUISHED))
             groups.setdefault(place, []).append(i)
     copies = [group for group in groups.values() if len(group) > 1]
     differ = [

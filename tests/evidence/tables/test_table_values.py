@@ -289,7 +289,9 @@ def test_identifiers_without_what_stands_before_them(tmp_path: Path, cell: str) 
 
 
 def test_studies_in_two_spellings_are_refused(tmp_path: Path) -> None:
-    tables = read(workbook(tmp_path / "t.xlsx", [HEADINGS, LI, ("li 2020", *LI[1:]), ("Li  2020", *LI[1:])]))
+    tables = read(
+        workbook(tmp_path / "t.xlsx", [HEADINGS, LI, ("li 2020", *LI[1:]), ("Li  2020", 5.6, *LI[2:])])
+    )
     assert problems(tables) == [("UnclearCellError", "A3")]
     assert values(tables, "study_id")[2] == ("Li 2020",)
 
