@@ -72,7 +72,7 @@ def summed(row: Sequence[str], above: Sequence[Sequence[str]], numeric: set[int]
         cells = [number(one[at], Dialect()) if at < len(one) else None for one in (*above, row)]
         *values, last = [float(value.text) if value else None for value in cells]
         known = [value for value in values if value is not None]
-        if last is None:
+        if last is None or len({*known}) == 1:  # a constant is its own mean
             continue
         columns += 1
         half = 0.5 * 10.0 ** -len(row[at].partition(".")[2]) + 1e-9
