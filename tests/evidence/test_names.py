@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import metaexo as mx
+from metaexo import errors
 from metaexo.evidence import Sheets, row_labels
 from metaexo.evidence.names import study_names
 from tests.evidence.folders import OUTCOMES, STUDIES, Write, write_sheet
@@ -137,10 +138,11 @@ def test_ledgers_call_studies_by_their_names(write: Write) -> None:
 
 def test_the_column_is_reserved(write: Write) -> None:
     studies = [dict(study, study_name="mine") for study in STUDIES]
-    found = mx.check_sheets(write(studies=studies))
-    assert [(problem.column, problem.nearest) for problem in found.problems] == [
-        ("study_name", "first_author")
-    ]
+    folder = write(studies=studies)
+    first = mx.check_sheets(folder).problems[0]
+    assert (first.kind, first.column) == (errors.DuplicateColumnError, "study_name")
+    assert '--map "study_name="' in first.remedy
+    assert not mx.check_sheets(folder, columns={"study_name": ""}).problems
 
 
 def test_labels_without_sheets_are_made_from_the_rows() -> None:
