@@ -496,8 +496,8 @@ def trap_words(units):
     out, ratio = deciding(units), number(whole.loc["laboratories", "ratio"])
     left_out = plural(int(out["left_out"]), "laboratory", "laboratories")
     return (
-        f"The ratio of size exclusion to other methods in the effective number of miRNAs is {ratio}: "
-        f"p = {', '.join(ps)}. It is {number(out['ratio'])} without {left_out}, and {within}."
+        f"Size exclusion has {ratio} times the effective number of miRNAs of others, p = {', '.join(ps)}; "
+        f"{number(out['ratio'])} without {left_out}; {within}."
     )
 
 

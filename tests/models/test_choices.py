@@ -158,4 +158,4 @@ def test_words_of_the_field_are_understood_or_lead_to_the_right_one() -> None:
         fit.conf_int(95)
     with pytest.raises(InputError) as refused:
         fit.conf_int(2)
-    assert not refused.value.remedy
+    assert refused.value.remedy == "write 0.95"

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import metaexo as mx
+from metaexo.inputs import LevelOfCurve
 
 Y = np.array([0.2, 0.9, -0.4, 1.3, 0.6, 0.1, -0.2, 1.1])
 V = np.array([0.02, 0.05, 0.03, 0.04, 0.06, 0.02, 0.09, 0.05])
@@ -31,7 +32,7 @@ def test_q_profile_limits_are_those_of_equal_variances(p: int) -> None:
     es = mx.EffectSizes(Y, np.full(8, v))
     fit = mx.RandomEffects(es, None if p == 1 else X[:, 1:]).fit()
     ss = float(((Y - x @ np.linalg.lstsq(x, Y, rcond=None)[0]) ** 2).sum())
-    found = fit.conf_int_heterogeneity("q-profile", 0.2).tau2
+    found = fit.conf_int_heterogeneity("q-profile", LevelOfCurve(0.2)).tau2
     wanted = [max(0.0, ss / stats.chi2.ppf(q, 8 - p) - v) for q in (0.6, 0.4)]
     assert wanted[0] > 0
     assert tuple(found[1:]) == pytest.approx(wanted, rel=1e-8)

@@ -431,7 +431,6 @@ def test_predictions_on_the_scale_of_the_measure_and_of_observed_effects() -> No
     plain, shown = result.predict(), result.predict(scale="measure")
     np.testing.assert_allclose(shown["prediction_high"], np.exp(plain["prediction_high"]))
     np.testing.assert_allclose(shown["tau2"], plain["tau2"])
-    assert shown["se"].isna().all()
     observed = result.predict(sampling_variance=0.3)
     np.testing.assert_allclose(observed["prediction_se"] ** 2, plain["prediction_se"] ** 2 + 0.3)
     simple = result.predict(kind="simple")

@@ -150,8 +150,6 @@ def test_predicted_variances() -> None:
     identity = fit(link="identity", scale="source")
     low = identity.predict_scale(scale="tau2")["low"]
     assert (low >= 0).all()
-    assert table["se"].isna().all()
-    assert identity.predict_scale(scale="tau2")["se"].equals(identity.predict_scale()["se"])
     assert len(fit(scale=None).predict_scale()) == 1
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.font_manager import fontManager
+from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
 from metaexo.plots.table.plan import CAP_HEIGHT
@@ -101,3 +103,10 @@ def ticks(ax):
 def detail(row):
     """Return what stands beside the name of a pooled effect, with plain blanks."""
     return " ".join(row.detail).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def as_fonts_allow(text: str) -> str:
+    """Return a text as a figure shows it: letters that no installed font has are a replacement sign."""
+    faces = [FT2Font(entry.fname) for entry in fontManager.ttflist if "Last Resort" not in entry.name]
+    known = {letter for letter in text if any(face.get_char_index(ord(letter)) for face in faces)}
+    return "".join(letter if letter in known else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -22,6 +22,7 @@ from metaexo.plots import THEMES, Chart, overlapping_texts, plans_of
 from metaexo.plots.canvas.arguments import check_of
 from metaexo.plots.canvas.chart import Cells, ChartAxis, Curve, Intervals, Panel, Points, Steps, Words, steady
 from metaexo.plots.canvas.theme import get_theme
+from tests.plots.drawn import as_fonts_allow
 
 
 def chart_of(*layers):
@@ -133,7 +134,7 @@ def test_axes_of_the_user_get_the_look_of_the_theme_and_others_keep_their_own():
 def test_letters_of_a_legend_have_a_font():
     ax = chart_of(Points(x=[0.5], y=[0.5], name="王 2021")).draw()
     ax.figure.draw_without_rendering()
-    assert ax.get_legend().get_texts()[0].get_text() == "王 2021"
+    assert ax.get_legend().get_texts()[0].get_text() == as_fonts_allow("王 2021")
 
 
 def test_a_figure_with_a_chart_can_be_pickled():

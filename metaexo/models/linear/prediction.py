@@ -215,7 +215,7 @@ def prediction_frame(
     scale: str | Callable[[Array], Array],
     index: pd.Index | None = None,
 ) -> pd.DataFrame:
-    """Return means and intervals as a table, on a scale; standard errors of another one are not there."""
+    """Return means and intervals as a table; all but the standard errors go to the scale."""
     import pandas as pd
 
     low, high, prediction_low, prediction_high = found.intervals(level)
@@ -230,13 +230,10 @@ def prediction_frame(
     }
     transform = _to_scale(fit, scale)
     if transform is not None:
-        before = dict(numbers)
         for first, second in (("low", "high"), ("prediction_low", "prediction_high")):
             ends = np.sort([transform(numbers[first]), transform(numbers[second])], axis=0)
             numbers[first], numbers[second] = ends
         numbers["estimate"] = np.asarray(transform(found.mean))
-        if not all(np.array_equal(before[name], numbers[name], equal_nan=True) for name in numbers):
-            numbers["se"] = numbers["prediction_se"] = np.full_like(found.mean, np.nan)
     return pd.DataFrame(numbers, index=index)
 
 

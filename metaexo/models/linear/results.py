@@ -360,8 +360,8 @@ class FitResults(LinearFit, LinearResults):
             Level of both intervals; default that of the fit.
         scale : {"analysis", "measure", "exp"} or callable
             What estimates and bounds are on: the scale of the analysis, that on which the measure is shown (a
-            risk ratio), the exponential, or a monotone function. Standard errors belong to the scale of the
-            analysis, and are NaN on another one.
+            risk ratio), the exponential, or a monotone function. Standard errors stay on the scale of the
+            analysis.
         kind : {"default", "riley", "hts", "t", "simple"}
             Quantile of the prediction interval. "default": that of the fit's test (t with k - p degrees of
             freedom, or normal). "riley", also called "hts": t with k - p - 1 degrees of freedom, at least 1.

@@ -200,7 +200,7 @@ class LocationScaleResults(LocationScaleFit, FitResults):
             Level of the intervals; default that of the fit.
         scale : {"linear", "tau2", "tau"}
             What estimates and bounds are: what is linear in the moderators (log tau2, or tau2 with the
-            identity link), tau2, or tau. Standard errors are those of what is linear, else NaN.
+            identity link), tau2, or tau. Standard errors are those of what is linear.
 
         Returns
         -------
@@ -232,8 +232,6 @@ class LocationScaleResults(LocationScaleFit, FitResults):
             for name in ("estimate", "low", "high"):
                 tau2 = np.exp(columns[name]) if self.link == "log" else np.maximum(columns[name], 0.0)
                 columns[name] = tau2 if scale == "tau2" else np.sqrt(tau2)
-            if self.link == "log" or scale == "tau":
-                columns["se"] = np.full_like(se, np.nan)
         return pd.DataFrame(columns, index=index_of(new))
 
     @cached_property

@@ -13,6 +13,7 @@ from scipy.stats import binomtest, fisher_exact
 import metaexo as mx
 from metaexo.effects import EventCounts
 from metaexo.errors import InputError, NotIdentifiableError
+from metaexo.inputs import LevelOfCurve
 from metaexo.numeric.counts import hypergeometric
 
 EVENTS = np.array([[1, 4], [0, 2], [3, 5], [0, 0], [12, 9]])
@@ -147,7 +148,7 @@ def test_mid_p_takes_half_of_the_observed_sum():
 
 @pytest.mark.parametrize("level", [1e-6, 0.5, 0.999999])
 def test_limits_enclose_the_estimate_at_any_level_and_agree_with_the_test(level):
-    found = fit(level=level)
+    found = fit(level=LevelOfCurve(level))
     low, high = (end[0] for end in found.bounds())
     assert low <= found.theta <= high
     for end in (low, high):
