@@ -46,7 +46,8 @@ class Answers(SphinxDirective):
 
 def table(said: list[Sentence]) -> list[str]:
     """Return the lines of a list-table, one row per question."""
-    lines = [".. list-table::", "   :class: sentences answers", "   :header-rows: 1", "   :widths: 22 48 6 14 10", ""]
+    options = (":class: sentences answers", ":header-rows: 1", ":widths: 22 48 6 14 10")
+    lines = [".. list-table::", *(f"   {option}" for option in options), ""]
     lines += row("Question", "Answer", "k", "Independent", "Certainty")
     for one in said:
         if one.part == "answer":
